@@ -1,0 +1,65 @@
+r"""Measurements: data, the operator that made them, and their noise.
+
+:math:`y = A x_0 + n`, :math:`n \sim N(0, R)`.  Everything a reconstruction asks of the data is here: how likely an
+image is, in which direction it is more likely, and the *innovation*, what the data know that a mean does not.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.noise import Noise
+from scorefield.operators.linear import Operator, Spread
+from scorefield.portable import Portable
+
+
+class Measurement(Portable):
+    """One scan: ``y = A x0 + n``.
+
+    Args:
+        y: the data, shaped ``operator.shape_out`` with or without a leading batch of one.
+        operator: the linear forward model A.
+        noise: the law of n.
+
+    Raises:
+        InputError: y's shape is not the operator's, or y holds NaN or infinity.
+    """
+
+    def __init__(self, y: Tensor, operator: Operator, noise: Noise):
+        y = torch.as_tensor(y)
+        if tuple(y.shape) == operator.shape_out:
+            y = y.unsqueeze(0)
+        if tuple(y.shape[1:]) != operator.shape_out or len(y) != 1:
+            raise InputError(
+                f"The data have shape {tuple(y.shape)} but {operator} gives {operator.shape_out};"
+                " pass one scan, shaped like the operator's output."
+            )
+        if not (y.is_floating_point() or y.is_complex()):
+            raise InputError(f"The data have dtype {y.dtype}; convert them to a floating or complex dtype first.")
+        if not bool(y.isfinite().all()):
+            bad = int((~y.isfinite()).sum())
+            raise InputError(f"The data hold {bad} values that are NaN or infinite; mask or repair them first.")
+        self.y, self.operator, self.noise = y, operator, noise
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image, without the batch."""
+        return self.operator.shape_in
+
+    def residual(self, x: Tensor) -> Tensor:
+        """``y - A x`` for images x (B, *shape)."""
+        return self.y - self.operator(x)
+
+    def log_likelihood(self, x: Tensor) -> Tensor:
+        """``log p(y | x)``: (B,)."""
+        return self.noise.log_prob(self.residual(x))
+
+    def score(self, x: Tensor) -> Tensor:
+        """``grad_x log p(y | x) = A^H R^-1 (y - A x)``."""
+        return self.operator.H(self.noise.solve(self.residual(x)))
+
+    def innovation(self, mean: Tensor, spread: Spread) -> Tensor:
+        """``A^H (R + A V A^H)^-1 (y - A mean)``: the score of ``y`` when x0 ~ N(mean, V)."""
+        return self.operator.H(self.operator.gram_solve(self.noise, spread, self.residual(mean)))

@@ -1,0 +1,128 @@
+r"""Priors: distributions over images, known through their score at every noise level.
+
+With :math:`x = x_0 + \sigma n`, :math:`n \sim N(0, I)`, Tweedie's formula ties the two views of a prior:
+
+.. math:: D(x, \sigma) = E[x_0 \mid x] = x + \sigma^2 \, \nabla_x \log p_\sigma(x).
+
+So score and denoiser are one object.  A user's own prior subclasses :class:`Denoiser` and writes ``denoise``,
+or subclasses :class:`Score` and writes ``score``; everything else is inherited.
+
+References:
+    Robbins 1956; Miyasawa 1961; Efron, "Tweedie's formula and selection bias", JASA 2011.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from scorefield.errors import InputError
+
+if TYPE_CHECKING:
+    from scorefield.measurement import Measurement
+
+Vjp = Callable[[Tensor], Tensor]
+
+
+def level(sigma: Tensor | float, x: Tensor) -> Tensor:
+    """``sigma``, () or (B,), as a tensor that broadcasts against ``x`` (B, ...), in its real dtype.
+
+    Raises:
+        InputError: negative or non-finite sigma, or a length other than 1 or B.
+    """
+    sigma = torch.as_tensor(sigma, dtype=x.real.dtype, device=x.device)
+    if sigma.ndim > 1 or sigma.numel() not in (1, len(x)):
+        raise InputError(f"sigma must have shape () or ({len(x)},) for {len(x)} images, got {tuple(sigma.shape)}.")
+    if not bool(((sigma >= 0) & sigma.isfinite()).all()):
+        raise InputError(f"sigma must be a finite number >= 0, got {sigma.min().item():g}; it is a noise level.")
+    return sigma.reshape(-1, *[1] * (x.ndim - 1))
+
+
+class Prior(nn.Module, ABC):
+    """A distribution over images (or vectors), known at every noise level.
+
+    Attributes:
+        event_shape: shape of one image, or None when any image size will do.
+    """
+
+    event_shape: tuple[int, ...] | None = None
+
+    @abstractmethod
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """Posterior mean ``E[x0 | x]`` for ``x = x0 + sigma n``.
+
+        Args:
+            x: noisy images (B, C, *spatial), or vectors (B, d).
+            sigma: noise level per real component, () or (B,).
+        """
+
+    @abstractmethod
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """``grad_x log p_sigma(x)``, shaped like ``x``."""
+
+    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        """The denoised ``D`` and the map ``v -> J^T v`` with ``J = dD/dx``.
+
+        For an exact denoiser ``sigma^2 J`` is the covariance of x0 given x, so J is symmetric and positive.
+        """
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            denoised = self.denoise(leaf, sigma)
+
+        def vjp(v: Tensor) -> Tensor:
+            return torch.autograd.grad(denoised, leaf, v, retain_graph=True)[0]
+
+        return denoised.detach(), vjp
+
+    def draw(self, generator: torch.Generator | None = None) -> Prior:
+        """The prior with its coin fixed; a prior without randomness is its own draw."""
+        del generator
+        return self
+
+
+class Denoiser(Prior):
+    """A prior given by its denoiser; the score follows from Tweedie's formula."""
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        s = level(sigma, x)
+        if bool((s == 0).any()):
+            raise InputError("A denoiser has no score at sigma = 0; ask for it at a small positive sigma.")
+        return (self.denoise(x, sigma) - x) / s.square()
+
+
+class Score(Prior):
+    """A prior given by its score; the denoiser follows from Tweedie's formula."""
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return x + level(sigma, x).square() * self.score(x, sigma)
+
+
+class Density(Score):
+    """A prior whose log-density is known at every noise level, up to a constant that may depend on sigma."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """``log p_sigma(x)`` for x (B, ...): (B,)."""
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        # score = autograd of log_prob; the graph is kept when the caller is differentiating through the score
+        outer = torch.is_grad_enabled() and x.requires_grad
+        with torch.enable_grad():
+            leaf = x if outer else x.detach().requires_grad_()
+            return torch.autograd.grad(self.log_prob(leaf, sigma).sum(), leaf, create_graph=outer)[0]
+
+
+class Exact(Density):
+    """A density that can be sampled, and conditioned on linear-Gaussian data in closed form."""
+
+    @abstractmethod
+    def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` independent draws (n, *event_shape)."""
+
+    @abstractmethod
+    def posterior(self, measurement: Measurement) -> Density:
+        """The exact distribution of x0 given the measurement."""

@@ -1,0 +1,112 @@
+r"""Schedules: quantile functions ``u -> sigma``.
+
+Sigma is the only clock of the library.  A schedule is an increasing map from [0, 1] to noise levels: on an even
+grid of u it is the sampling grid, at random u it is the noise law of training.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+
+
+class Schedule(ABC):
+    """An increasing quantile function of noise levels."""
+
+    @abstractmethod
+    def quantile(self, u: Tensor) -> Tensor:
+        """Noise level at each ``u`` in [0, 1], increasing; shaped like u."""
+
+    def grid(self, steps: int) -> Tensor:
+        """``steps`` levels from the largest to the smallest, then 0: (steps + 1,), float64.
+
+        A walk over it makes ``steps`` steps; the last one lands on clean images.
+
+        Raises:
+            InputError: fewer than one step.
+        """
+        if steps < 1:
+            raise InputError(f"A sampling grid needs at least 1 step, got {steps}.")
+        levels = self.quantile(torch.linspace(1, 0, steps, dtype=torch.float64))
+        return torch.cat([levels, levels.new_zeros(1)])
+
+    def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` independent noise levels, float64."""
+        return self.quantile(torch.rand(n, generator=generator, dtype=torch.float64))
+
+
+def _check_range(sigma_min: float, sigma_max: float) -> None:
+    if not (0 < sigma_min < sigma_max < math.inf):
+        raise InputError(f"A schedule needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}.")
+
+
+@dataclass(frozen=True)
+class Karras(Schedule):
+    r""":math:`\sigma(u) = (\sigma_{min}^{1/\rho} + u(\sigma_{max}^{1/\rho} - \sigma_{min}^{1/\rho}))^\rho`.
+
+    Args:
+        sigma_min: smallest level, positive.
+        sigma_max: largest level.
+        rho: 7 puts the steps where images are decided; 1 is linear; infinity would be geometric.
+
+    References:
+        Karras, Aittala, Aila, Laine, NeurIPS 2022, arXiv 2206.00364, equation 5 (their defaults .002, 80, 7).
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        _check_range(self.sigma_min, self.sigma_max)
+        if not self.rho > 0:
+            raise InputError(f"Karras needs rho > 0, got {self.rho:g}.")
+
+    def quantile(self, u: Tensor) -> Tensor:
+        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
+        return (low + u * (high - low)) ** self.rho
+
+
+@dataclass(frozen=True)
+class Geometric(Schedule):
+    r""":math:`\sigma(u) = \sigma_{min} (\sigma_{max}/\sigma_{min})^u`: log-uniform noise levels.
+
+    References:
+        Song & Ermon, NeurIPS 2019, arXiv 1907.05600.
+    """
+
+    sigma_min: float = 0.01
+    sigma_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_range(self.sigma_min, self.sigma_max)
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return self.sigma_min * (self.sigma_max / self.sigma_min) ** u
+
+
+@dataclass(frozen=True)
+class LogNormal(Schedule):
+    r""":math:`\ln \sigma \sim N(\mu, s^2)`, cut at the quantiles ``tail`` and ``1 - tail`` so that it has end points.
+
+    References:
+        Karras, Aittala, Aila, Laine, NeurIPS 2022, arXiv 2206.00364, table 1 (-1.2, 1.2).
+    """
+
+    mean: float = -1.2
+    std: float = 1.2
+    tail: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if not (self.std > 0 and 0 < self.tail < 0.5):
+            raise InputError(f"LogNormal needs std > 0 and 0 < tail < 0.5, got {self.std:g} and {self.tail:g}.")
+
+    def quantile(self, u: Tensor) -> Tensor:
+        inner = self.tail + (1 - 2 * self.tail) * u
+        return torch.exp(self.mean + self.std * torch.special.ndtri(inner))
