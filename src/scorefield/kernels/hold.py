@@ -1,0 +1,27 @@
+"""Stay at the level just reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scorefield.kernel import Kernel, State
+from scorefield.prior import Prior
+
+
+@dataclass(frozen=True)
+class Hold(Kernel):
+    """``kernel`` stepped at ``target`` instead of on the way there: the corrector of a predictor-corrector pair.
+
+    ``Then(Ancestral(), Repeat(Hold(Langevin()), 2))`` is a PC sampler.  At target 0 images are clean and stay as they are.
+    """
+
+    kernel: Kernel
+
+    def start(self, x: Tensor) -> State:
+        return self.kernel.start(x)
+
+    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+        return self.kernel.step(prior, state, target, target, generator) if bool(target > 0) else state

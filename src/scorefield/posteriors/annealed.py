@@ -1,0 +1,38 @@
+r"""The annealed likelihood: the data compared with the noisy image itself."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scorefield.measurement import Measurement
+from scorefield.operators.linear import Isotropic
+from scorefield.posteriors.base import Posterior
+from scorefield.prior import Prior, level
+
+
+class AnnealedLikelihood(Posterior):
+    r"""Score :math:`s(x,\sigma) + A^H(R + c\,\sigma^2 A A^H)^{-1}(y - A x)`: no Jacobian, no denoised image.
+
+    ``inflation`` c = 1 counts the noise of x as measurement noise, which annealed Langevin needs; c = 0 is the likelihood of x
+    as if it were clean, which MAP ascent and posterior Langevin at a small fixed sigma use.
+
+    References:
+        Jalal et al., NeurIPS 2021, arXiv 2108.01368 (score-ALD, with sigma^2 I for sigma^2 A A^H); Fessler 2023 (c = 0).
+    """
+
+    def __init__(self, prior: Prior, measurement: Measurement, *, inflation: float = 1.0):
+        super().__init__(prior, measurement)
+        self.inflation = inflation
+
+    def given(self, prior: Prior) -> Posterior:
+        return AnnealedLikelihood(prior, self.measurement, inflation=self.inflation)
+
+    def _pull(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        variance = self.inflation * level(sigma, x).square()
+        return self.measurement.innovation(x, Isotropic(variance.reshape(-1)))
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.prior.score(x, sigma) + self._pull(x, sigma)
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.prior.denoise(x, sigma) + level(sigma, x).square() * self._pull(x, sigma)

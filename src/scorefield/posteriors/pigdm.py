@@ -1,0 +1,39 @@
+r"""Pseudo-inverse guided diffusion: an isotropic spread."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+from scorefield.operators.linear import Isotropic
+from scorefield.posteriors.base import Posterior
+from scorefield.prior import Prior
+
+
+class PiGDM(Posterior):
+    r"""V = r^2 I with :math:`r^2 = \sigma^2 s^2/(\sigma^2 + s^2)`, gain :math:`\sigma^2 J^T`.
+
+    r^2 is the exact conditional variance under the prior N(m, s^2 I).
+
+    Args:
+        data_std: s, the pixels' standard deviation; the paper assumes 1.
+
+    References:
+        Song, Vahdat, Mardani, Kautz, ICLR 2023, "Pseudoinverse-guided diffusion models for inverse problems".
+    """
+
+    def __init__(self, prior: Prior, measurement: Measurement, *, data_std: float = 1.0):
+        super().__init__(prior, measurement)
+        if not data_std > 0:
+            raise InputError(f"PiGDM needs data_std > 0, got {data_std:g}: the pixels' standard deviation.")
+        self.data_std = data_std
+
+    def given(self, prior: Prior) -> Posterior:
+        return PiGDM(prior, self.measurement, data_std=self.data_std)
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        mean, vjp = self.prior.linearize(x, sigma)
+        variance = self._shaped(sigma, x).square()
+        spread = Isotropic((variance * self.data_std**2 / (variance + self.data_std**2)).reshape(-1))
+        return mean + variance * vjp(self.measurement.innovation(mean, spread))

@@ -1,0 +1,155 @@
+"""Samples: draws from a distribution over images, and what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.atomic import atomic_path
+from scorefield.cost import Cost
+from scorefield.errors import InputError
+
+
+class Moments:
+    """Streaming mean and standard deviation of images, for more draws than fit in memory (Welford; Chan et al. 1979)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Tensor | float = 0.0
+        self._squares: Tensor | float = 0.0
+
+    def update(self, x: Tensor) -> Moments:
+        """Take in a batch (B, ...)."""
+        return self.merge(Moments._of(x))
+
+    def merge(self, other: Moments) -> Moments:
+        """Take in another accumulator."""
+        total = self.count + other.count
+        delta = other.mean - self.mean
+        self.mean = self.mean + delta * (other.count / total)
+        shift = abs(delta) ** 2 if isinstance(delta, float) else delta.abs().square()
+        self._squares = self._squares + other._squares + shift * (self.count * other.count / total)
+        self.count = total
+        return self
+
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation with the n - 1 divisor; complex images: sqrt(E|x - mean|^2)."""
+        if self.count < 2:
+            raise InputError(f"A standard deviation needs at least 2 draws, there are {self.count}.")
+        return torch.as_tensor(self._squares / (self.count - 1)).sqrt()
+
+    @staticmethod
+    def _of(x: Tensor) -> Moments:
+        batch = Moments()
+        batch.count, batch.mean = len(x), x.mean(0)
+        batch._squares = (x - batch.mean).abs().square().sum(0)
+        return batch
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Draws from a posterior (or prior), with their cost and their origin.
+
+    Complex images: mean and std are those of the complex pixels; quantiles and intervals are of the magnitude.
+
+    Args:
+        draws: (n, C, *spatial).
+        cost: what they cost.
+        provenance: how they came about: JSON-able.
+    """
+
+    draws: Tensor
+    cost: Cost = field(default_factory=Cost)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.draws.ndim < 2 or not len(self.draws):
+            raise InputError(f"Samples need draws (n, ...) with n >= 1, got shape {tuple(self.draws.shape)}.")
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    @property
+    def mean(self) -> Tensor:
+        """The MMSE estimate, shaped like one image."""
+        return self.draws.mean(0)
+
+    @property
+    def std(self) -> Tensor:
+        """Posterior standard deviation of each pixel."""
+        return Moments().update(self.draws).std
+
+    def quantile(self, q: float) -> Tensor:
+        """The ``q`` quantile of each pixel, at the plotting position (n + 1) q between order statistics.
+
+        That position makes the quantile unbiased in coverage: a new draw falls below it with probability q exactly when
+        (n + 1) q is whole.  Beyond the outermost draws the value is extrapolated linearly, so that a few draws do not feign
+        narrow intervals.
+
+        Raises:
+            InputError: q outside (0, 1), or a single draw.
+        """
+        n = len(self.draws)
+        if not 0 < q < 1 or n < 2:
+            raise InputError(f"A quantile needs 0 < q < 1 and at least 2 draws, got q = {q:g} and {n} draws.")
+        values = (self.draws.abs() if self.draws.is_complex() else self.draws).sort(0).values
+        position = (n + 1) * q - 1
+        low = min(max(int(position // 1), 0), n - 2)
+        return values[low] + (position - low) * (values[low + 1] - values[low])
+
+    def interval(self, level: float) -> tuple[Tensor, Tensor]:
+        """Central interval that a further draw falls into with probability ``level``: (low, high)."""
+        return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
+
+    def merge(self, other: Samples) -> Samples:
+        """The draws of both; the provenance must agree but for the seed.
+
+        Raises:
+            InputError: different shapes or origins.
+        """
+        if self.draws.shape[1:] != other.draws.shape[1:]:
+            raise InputError(f"Cannot merge draws of shapes {tuple(self.draws.shape)} and {tuple(other.draws.shape)}.")
+        mine, theirs = ({k: v for k, v in s.provenance.items() if k != "seed"} for s in (self, other))
+        if mine != theirs:
+            key = next(k for k in [*mine, *theirs] if mine.get(k) != theirs.get(k))
+            raise InputError(f"Cannot merge samples that differ in '{key}'; they are from different distributions.")
+        seeds = [s.provenance["seed"] for s in (self, other) if "seed" in s.provenance]
+        if len(seeds) == 2 and seeds[0] == seeds[1]:
+            raise InputError(f"Both samples were drawn with seed {seeds[0]}, so they are the same draws; use another seed.")
+        provenance = {**mine, **({"seed": seeds} if seeds else {})}
+        return Samples(torch.cat([self.draws, other.draws]), self.cost + other.cost, provenance)
+
+    def save(self, path: str | Path) -> Path:
+        """Write one safetensors file (draws and metadata, no pickle), all or nothing."""
+        from safetensors.torch import save_file
+
+        draws = torch.view_as_real(self.draws) if self.draws.is_complex() else self.draws
+        plain = {"complex": self.draws.is_complex(), "cost": asdict(self.cost), "provenance": dict(self.provenance)}
+        with atomic_path(path) as temporary:
+            save_file({"draws": draws.contiguous().cpu()}, temporary, metadata={"scorefield.samples": json.dumps(plain)})
+        return Path(path)
+
+    @staticmethod
+    def load(path: str | Path) -> Samples:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            InputError: a missing or corrupt file, or one that is not samples.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), "pt") as file:
+                plain = json.loads((file.metadata() or {})["scorefield.samples"])
+                draws = file.get_tensor("draws")
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise InputError(f"{path} cannot be read as samples ({error}); give a file that Samples.save wrote.") from error
+        draws = torch.view_as_complex(draws) if plain["complex"] else draws
+        return Samples(draws, Cost(**plain["cost"]), plain["provenance"])
