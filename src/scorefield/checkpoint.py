@@ -1,0 +1,83 @@
+"""Checkpoints: a folder with ``prior.json`` (class, fields, card) and ``weights.safetensors``; never a pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scorefield.atomic import atomic_folder
+from scorefield.describe import build, describe
+from scorefield.errors import InputError
+from scorefield.prior import Prior
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a person should know before using a prior.
+
+    Args:
+        name: short name.
+        summary: one sentence.
+        amplitude: what the 99th percentile of |image| is in the prior's units.
+        unit: the meaning of 1 in the prior's units.
+        provenance: training data with licences.
+        training: how it was trained (steps, seconds, seed, command, validation numbers).
+        limits: where it should not be trusted.
+    """
+
+    name: str
+    summary: str = ""
+    amplitude: float = 1.0
+    unit: str = "99th percentile of the image"
+    provenance: list[str] = field(default_factory=list)
+    training: dict[str, Any] = field(default_factory=dict)
+    limits: str = ""
+
+
+def save(prior: Prior, path: str | Path, *, card: Card | None = None) -> Path:
+    """Write ``prior`` as a folder, all or nothing.
+
+    Args:
+        path: the folder; an existing one is replaced only when the new one is complete.
+        card: stored beside the fields; the prior's own card by default.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    card = card or getattr(prior, "card", None) or Card(path.name)
+    text = json.dumps({"format": 1, "prior": describe(prior), "card": asdict(card)}, indent=2)
+    with atomic_folder(path) as folder:
+        (folder / "prior.json").write_text(text + "\n")
+        save_file({n: t.detach().contiguous() for n, t in prior.state_dict().items()}, folder / "weights.safetensors")
+    return path
+
+
+def load(path: str | Path) -> Prior:
+    """Read a prior folder, ready for sampling: evaluation mode, no gradients on the weights, ``.card`` attached.
+
+    Raises:
+        InputError: a missing, corrupt or foreign folder.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    if not (path / "prior.json").is_file():
+        raise InputError(f"{path} is not a prior: it holds no prior.json; give a folder that 'scorefield train' wrote.")
+    try:
+        plain = json.loads((path / "prior.json").read_text())
+        weights = load_file(path / "weights.safetensors")
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path / 'prior.json'} is not valid JSON ({error}); restore the file.") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path / 'weights.safetensors'} cannot be read ({error}); restore the file.") from error
+    try:
+        prior, card = build(plain["prior"]), Card(**plain["card"])
+        prior.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} does not hold a prior this version can read ({reason}); train it again.") from error
+    prior.card = card
+    return prior.eval().requires_grad_(False)

@@ -1,0 +1,44 @@
+"""The tutorial's patch network: a multilayer perceptron on the pixels of one small patch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class PatchMLP(nn.Module):
+    """Perceptron on p x p patches, n -> about 4n, 9n, 18n, 36n, 36n, 18n, 9n, 4n -> n units, n = p^2 channels.
+
+    For 3 x 3 it is the tutorial's 9-40-80-160-320-320-160-80-40-9: nine linear layers, five leaky rectifiers and then
+    three hyperbolic tangents between them, linear output.  The tutorial's network does not see the noise level;
+    nine pixels do not tell it either, so ``levels=1`` adds it as one more input (methods of the field differ here).
+
+    Args:
+        size: patch side p.
+        channels: image channels.
+        levels: how many noise-level inputs: 0 as in the tutorial, 1 to condition on the noise.
+
+    References:
+        Fessler, "Score-based generative models with medical imaging applications", 2023, slides on patch models.
+    """
+
+    GROWTH = (40, 80, 160, 320, 320, 160, 80, 40)  # the tutorial's hidden widths for n = 9
+
+    def __init__(self, *, size: int = 3, channels: int = 1, levels: int = 0):
+        super().__init__()
+        self.size, self.channels, self.levels = size, channels, levels
+        pixels = channels * size**2
+        hidden = [round(width * pixels / 9) for width in self.GROWTH]
+        widths = [pixels + levels, *hidden, pixels]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        for layer in self.layers[:5]:
+            nn.init.kaiming_normal_(layer.weight, a=0.01, nonlinearity="leaky_relu")
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Patches (B, channels, p, p) and noise levels (B,) to patches of the same shape."""
+        z = x.flatten(1)
+        if self.levels:
+            z = torch.cat([z, noise.to(z.dtype).reshape(-1, 1).expand(len(z), self.levels)], 1)
+        for i, layer in enumerate(self.layers[:-1]):
+            z = nn.functional.leaky_relu(layer(z), 0.01) if i < 5 else torch.tanh(layer(z))
+        return self.layers[-1](z).reshape(x.shape)
