@@ -1,0 +1,37 @@
+"""How many draws fit in memory at once, measured on one of them."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from scorefield.prior import Prior
+
+
+def graph_bytes(prior: Prior, x: Tensor, sigma: Tensor) -> int:
+    """Bytes that one linearization of ``prior`` at ``x`` (1, ...) keeps for its backward pass."""
+    held: dict[int, int] = {}
+
+    def pack(t: Tensor) -> Tensor:
+        held[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        prior.linearize(x, sigma)
+    return sum(held.values())
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be allocated on ``device``."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def draws_that_fit(prior: Prior, x: Tensor, sigma: Tensor, *, share: float = 0.4) -> int:
+    """The largest batch of draws whose graphs stay within ``share`` of the free memory; at least 1."""
+    # a Krylov solver and the kernel hold a few dozen images beside the graph
+    each = graph_bytes(prior, x, sigma) + 40 * x.numel() * x.element_size()
+    return max(1, int(share * free_bytes(x.device) / each))
