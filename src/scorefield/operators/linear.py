@@ -32,7 +32,7 @@ class Isotropic:
         self.variance = torch.as_tensor(variance)
 
     def __call__(self, v: Tensor) -> Tensor:
-        return self.variance.to(v.real.dtype).reshape(-1, *[1] * (v.ndim - 1)) * v
+        return self.variance.to(v.device, v.real.dtype).reshape(-1, *[1] * (v.ndim - 1)) * v
 
 
 Spread = Isotropic | Callable[[Tensor], Tensor]  # x0's covariance given x: isotropic, or a matrix-free product

@@ -1,0 +1,58 @@
+"""Linear forward models: what a scanner does to an image.
+
+This list is the registry: the law suites test every operator named here.
+"""
+
+from scorefield.operators.basic import Identity, Mask, Matrix, RealToComplex, Sample
+from scorefield.operators.checks import adjoint_error, operator_norm
+from scorefield.operators.ct import Projector, fan_beam, parallel_beam
+from scorefield.operators.ct_fbp import fbp, hann, ramlak, shepp_logan
+from scorefield.operators.ct_geometry import FanBeam, Geometry, ParallelBeam
+from scorefield.operators.fourier import Fourier
+from scorefield.operators.linear import Adjoint, Isotropic, Multiple, Operator, Product, Spread, Sum
+from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask, mri
+from scorefield.operators.resample import Blur, Downsample
+from scorefield.operators.solve import conjugate_gradients, gmres
+
+__all__ = [
+    # the algebra
+    "Operator",
+    "Adjoint",
+    "Product",
+    "Sum",
+    "Multiple",
+    "Isotropic",
+    "Spread",
+    # elementary
+    "Identity",
+    "Matrix",
+    "Mask",
+    "Sample",
+    "RealToComplex",
+    # resolution
+    "Blur",
+    "Downsample",
+    # magnetic resonance
+    "Fourier",
+    "Coils",
+    "Isometric",
+    "mri",
+    "birdcage",
+    "cartesian_mask",
+    # computed tomography
+    "Projector",
+    "Geometry",
+    "ParallelBeam",
+    "FanBeam",
+    "parallel_beam",
+    "fan_beam",
+    "fbp",
+    "ramlak",
+    "shepp_logan",
+    "hann",
+    # solvers and checks
+    "conjugate_gradients",
+    "gmres",
+    "adjoint_error",
+    "operator_norm",
+]

@@ -1,0 +1,182 @@
+r"""Cartesian magnetic resonance imaging as a product: ``A = Sample @ Fourier @ Coils``.
+
+Each coil c sees the image through its complex sensitivity :math:`S_c`, and k-space is measured on a mask:
+:math:`y_c = M F (S_c x)`.  The data hold the measured entries only, (coils, m); k-space stored with zeros
+elsewhere becomes data by ``Sample(mask, maps.shape)(kspace)``.
+
+References:
+    Pruessmann et al., "SENSE: sensitivity encoding for fast MRI", Magn. Reson. Med. 1999.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.operators.basic import Sample, cast, finite, image_shape
+from scorefield.operators.fourier import Fourier
+from scorefield.operators.linear import Operator, Product, Shape
+
+
+class Coils(Operator):
+    r"""One image seen by many receive coils: (1, \*spatial) to (coils, \*spatial).
+
+    .. math:: (A x)_c = S_c \, x.
+
+    Pixel by pixel :math:`A A^H = S S^H` has rank one, so Sherman and Morrison invert
+    :math:`R + v A A^H` in closed form for noise that may differ between coils and pixels.
+
+    Args:
+        maps: complex sensitivities (coils, *spatial).
+
+    Raises:
+        InputError: maps without a spatial axis, of an integer dtype, or not finite.
+    """
+
+    def __init__(self, maps: Tensor):
+        maps = finite(torch.as_tensor(maps), "coil maps")
+        shape = image_shape(tuple(maps.shape), spatial=1)
+        super().__init__((1, *shape[1:]), shape)
+        self.maps = maps
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return cast(self.maps, x) * x
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return (cast(self.maps, y).conj() * y).sum(1, keepdim=True)
+
+    def _solve_shifted(self, noise: Tensor, spread: Tensor, v: Tensor) -> Tensor:
+        maps = cast(self.maps, v)
+        power = (maps.abs().square() / noise).expand(v.shape).sum(1, keepdim=True)
+        combined = self._adjoint(v / noise) * spread / (1 + spread * power)
+        return (v - maps * combined) / noise
+
+
+class Isometric(Product):
+    """``outer @ inner`` with ``inner inner^H = I``: the data covariance is that of ``outer`` alone."""
+
+    def _solve_shifted(self, noise: Tensor, spread: Tensor, v: Tensor) -> Tensor | None:
+        return self.outer._solve_shifted(noise, spread, v)
+
+
+def mri(mask: Tensor, coils: Tensor | None = None) -> Operator:
+    """Cartesian MRI of complex images (1, *spatial); data (coils, m), the measured entries of each coil.
+
+    A real image takes one more factor: ``mri(mask, coils) @ RealToComplex(shape)``.
+
+    Args:
+        mask: True where k-space is measured, zero frequency at ``n // 2``: (1, *spatial), or anything that
+            broadcasts to the coil maps and is shared by the coils.
+        coils: sensitivity maps (coils, *spatial); None is a single coil of uniform sensitivity, whose
+            ``A A^H = I`` is then used in closed form.
+
+    Raises:
+        InputError: a mask that does not fit the maps, or no maps and a mask that is not (1, *spatial).
+    """
+    mask = torch.as_tensor(mask)
+    if coils is not None:
+        sensitivity = Coils(coils)
+        shape = sensitivity.shape_out
+        if mask.ndim == len(shape) and mask.shape[0] != 1:
+            raise InputError(
+                f"The mask has shape {tuple(mask.shape)}; give one mask (1, *spatial) for all coils."
+            )
+        return Sample(mask, shape) @ Fourier(shape) @ sensitivity
+    if mask.ndim < 2 or mask.shape[0] != 1:
+        raise InputError(
+            f"Without coil maps the mask must be (1, *spatial), got {tuple(mask.shape)}; unsqueeze it."
+        )
+    shape = image_shape(tuple(mask.shape))
+    return Isometric(Sample(mask, shape), Fourier(shape))
+
+
+def birdcage(coils: int, shape: Shape, *, radius: float = 1.7) -> Tensor:
+    r"""Smooth simulated coil maps (coils, \*spatial), complex64, with :math:`\sum_c |S_c|^2 = 1`.
+
+    Coils sit evenly on a circle around the last two axes; a coil's field falls off as the inverse distance
+    and its phase is the direction of the pixel seen from the coil, as for a birdcage array.  Along a third
+    axis the coils are uniform.
+
+    Args:
+        coils: number of coils.
+        shape: shape of one image, (1, *spatial), two or three spatial axes.
+        radius: of the circle, in half fields of view; above sqrt(2) no coil meets a pixel, and the maps are
+            the smoother the larger it is.
+
+    Raises:
+        InputError: coils < 1, a shape that is not (1, *spatial), or a radius not above sqrt(2).
+    """
+    sizes = _single_channel(shape, spatial=2)
+    if coils < 1:
+        raise InputError(f"A coil array needs at least one coil, got {coils}.")
+    if not (math.isfinite(radius) and radius > math.sqrt(2)):
+        raise InputError(
+            f"The coil radius is {radius:g}; give it above 1.415 so that no coil lies inside the image."
+        )
+    rows, columns = (2 * (torch.arange(n, dtype=torch.float64) - (n - 1) / 2) / n for n in sizes[-2:])
+    angle = 2 * math.pi * torch.arange(coils, dtype=torch.float64).reshape(-1, 1, 1) / coils
+    # pixel as seen from its coil, in a frame turned with the coil: distance and direction
+    offset = torch.complex(*torch.broadcast_tensors(columns, rows.unsqueeze(1)))
+    offset = offset * torch.polar(torch.ones_like(angle), -angle) - radius
+    maps = offset / offset.abs().square()
+    maps = maps / maps.abs().square().sum(0, keepdim=True).sqrt()
+    maps = maps.reshape(coils, *[1] * (len(sizes) - 3), *sizes[-2:]).expand(coils, *sizes[1:])
+    return maps.to(torch.complex64).contiguous()
+
+
+def cartesian_mask(
+    shape: Shape,
+    acceleration: float,
+    *,
+    center_fraction: float = 0.08,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Random phase-encode lines and a fully sampled center, along the last axis: boolean (1, *spatial).
+
+    Exactly ``round(n / acceleration)`` of the n lines are measured, the central ``round(n *
+    center_fraction)`` of them around the zero frequency ``n // 2``, the others at random without replacement.
+
+    Args:
+        shape: shape of one image, (1, *spatial).
+        acceleration: factor >= 1 by which the scan is shorter.
+        center_fraction: part of all lines in the center, in [0, 1].  Default from fastMRI at fourfold
+            acceleration.
+        generator: source of the random lines.
+
+    Raises:
+        InputError: acceleration < 1, a fraction outside [0, 1], no line left, or a center larger than the
+            budget.
+
+    References:
+        Zbontar et al., "fastMRI", 2018, arXiv:1811.08839.
+    """
+    sizes = _single_channel(shape, spatial=1)
+    if not (math.isfinite(acceleration) and acceleration >= 1):
+        raise InputError(f"The acceleration is {acceleration:g}; give a finite factor >= 1.")
+    if not 0 <= center_fraction <= 1:
+        raise InputError(
+            f"The center fraction is {center_fraction:g}; give a part of all lines between 0 and 1."
+        )
+    n = sizes[-1]
+    lines, center = round(n / acceleration), round(n * center_fraction)
+    if lines < 1 or center > lines:
+        raise InputError(
+            f"An acceleration of {acceleration:g} leaves {lines} of {n} lines but the center takes {center};"
+            " lower the acceleration or the center fraction."
+        )
+    first = n // 2 - center // 2
+    chosen = torch.zeros(n, dtype=torch.bool)
+    chosen[first : first + center] = True
+    others = (~chosen).nonzero().squeeze(1)
+    chosen[others[torch.randperm(len(others), generator=generator)[: lines - center]]] = True
+    return chosen.expand(sizes).clone()
+
+
+def _single_channel(shape: Shape, *, spatial: int) -> Shape:
+    sizes = image_shape(shape, spatial=spatial)
+    if sizes[0] != 1:
+        raise InputError(f"An MR image has one channel: give (1, *spatial), got {sizes}.")
+    return sizes

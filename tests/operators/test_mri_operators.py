@@ -1,0 +1,129 @@
+"""Coil maps, sampling masks, and SENSE solved by conjugate gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scorefield import operators as ops
+from scorefield.errors import InputError
+from scorefield.noise import White, normal_like
+from scorefield.operators.solve import inner
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (1, 33, 20), (1, 3, 16, 17)])
+@pytest.mark.parametrize("coils", [1, 4, 8])
+def test_birdcage_is_normalized_and_smooth(coils, shape):
+    maps = ops.birdcage(coils, shape)
+    assert maps.shape == (coils, *shape[1:])
+    assert maps.dtype == torch.complex64
+    torch.testing.assert_close(maps.abs().square().sum(0), torch.ones(shape[1:]))
+    for axis in (-2, -1):
+        # a change of one pixel is of the order of one over the number of pixels across the field of view
+        assert maps.diff(dim=axis).abs().max() < 6 / shape[axis]
+
+
+def test_birdcage_coils_see_different_places():
+    maps = ops.birdcage(4, (1, 33, 33))
+    brightest = [divmod(int(m.abs().argmax()), 33) for m in maps]
+    assert [(row // 11, column // 11) for row, column in brightest] == [(1, 2), (2, 1), (1, 0), (0, 1)]
+    # turning the array by a quarter maps each coil's magnitude on the next one's
+    for c in range(4):
+        torch.testing.assert_close(maps[c].abs().rot90(-1), maps[(c + 1) % 4].abs())
+
+
+@pytest.mark.parametrize("n", [16, 31, 64, 101])
+@pytest.mark.parametrize("acceleration", [1, 2, 3.7, 8])
+@pytest.mark.parametrize("fraction", [0, 0.06, 0.12])
+def test_mask_keeps_its_budget_and_its_center(n, acceleration, fraction):
+    mask = ops.cartesian_mask((1, 5, n), acceleration, center_fraction=fraction, generator=seeded())
+    assert mask.shape == (1, 5, n)
+    assert mask.dtype == torch.bool
+    assert (mask == mask[:, :1]).all()  # whole lines
+    line = mask[0, 0]
+    assert int(line.sum()) == round(n / acceleration)
+    center = round(n * fraction)
+    assert line[n // 2 - center // 2 : n // 2 - center // 2 + center].all()
+    if center % 2:  # symmetric about the zero frequency
+        assert line[n // 2 - center // 2 : n // 2 + center // 2 + 1].sum() == center
+
+
+def test_mask_lines_are_random_and_uniform():
+    n, draws = 20, 2000
+    generator = seeded()
+    masks = [
+        ops.cartesian_mask((1, 1, n), 2, center_fraction=0.2, generator=generator)[0, 0] for _ in range(draws)
+    ]
+    share = torch.stack(masks).double().mean(0)
+    outside = torch.ones(n, dtype=torch.bool)
+    outside[8:12] = False
+    p = 6 / 16
+    assert (share[8:12] == 1).all()
+    assert ((share[outside] - p).abs() < 5 * (p * (1 - p) / draws) ** 0.5).all()
+    again = ops.cartesian_mask((1, 1, n), 2, center_fraction=0.2, generator=seeded())
+    assert torch.equal(again[0, 0], masks[0])
+
+
+def test_full_sampling_with_normalized_coils_is_an_isometry():
+    shape = (1, 9, 8)
+    operator = ops.mri(torch.ones(shape), ops.birdcage(5, shape).to(torch.complex128))
+    x = normal_like(torch.empty(2, *shape, dtype=torch.complex128), seeded())
+    torch.testing.assert_close(
+        operator.gram(x), x, rtol=1e-6, atol=1e-6
+    )  # the maps were made in single precision
+
+
+def test_conjugate_gradients_solve_sense():
+    """8 random coils, random mask: 1e-6 of the direct solution, in data space and in image space."""
+    shape, dtype = (1, 10, 12), torch.complex128
+    maps = normal_like(torch.empty(8, 10, 12, dtype=dtype), seeded(1))
+    operator = ops.mri(torch.rand(shape, generator=seeded(2)) < 0.4, maps)
+    v = normal_like(torch.empty(2, *operator.shape_out, dtype=dtype), seeded(3))
+    variance = torch.tensor([0.5, 2.0], dtype=torch.float64).reshape(-1, 1, 1)
+
+    basis = torch.eye(120, dtype=dtype).reshape(120, *shape)
+    A = operator(basis).flatten(1).mT  # complex linear, so a complex matrix will do
+    matrices = 0.3 * torch.eye(len(A), dtype=dtype) + variance * (A @ A.mH)
+    direct = torch.linalg.solve(matrices, v.flatten(1)).reshape(v.shape)
+
+    def matrix(u):
+        return 0.3 * u + operator(variance.unsqueeze(-1) * operator.H(u))
+
+    found = ops.conjugate_gradients(matrix, v, tolerance=1e-9, iterations=500)
+    assert ((found - direct).flatten(1).norm(dim=1) <= 1e-6 * direct.flatten(1).norm(dim=1)).all()
+    spread = ops.Isotropic(variance.flatten())
+    default = operator.gram_solve(White(0.3**0.5), spread, v)
+    assert (default - direct).norm() <= 1e-6 * torch.linalg.cond(matrices).max() * direct.norm()
+    residual = matrix(default) - v
+    assert (inner(residual, residual).sqrt() <= 2e-6 * inner(v, v).sqrt()).all()
+
+
+BAD = {
+    "no coil": (lambda: ops.birdcage(0, (1, 8, 8)), "at least one coil"),
+    "coils of many channels": (lambda: ops.birdcage(4, (2, 8, 8)), "one channel"),
+    "coils in one dimension": (lambda: ops.birdcage(4, (1, 8)), "axes"),
+    "coils inside the image": (lambda: ops.birdcage(4, (1, 8, 8), radius=1.0), "radius"),
+    "maps with infinity": (lambda: ops.Coils(torch.full((2, 4, 4), float("inf"))), "NaN or infinite"),
+    "maps without space": (lambda: ops.Coils(torch.ones(4)), "axes"),
+    "acceleration below one": (lambda: ops.cartesian_mask((1, 8, 8), 0.5), "acceleration"),
+    "acceleration not finite": (lambda: ops.cartesian_mask((1, 8, 8), float("nan")), "acceleration"),
+    "fraction above one": (lambda: ops.cartesian_mask((1, 8, 8), 2, center_fraction=1.5), "fraction"),
+    "center beyond the budget": (lambda: ops.cartesian_mask((1, 8, 64), 8, center_fraction=0.5), "lower"),
+    "no line left": (lambda: ops.cartesian_mask((1, 8, 8), 100, center_fraction=0), "lower"),
+    "mask of many channels": (lambda: ops.cartesian_mask((3, 8, 8), 2), "one channel"),
+    "mask without a channel": (lambda: ops.mri(torch.ones(8, 8)), "unsqueeze"),
+    "one mask per coil": (lambda: ops.mri(torch.ones(4, 8, 8), ops.birdcage(4, (1, 8, 8))), "for all coils"),
+    "mask of another size": (lambda: ops.mri(torch.ones(1, 8, 9), ops.birdcage(4, (1, 8, 8))), "broadcast"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_answered_with_a_sentence(name):
+    make, words = BAD[name]
+    with pytest.raises(InputError, match=words) as caught:
+        make()
+    assert str(caught.value).endswith(".")
