@@ -1,0 +1,107 @@
+"""Writing whole or not at all: a temporary name in the same folder, renamed when everything is on disk."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scorefield.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary file name beside ``path`` that becomes ``path`` when the block succeeds.
+
+    The name keeps every suffix, because libraries choose a format by it.  When the block raises, the
+    temporary file is removed and an existing target stays as it was.  Missing parent folders are made; a link
+    is followed.
+
+    Args:
+        path: the file to write.
+
+    Raises:
+        InputError: ``path`` is a folder.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    if target.is_dir():
+        raise InputError(f"Cannot write a file to {path}, which is a folder; give a file name inside it.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(target)
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _flush(target.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary folder beside ``path`` that becomes ``path`` when the block succeeds.
+
+    An existing folder is moved aside, replaced, and only then removed; when the block raises it stays as it
+    was.  It is replaced only if the new folder has every entry of the old one, so that saving into a folder
+    of other things never deletes them.
+
+    Args:
+        path: the folder to write.
+
+    Raises:
+        InputError: ``path`` is a file, or holds entries that the new folder would not have.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    if target.exists() and not target.is_dir():
+        raise InputError(f"Cannot write a folder to {path}, which is a file; give another name.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            _flush(file)
+        _exchange(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _flush(target.parent)
+
+
+def _exchange(new: Path, target: Path) -> None:
+    if not target.exists():
+        os.replace(new, target)
+        return
+    others = sorted({entry.name for entry in target.iterdir()} - {entry.name for entry in new.iterdir()})
+    if others:
+        raise InputError(
+            f"Replacing the folder {target} would delete {', '.join(others[:5])};"
+            " move them away or save elsewhere."
+        )
+    old = _beside(target)
+    os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except BaseException:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{secrets.token_hex(6)}{''.join(target.suffixes)}")
+
+
+def _flush(path: Path) -> None:
+    """Push a file or folder to the disk, so that a rename never outruns the bytes it names."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder
+        return
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

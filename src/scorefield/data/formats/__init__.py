@@ -1,0 +1,56 @@
+"""File formats of images, one module each; this list is the registry.
+
+A format is a module with ``suffixes``, ``matches(path)``, ``read(path) -> Image``, ``shape(path)`` (spatial
+shape from the header alone) and ``write(image, path, window)``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from scorefield.data.formats import dicom, nifti, npy, raster
+from scorefield.data.image import Image
+from scorefield.data.reading import Window
+from scorefield.errors import InputError
+
+
+class Matcher(Protocol):
+    """Anything that knows its files by name or first bytes."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]: ...
+
+    def matches(self, path: Path) -> bool: ...
+
+
+class Format(Matcher, Protocol):
+    """What a module of this folder offers."""
+
+    def read(self, path: Path) -> Image: ...
+
+    def shape(self, path: Path) -> tuple[int, ...]: ...
+
+    def write(self, image: Image, path: Path, window: Window | None = None) -> None: ...
+
+
+FORMATS: tuple[Format, ...] = (nifti, npy, raster, dicom)
+
+M = TypeVar("M", bound=Matcher)
+
+
+def find(path: Path, among: tuple[M, ...]) -> M:
+    """The first format of ``among`` that matches ``path``.
+
+    Raises:
+        InputError: none does; the message lists the known suffixes and the nearest one.
+    """
+    for candidate in among:
+        if candidate.matches(path):
+            return candidate
+    known = [suffix for candidate in among for suffix in candidate.suffixes]
+    near = difflib.get_close_matches("".join(path.suffixes[-2:]).lower() or path.name, known, n=1, cutoff=0.5)
+    near = near or difflib.get_close_matches(path.suffix.lower(), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else "; rename it or convert it."
+    raise InputError(f"{path} has no known suffix, which are {' '.join(known)}{hint}")

@@ -1,0 +1,152 @@
+"""NIfTI-1 and NIfTI-2 single files, ``.nii`` and ``.nii.gz``, either byte order.
+
+Stored slope and intercept are applied.  The affine is the sform, else the qform; lengths are converted to mm.
+Several channels are the fifth dimension, as in NIfTI vectors.  A volume one slice thick is a 2-D image.  The
+unit of the values has no field in NIfTI: scorefield keeps it in ``intent_name`` and signs ``descrip``, and
+reads it back when signed.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scorefield.data.image import Image
+from scorefield.data.reading import Window, no_window, reading, to_pixels
+from scorefield.errors import InputError
+
+if TYPE_CHECKING:
+    import nibabel as nib
+
+suffixes = (".nii", ".nii.gz")
+_FIX = "it is damaged, cut short or not NIfTI, so copy or convert it again"
+_SIGNATURE = "scorefield"
+_MM = {
+    "meter": 1e3,
+    "mm": 1.0,
+    "micron": 1e-3,
+    "unknown": 1.0,
+}  # unknown is mm in practice
+
+
+def matches(path: Path) -> bool:
+    """Whether the name ends in ``.nii`` or ``.nii.gz``."""
+    return path.name.lower().endswith(suffixes)
+
+
+def read(path: Path, *, volume: int | None = None) -> Image:
+    """The image in ``path``, its axes as stored.
+
+    Args:
+        path: the file.
+        volume: which volume of a time series, counted from 0; needed when there are several.
+
+    Raises:
+        InputError: damaged, several volumes and none chosen, not numbers, NaN or infinite values.
+    """
+    path = Path(path)
+    with reading(path, _FIX):
+        file = _load(path)
+        header: Any = file.header
+        sizes = _five(file.shape, path)
+        number = _chosen(sizes[3], volume, path)
+        array = np.asanyarray(file.dataobj).reshape(sizes)[:, :, :, number]
+        scale = _MM[header.get_xyzt_units()[0]]
+        affine = spacing = None
+        if header["sform_code"] > 0 or header["qform_code"] > 0:
+            affine = np.diag([scale] * 3 + [1.0]) @ file.affine
+        elif header.get_xyzt_units()[0] != "unknown" or not (header["pixdim"][1:4] == 1).all():
+            spacing = tuple(float(s) * scale for s in header["pixdim"][1:4])
+        signed = bytes(header["descrip"]).startswith(_SIGNATURE.encode())
+        unit = header["intent_name"].item().decode() if signed else "a.u."
+    pixels = to_pixels(np.moveaxis(array, -1, 0), path)
+    return Image(pixels, spacing, affine=affine, unit=unit, source=str(path)).squeeze()
+
+
+def shape(path: Path) -> tuple[int, ...]:
+    """Spatial shape, from the header.
+
+    Raises:
+        InputError: damaged, or several volumes.
+    """
+    import nibabel as nib
+
+    with reading(path, _FIX):
+        file: Any = nib.load(path)
+        sizes = _five(file.shape, path)
+        _chosen(sizes[3], None, path)
+        return sizes[:3]
+
+
+def write(image: Image, path: Path, window: Window | None = None) -> None:
+    """Write float32 or complex64 values with affine, spacing, unit and origin.
+
+    Raises:
+        InputError: a window is given, or the unit has more than 15 bytes, the room of ``intent_name``.
+    """
+    import nibabel as nib
+
+    no_window(window, path)
+    if len(image.unit.encode()) > 15:
+        raise InputError(
+            f"The unit '{image.unit}' does not fit the 15 bytes that NIfTI has for it; shorten it."
+        )
+    array = np.moveaxis(image.pixels.numpy(force=True), 0, -1)
+    array = array.reshape(*image.spatial, *[1] * (4 - len(image.spatial)), array.shape[-1])
+    array = array[..., 0, 0] if array.shape[-1] == 1 else array
+    kind = nib.Nifti1Image if max(array.shape) < 2**15 else nib.Nifti2Image  # NIfTI-1 counts in int16
+    file = kind(array, image.affine)
+    header: Any = file.header
+    if image.affine is not None:
+        file.set_sform(image.affine, code=1)  # 1: scanner coordinates
+        _mirror_in_qform(file, image.affine)
+    elif image.spacing is not None:
+        header["pixdim"][1 : 1 + len(image.spacing)] = image.spacing
+    if image.spacing is not None:
+        header.set_xyzt_units("mm")
+    if array.ndim == 5:
+        header.set_intent("vector")
+    header["intent_name"] = image.unit.encode()
+    header["descrip"] = f"{_SIGNATURE}; {Path(image.source).name}".encode("ascii", "replace")[:79]
+    nib.save(file, path)
+
+
+def _mirror_in_qform(file: nib.Nifti1Image, affine: np.ndarray) -> None:
+    """Repeat a rotation in the qform, which holds nothing else: some programs read no sform."""
+    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    orthogonal = np.allclose(cosines.T @ cosines, np.eye(3), atol=1e-6)
+    file.set_qform(affine if orthogonal else None, code=1 if orthogonal else 0)
+
+
+def _load(path: Path) -> nib.Nifti1Image:
+    """Parse the whole file at once: nibabel alone stops reading before gzip's checksum."""
+    import nibabel as nib
+
+    raw = path.read_bytes()
+    if path.suffix.lower() == ".gz":
+        raw = gzip.decompress(raw)
+    for kind in (nib.Nifti1Image, nib.Nifti2Image):
+        if kind.header_class.may_contain_header(raw[:540]):  # 540: the longer of the two headers
+            return kind.from_bytes(raw)
+    raise InputError(f"{path} does not begin with a NIfTI header; convert it to NIfTI again.")
+
+
+def _five(sizes: tuple[int, ...], path: Path) -> tuple[int, ...]:
+    """(X, Y, Z, volumes, channels)."""
+    if len(sizes) > 5:
+        raise InputError(f"{path} has {len(sizes)} dimensions; split it into volumes first.")
+    return (*sizes, *[1] * (5 - len(sizes)))
+
+
+def _chosen(volumes: int, volume: int | None, path: Path) -> int:
+    if volume is None and volumes > 1:
+        raise InputError(
+            f"{path} holds {volumes} volumes;"
+            " choose one with scorefield.data.formats.nifti.read(path, volume=0)."
+        )
+    if not 0 <= (volume or 0) < volumes:
+        raise InputError(f"{path} has volumes 0 to {volumes - 1}, so none is number {volume}.")
+    return volume or 0

@@ -1,0 +1,55 @@
+"""NumPy's ``.npy``: exact values, no geometry, never a pickle.
+
+Arrays of two or three axes are one channel, (H, W) or (X, Y, Z); arrays of four are (C, X, Y, Z).  A volume
+one slice thick is a 2-D image, so (1, H, W) is a slice, and several channels of a 2-D image are stored as (C,
+H, W, 1).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from scorefield.data.image import Image
+from scorefield.data.reading import Window, no_window, reading, to_pixels
+from scorefield.errors import InputError
+
+suffixes = (".npy",)
+_FIX = "it is damaged, cut short or a pickle, so save a plain numeric array with numpy.save again"
+
+
+def matches(path: Path) -> bool:
+    """Whether the name ends in ``.npy``."""
+    return path.name.lower().endswith(suffixes)
+
+
+def read(path: Path) -> Image:
+    """The image in ``path``.
+
+    Raises:
+        InputError: damaged, pickled or not numbers, not 2 to 4 axes, NaN or infinite values.
+    """
+    with reading(path, _FIX), open(path, "rb") as file:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+    if array.ndim not in (2, 3, 4):
+        raise InputError(f"{path} has shape {array.shape}; save (H, W), (X, Y, Z) or (C, X, Y, Z).")
+    pixels = to_pixels(array if array.ndim == 4 else array[None], path)
+    return Image(pixels, source=str(path)).squeeze()
+
+
+def shape(path: Path) -> tuple[int, ...]:
+    """Spatial shape, from the header."""
+    with reading(path, _FIX):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return tuple(array.shape[1:] if array.ndim == 4 else array.shape)
+
+
+def write(image: Image, path: Path, window: Window | None = None) -> None:
+    """Write the values exactly; geometry and unit have no place in the format."""
+    no_window(window, path)
+    array = image.pixels.numpy(force=True)
+    two_channels = array.ndim == 3 and len(array) > 1
+    array = array[0] if len(array) == 1 else array[..., None] if two_channels else array
+    with open(path, "wb") as file:  # given a name, numpy would add its own suffix to .NPY
+        np.save(file, array, allow_pickle=False)

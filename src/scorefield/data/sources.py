@@ -1,0 +1,111 @@
+"""What a path names: single files, DICOM series, or a folder or glob of them."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scorefield.data.formats import FORMATS, dicom, find
+from scorefield.data.image import Image
+from scorefield.errors import InputError
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file that holds one image."""
+
+    path: Path
+
+    def read(self) -> Image:
+        """The image."""
+        return find(self.path, FORMATS).read(self.path)
+
+    def shape(self) -> tuple[int, ...]:
+        """The spatial shape that ``read`` will give, from the header."""
+        shape = find(self.path, FORMATS).shape(self.path)
+        if len(shape) == 2 or 1 not in shape:
+            return shape
+        thin = len(shape) - 1 - shape[::-1].index(1)
+        return shape[:thin] + shape[thin + 1 :]
+
+
+@dataclass(frozen=True)
+class Series:
+    """DICOM slices that make one volume."""
+
+    paths: tuple[Path, ...]
+
+    def read(self) -> Image:
+        """The volume."""
+        return dicom.read_series(self.paths)
+
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns, slices), or (rows, columns) of a single slice."""
+        rows, columns = dicom.shape(self.paths[0])
+        return (rows, columns) if len(self.paths) == 1 else (rows, columns, len(self.paths))
+
+
+Source = File | Series
+
+
+def expand(path: PathLike) -> list[Source]:
+    """The images that a file, folder or glob names, in natural order of their names (slice2 before slice10).
+
+    In a folder or glob the DICOM files of each folder are one series, and files of no known format are passed
+    over.
+
+    Raises:
+        InputError: nothing there, or nothing readable.
+    """
+    place = Path(path).expanduser()
+    if place.is_dir():
+        return _group(_natural(entry for entry in place.iterdir() if not entry.name.startswith(".")), path)
+    if place.exists():
+        find(place, FORMATS)
+        return [File(place)]
+    if not glob.has_magic(str(place)):
+        raise InputError(f"There is no file or folder {path}{_nearest(place)}; check the name.")
+    found = _natural(Path(name) for name in glob.iglob(str(place), recursive=True))
+    if not found:
+        raise InputError(f"The pattern {path} matches no file; check the folder and the suffix.")
+    if all(match.is_dir() for match in found):
+        return [source for folder in found for source in expand(folder)]
+    return _group(found, path)
+
+
+def _group(files: Sequence[Path], where: PathLike) -> list[Source]:
+    readable = [file for file in files if file.is_file() and any(f.matches(file) for f in FORMATS)]
+    if not readable:
+        known = " ".join(suffix for f in FORMATS for suffix in f.suffixes)
+        raise InputError(
+            f"{where} holds no readable image; the known suffixes are {known}, and DICOM by content."
+        )
+    series: dict[Path, list[Path]] = {}
+    sources: list[Source] = []
+    for file in readable:
+        if find(file, FORMATS) is dicom:
+            series.setdefault(file.parent, []).append(file)
+        else:
+            sources.append(File(file))
+    return [*sources, *(Series(tuple(slices)) for slices in series.values())]
+
+
+def _natural(paths: Iterable[Path]) -> list[Path]:
+    def key(path: Path) -> list[int | str]:
+        parts = re.split(r"(\d+)", str(path))  # text and numbers take turns, so like is compared with like
+        return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+
+    return sorted(paths, key=key)
+
+
+def _nearest(place: Path) -> str:
+    names = os.listdir(place.parent) if place.parent.is_dir() else []
+    near = difflib.get_close_matches(place.name, names, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
