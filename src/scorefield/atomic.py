@@ -79,8 +79,7 @@ def _exchange(new: Path, target: Path) -> None:
     others = sorted({entry.name for entry in target.iterdir()} - {entry.name for entry in new.iterdir()})
     if others:
         raise InputError(
-            f"Replacing the folder {target} would delete {', '.join(others[:5])};"
-            " move them away or save elsewhere."
+            f"Replacing the folder {target} would delete {', '.join(others[:5])}; move them away or save elsewhere."
         )
     old = _beside(target)
     os.replace(target, old)

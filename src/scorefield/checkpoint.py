@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from scorefield.atomic import atomic_folder
 from scorefield.describe import build, describe
 from scorefield.errors import InputError
@@ -50,7 +52,10 @@ def save(prior: Prior, path: str | Path, *, card: Card | None = None) -> Path:
     text = json.dumps({"format": 1, "prior": describe(prior), "card": asdict(card)}, indent=2)
     with atomic_folder(path) as folder:
         (folder / "prior.json").write_text(text + "\n")
-        save_file({n: t.detach().contiguous() for n, t in prior.state_dict().items()}, folder / "weights.safetensors")
+        save_file(
+            {n: t.detach().contiguous() for n, t in prior.state_dict().items()},
+            folder / "weights.safetensors",
+        )
     return path
 
 
@@ -74,10 +79,19 @@ def load(path: str | Path) -> Prior:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path / 'weights.safetensors'} cannot be read ({error}); restore the file.") from error
     try:
-        prior, card = build(plain["prior"]), Card(**plain["card"])
+        prior, card = _typed(build(plain["prior"]), weights), Card(**plain["card"])
         prior.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} does not hold a prior this version can read ({reason}); train it again.") from error
     prior.card = card
     return prior.eval().requires_grad_(False)
+
+
+def _typed(prior: Any, weights: dict[str, Tensor]) -> Prior:
+    """``prior`` with its weights in the precision of ``weights``, so that loading them rounds nothing."""
+    if not isinstance(prior, Prior):
+        raise TypeError(f"'prior' describes a {type(prior).__name__}")
+    for name, own in prior.state_dict(keep_vars=True).items():
+        own.data = own.data.to(weights[name].dtype) if name in weights else own.data
+    return prior

@@ -93,9 +93,13 @@ def _peak_memory_mb() -> float:
 
 
 def _override(thing: Any, name: str, method: Callable[..., Any], stack: ExitStack) -> None:
-    """Shadow a method on one instance until the stack unwinds."""
-    vars(thing)[name] = method
-    stack.callback(vars(thing).pop, name, None)
+    """Shadow a method on one instance until the stack unwinds; what shadowed it before comes back."""
+    own = vars(thing)
+    if name in own:
+        stack.callback(own.__setitem__, name, own[name])
+    else:
+        stack.callback(own.pop, name, None)
+    own[name] = method
 
 
 def _count_prior(prior: Prior, cost: Cost, stack: ExitStack) -> None:

@@ -45,8 +45,10 @@ def build(plain: Any) -> Any:
         return plain
     namespace, _, name = str(plain.get("class")).partition(".")
     cls = getattr(_module(namespace), name, None) if namespace in NAMESPACES else None
-    if not inspect.isclass(cls):
-        raise InputError(f"'{plain.get('class')}' is not a class of scorefield; the file is from another version or corrupt.")
+    if not _ours(cls):
+        raise InputError(
+            f"'{plain.get('class')}' is not a class of scorefield; the file is from another version or corrupt."
+        )
     fields = plain.get("fields", {})
     known = inspect.signature(cls).parameters
     unknown = sorted(set(fields) - set(known))
@@ -59,8 +61,13 @@ def _module(namespace: str) -> Any:
     return importlib.import_module(f"scorefield.{NAMESPACES[namespace]}")
 
 
+def _ours(cls: Any) -> bool:
+    """A class written here, not one that a namespace merely imports (torch.Tensor, say)."""
+    return inspect.isclass(cls) and cls.__module__.startswith("scorefield.")
+
+
 def _namespace(cls: type) -> str:
     for namespace in NAMESPACES:
-        if getattr(_module(namespace), cls.__name__, None) is cls:
+        if _ours(cls) and getattr(_module(namespace), cls.__name__, None) is cls:
             return namespace
     raise InputError(f"{cls.__name__} is not one of scorefield's own classes, so it cannot be written as plain data.")

@@ -23,7 +23,7 @@ def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     A complex ``x`` gets independent real and imaginary parts, so ``E|z|^2 = 2``.
     """
     if x.is_complex():
-        real = torch.view_as_real(x)
+        real = torch.view_as_real(x.resolve_conj())
         return torch.view_as_complex(normal_like(real, generator))
     return torch.empty_like(x, memory_format=torch.contiguous_format).normal_(generator=generator)
 
@@ -46,7 +46,7 @@ class Noise(Portable, ABC):
 
     def log_prob(self, residual: Tensor) -> Tensor:
         """Log-density of a residual (B, *data), normalized, summed over the data: (B,)."""
-        parts = torch.view_as_real(residual) if residual.is_complex() else residual.unsqueeze(-1)
+        parts = torch.view_as_real(residual.resolve_conj()) if residual.is_complex() else residual.unsqueeze(-1)
         variance = self.variance.unsqueeze(-1)
         terms = parts.square() / variance + torch.log(2 * math.pi * variance)
         return -0.5 * terms.flatten(1).sum(1)

@@ -2,11 +2,16 @@ r"""The good default: from a prior and a measurement to posterior samples, with 
 
 What it decides, and from what:
 
-- *Intensity.*  A learned prior has units of its own, stated in its card.  The scan's scale is the 99th percentile of a ridge-regularized
-  least-squares image; the prior is rescaled to it (:class:`scorefield.priors.Scaled`), so data and results stay in the scan's units.
-- *Complex images.*  If ``A^H y`` is complex and the prior is real, real and imaginary parts are two images of the prior.
-- *Levels.*  From an intensity's worth of noise, where the measured part of the image is all that survives, down to one per cent of it.
-- *Weight.*  None: the likelihood's weight is the noise level and the spread of the image, known to the posterior approximation.
+- *Intensity.*  A learned prior has units of its own, stated in its card.  The scan's scale is the 99th percentile of a
+ridge-regularized
+  least-squares image; the prior is rescaled to it (:class:`scorefield.priors.Scaled`), so data and results stay in the
+  scan's units.
+- *Complex images.*  If ``A^H y`` is complex and the prior is real, real and imaginary parts are two images of the
+prior.
+- *Levels.*  From an intensity's worth of noise, where the measured part of the image is all that survives, down to one
+per cent of it.
+- *Weight.*  None: the likelihood's weight is the noise level and the spread of the image, known to the posterior
+approximation.
 - *Batches.*  As many draws at once as fit in memory.
 """
 
@@ -52,7 +57,12 @@ class Method:
 
 
 def reconstruct(
-    prior: Prior, measurement: Measurement, *, n: int = 16, method: Method | None = None, seed: int | None = None,
+    prior: Prior,
+    measurement: Measurement,
+    *,
+    n: int = 16,
+    method: Method | None = None,
+    seed: int | None = None,
     progress: Silent | None = None,
 ) -> Samples:
     """Posterior samples of the image behind ``measurement``.
@@ -77,7 +87,15 @@ def reconstruct(
     sigmas = schedule.grid(method.steps)
     fit = draws_that_fit(prior, image, sigmas[0])
     samples = sample(
-        posterior, method.kernel, sigmas, n=n, shape=measurement.shape, seed=seed, like=image, batch=fit, progress=progress
+        posterior,
+        method.kernel,
+        sigmas,
+        n=n,
+        shape=measurement.shape,
+        seed=seed,
+        like=image,
+        batch=fit,
+        progress=progress,
     )
     return Samples(samples.draws, samples.cost, {**samples.provenance, "intensity": intensity})
 

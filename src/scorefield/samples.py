@@ -14,43 +14,7 @@ from torch import Tensor
 from scorefield.atomic import atomic_path
 from scorefield.cost import Cost
 from scorefield.errors import InputError
-
-
-class Moments:
-    """Streaming mean and standard deviation of images, for more draws than fit in memory (Welford; Chan et al. 1979)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean: Tensor | float = 0.0
-        self._squares: Tensor | float = 0.0
-
-    def update(self, x: Tensor) -> Moments:
-        """Take in a batch (B, ...)."""
-        return self.merge(Moments._of(x))
-
-    def merge(self, other: Moments) -> Moments:
-        """Take in another accumulator."""
-        total = self.count + other.count
-        delta = other.mean - self.mean
-        self.mean = self.mean + delta * (other.count / total)
-        shift = abs(delta) ** 2 if isinstance(delta, float) else delta.abs().square()
-        self._squares = self._squares + other._squares + shift * (self.count * other.count / total)
-        self.count = total
-        return self
-
-    @property
-    def std(self) -> Tensor:
-        """Standard deviation with the n - 1 divisor; complex images: sqrt(E|x - mean|^2)."""
-        if self.count < 2:
-            raise InputError(f"A standard deviation needs at least 2 draws, there are {self.count}.")
-        return torch.as_tensor(self._squares / (self.count - 1)).sqrt()
-
-    @staticmethod
-    def _of(x: Tensor) -> Moments:
-        batch = Moments()
-        batch.count, batch.mean = len(x), x.mean(0)
-        batch._squares = (x - batch.mean).abs().square().sum(0)
-        return batch
+from scorefield.moments import Moments
 
 
 @dataclass(frozen=True)
@@ -90,7 +54,8 @@ class Samples:
         """The ``q`` quantile of each pixel, at the plotting position (n + 1) q between order statistics.
 
         That position makes the quantile unbiased in coverage: a new draw falls below it with probability q exactly when
-        (n + 1) q is whole.  Beyond the outermost draws the value is extrapolated linearly, so that a few draws do not feign
+        (n + 1) q is whole.  Beyond the outermost draws the value is extrapolated linearly, so that a few draws do not
+        feign
         narrow intervals.
 
         Raises:
@@ -109,31 +74,42 @@ class Samples:
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
 
     def merge(self, other: Samples) -> Samples:
-        """The draws of both; the provenance must agree but for the seed.
+        """The draws of both; the provenance must agree but for the runs: their seeds and batches become lists.
 
         Raises:
-            InputError: different shapes or origins.
+            InputError: different shapes or origins, or a seed that both drew with.
         """
         if self.draws.shape[1:] != other.draws.shape[1:]:
             raise InputError(f"Cannot merge draws of shapes {tuple(self.draws.shape)} and {tuple(other.draws.shape)}.")
-        mine, theirs = ({k: v for k, v in s.provenance.items() if k != "seed"} for s in (self, other))
+        mine, theirs = ({k: v for k, v in s.provenance.items() if k not in _RUN} for s in (self, other))
         if mine != theirs:
             key = next(k for k in [*mine, *theirs] if mine.get(k) != theirs.get(k))
             raise InputError(f"Cannot merge samples that differ in '{key}'; they are from different distributions.")
-        seeds = [s.provenance["seed"] for s in (self, other) if "seed" in s.provenance]
-        if len(seeds) == 2 and seeds[0] == seeds[1]:
-            raise InputError(f"Both samples were drawn with seed {seeds[0]}, so they are the same draws; use another seed.")
-        provenance = {**mine, **({"seed": seeds} if seeds else {})}
+        runs = {k: [*_listed(self.provenance.get(k)), *_listed(other.provenance.get(k))] for k in _RUN}
+        repeated = set(_listed(self.provenance.get("seed"))) & set(_listed(other.provenance.get("seed")))
+        if repeated:
+            raise InputError(
+                f"Both samples hold draws of seed {min(repeated)}, so some are the same; use another seed."
+            )
+        provenance = {**mine, **{k: values for k, values in runs.items() if values}}
         return Samples(torch.cat([self.draws, other.draws]), self.cost + other.cost, provenance)
 
     def save(self, path: str | Path) -> Path:
         """Write one safetensors file (draws and metadata, no pickle), all or nothing."""
         from safetensors.torch import save_file
 
-        draws = torch.view_as_real(self.draws) if self.draws.is_complex() else self.draws
-        plain = {"complex": self.draws.is_complex(), "cost": asdict(self.cost), "provenance": dict(self.provenance)}
+        draws = torch.view_as_real(self.draws.resolve_conj()) if self.draws.is_complex() else self.draws
+        plain = {
+            "complex": self.draws.is_complex(),
+            "cost": asdict(self.cost),
+            "provenance": dict(self.provenance),
+        }
         with atomic_path(path) as temporary:
-            save_file({"draws": draws.contiguous().cpu()}, temporary, metadata={"scorefield.samples": json.dumps(plain)})
+            save_file(
+                {"draws": draws.contiguous().cpu()},
+                temporary,
+                metadata={"scorefield.samples": json.dumps(plain)},
+            )
         return Path(path)
 
     @staticmethod
@@ -149,7 +125,16 @@ class Samples:
             with safe_open(str(path), "pt") as file:
                 plain = json.loads((file.metadata() or {})["scorefield.samples"])
                 draws = file.get_tensor("draws")
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"{path} cannot be read as samples ({error}); give a file that Samples.save wrote.") from error
-        draws = torch.view_as_complex(draws) if plain["complex"] else draws
-        return Samples(draws, Cost(**plain["cost"]), plain["provenance"])
+            draws = torch.view_as_complex(draws) if plain["complex"] else draws
+            return Samples(draws, Cost(**plain["cost"]), plain["provenance"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{path} cannot be read as samples ({error}); give a file that Samples.save wrote."
+            ) from error
+
+
+_RUN = ("seed", "batch")  # the parts of a provenance that belong to the run and not to the distribution
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -53,7 +53,7 @@ class Karras(Schedule):
     Args:
         sigma_min: smallest level, positive.
         sigma_max: largest level.
-        rho: 7 puts the steps where images are decided; 1 is linear; infinity would be geometric.
+        rho: 7 puts the steps where images are decided; 1 is linear; towards infinity it becomes :class:`Geometric`.
 
     References:
         Karras, Aittala, Aila, Laine, NeurIPS 2022, arXiv 2206.00364, equation 5 (their defaults .002, 80, 7).
@@ -65,8 +65,8 @@ class Karras(Schedule):
 
     def __post_init__(self) -> None:
         _check_range(self.sigma_min, self.sigma_max)
-        if not self.rho > 0:
-            raise InputError(f"Karras needs rho > 0, got {self.rho:g}.")
+        if not 0 < self.rho < math.inf:
+            raise InputError(f"Karras needs a finite rho > 0, got {self.rho:g}; Geometric is its limit at infinity.")
 
     def quantile(self, u: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)

@@ -127,8 +127,13 @@ def _crop(image: Tensor, side: int, coin: list[float]) -> Tensor:
 
 
 def descend(
-    prior: Prior, batches: Iterator[Tensor], objective: Objective, budget: Budget, *,
-    settings: Settings, generator: torch.Generator,
+    prior: Prior,
+    batches: Iterator[Tensor],
+    objective: Objective,
+    budget: Budget,
+    *,
+    settings: Settings,
+    generator: torch.Generator,
 ) -> Iterator[Step]:
     """Adam on ``objective``, one step an item, until the budget is used.
 
@@ -167,8 +172,14 @@ def _ramped_average(decay: float) -> Callable[..., None]:
 
 
 def train(
-    prior: P, images: Sequence[Tensor], *, objective: Objective | None = None, budget: Budget | None = None,
-    settings: Settings | None = None, seed: int = 0, progress: Silent | None = None,
+    prior: P,
+    images: Sequence[Tensor],
+    *,
+    objective: Objective | None = None,
+    budget: Budget | None = None,
+    settings: Settings | None = None,
+    seed: int = 0,
+    progress: Silent | None = None,
 ) -> P:
     """Fit ``prior`` to ``images`` and return it with its averaged weights, in evaluation mode.
 
@@ -201,12 +212,12 @@ def train(
                 progress.note(f"step {step.count}, loss {step.loss:.4f}")
                 yield step
 
-    last = None
-    for last in progress.track(percents(), total=100, label="training"):
-        pass
+    last = Step(0, 0.0, math.nan)
+    for step in progress.track(percents(), total=100, label="training"):
+        last = step
     trainee.load_state_dict(average.module.state_dict())
     prior.eval()
     if hasattr(prior, "finish"):
         prior.finish(images, generator)  # pyright: ignore[reportCallIssue]
-    prior.trained_steps = last.count if last else 0  # pyright: ignore[reportArgumentType]
+    prior.trained_steps = last.count  # pyright: ignore[reportArgumentType]
     return prior

@@ -61,9 +61,7 @@ def read(path: PathLike | Sequence[PathLike]) -> Image | Images | Scan:
     return sources[0].read() if len(sources) == 1 else Images(path)
 
 
-def write(
-    image: Image | Tensor, path: PathLike, *, like: Geometry | None = None, window: Window | None = None
-) -> Path:
+def write(image: Image | Tensor, path: PathLike, *, like: Geometry | None = None, window: Window | None = None) -> Path:
     r"""Write an image in the format of the suffix, whole or not at all.
 
     Args:
@@ -90,9 +88,7 @@ def write(
 
 
 def _as_image(image: Image | Tensor, like: Geometry | None) -> Image:
-    pixels, source = (
-        (image.pixels, image.source) if isinstance(image, Image) else (_pixels(image), "a tensor")
-    )
+    pixels, source = (image.pixels, image.source) if isinstance(image, Image) else (_pixels(image), "a tensor")
     if like is None:
         if isinstance(image, Image):
             return image

@@ -54,9 +54,7 @@ class Image:
             steps = tuple(float(s) for s in np.linalg.norm(self.affine[:3, :ndim], axis=0))
             spacing = steps if spacing is None else spacing
             if len(spacing) == ndim and not np.allclose(spacing, steps, rtol=1e-3):
-                raise InputError(
-                    f"{self.source} has spacing {spacing} but its affine steps by {steps}; drop one."
-                )
+                raise InputError(f"{self.source} has spacing {spacing} but its affine steps by {steps}; drop one.")
         object.__setattr__(self, "spacing", check_spacing(spacing, ndim, self.source))
 
     @property
@@ -72,14 +70,10 @@ class Image:
         """
         spatial = self.spatial
         if len(spatial) != 3 or not -3 <= axis < 3:
-            raise InputError(
-                f"Cannot slice {self.source} of shape {spatial} along axis {axis}; give a volume and 0-2."
-            )
+            raise InputError(f"Cannot slice {self.source} of shape {spatial} along axis {axis}; give a volume and 0-2.")
         axis %= 3
         if not -spatial[axis] <= index < spatial[axis]:
-            raise InputError(
-                f"{self.source} has {spatial[axis]} slices along axis {axis}, so none is number {index}."
-            )
+            raise InputError(f"{self.source} has {spatial[axis]} slices along axis {axis}, so none is number {index}.")
         index %= spatial[axis]
         kept = [a for a in range(3) if a != axis]
         affine = None
@@ -118,9 +112,7 @@ class Image:
         ndim = len(self.spatial)
         world, sign = io_orientation(self.affine)[:ndim].T  # nearest patient axis 0-2 and its direction
         order = [int(a) for a in np.argsort(-world)]
-        flips = [
-            a for a in order if sign[a] > 0
-        ]  # coordinates must fall along each axis: down, back, to the left
+        flips = [a for a in order if sign[a] > 0]  # coordinates must fall along each axis: down, back, to the left
         affine = self.affine.copy()
         for a in flips:
             affine[:, 3] += (self.spatial[a] - 1) * affine[:, a]
@@ -131,18 +123,14 @@ class Image:
         return replace(self, pixels=pixels, spacing=spacing, affine=affine)
 
     def __repr__(self) -> str:
-        steps = (
-            "unknown spacing" if self.spacing is None else " x ".join(f"{s:g}" for s in self.spacing) + " mm"
-        )
+        steps = "unknown spacing" if self.spacing is None else " x ".join(f"{s:g}" for s in self.spacing) + " mm"
         return f"Image({tuple(self.pixels.shape)}, {steps}, {self.unit}, {self.source})"
 
 
 def check_pixels(pixels: Tensor, source: str) -> None:
     """Raise InputError unless ``pixels`` are finite float32 or complex64, (C, H, W) or (C, X, Y, Z)."""
     if pixels.dtype not in (torch.float32, torch.complex64):
-        raise InputError(
-            f"{source} has pixels of dtype {pixels.dtype}; convert them to float32 or complex64."
-        )
+        raise InputError(f"{source} has pixels of dtype {pixels.dtype}; convert them to float32 or complex64.")
     if pixels.ndim not in (3, 4) or 0 in pixels.shape:
         raise InputError(f"{source} has shape {tuple(pixels.shape)}; images are (C, H, W) or (C, X, Y, Z).")
     bad = int((~pixels.isfinite()).sum())
@@ -160,9 +148,7 @@ def check_spacing(spacing: tuple[float, ...] | None, ndim: int, source: str) -> 
         return None
     spacing = tuple(float(s) for s in spacing)
     if len(spacing) != ndim or not all(np.isfinite(s) and s > 0 for s in spacing):
-        raise InputError(
-            f"{source} has spacing {spacing}; give one positive number of mm for each of {ndim} axes."
-        )
+        raise InputError(f"{source} has spacing {spacing}; give one positive number of mm for each of {ndim} axes.")
     return spacing
 
 
@@ -174,11 +160,7 @@ def check_affine(affine: np.ndarray, source: str) -> np.ndarray:
     """
     affine = np.array(affine, dtype=np.float64)
     if affine.shape != (4, 4) or not np.isfinite(affine).all() or not np.array_equal(affine[3], [0, 0, 0, 1]):
-        raise InputError(
-            f"{source} has an affine that is no finite 4x4 matrix with last row 0 0 0 1; correct it."
-        )
+        raise InputError(f"{source} has an affine that is no finite 4x4 matrix with last row 0 0 0 1; correct it.")
     if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise InputError(
-            f"{source} has a singular affine; its axes must point in three different directions."
-        )
+        raise InputError(f"{source} has a singular affine; its axes must point in three different directions.")
     return affine

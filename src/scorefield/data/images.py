@@ -29,9 +29,7 @@ class Images(Sequence[Image]):
         InputError: nothing to read; a damaged file says so when it is read.
     """
 
-    def __init__(
-        self, paths: PathLike | Sequence[PathLike], *, axis: int | None = None, cache_bytes: int = 2**28
-    ):
+    def __init__(self, paths: PathLike | Sequence[PathLike], *, axis: int | None = None, cache_bytes: int = 2**28):
         if axis is not None and not -3 <= axis < 3:
             raise InputError(f"Volumes have the axes 0, 1 and 2, so none can be cut along axis {axis}.")
         self.paths, self.axis, self.cache_bytes = paths, axis, cache_bytes
@@ -59,9 +57,7 @@ class Images(Sequence[Image]):
         if source not in self._cache:
             image = source.read()
             self._cache[source] = image
-            while (
-                len(self._cache) > 1 and sum(_size(kept) for kept in self._cache.values()) > self.cache_bytes
-            ):
+            while len(self._cache) > 1 and sum(_size(kept) for kept in self._cache.values()) > self.cache_bytes:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(source)
         return self._cache[source]

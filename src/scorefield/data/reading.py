@@ -35,18 +35,12 @@ def to_pixels(array: np.ndarray, path: Path | str) -> Tensor:
         InputError: the array holds something else than numbers.
     """
     if array.dtype.kind not in "biufc":
-        raise InputError(
-            f"{path} holds values of type {array.dtype}, not numbers; save a plain numeric array."
-        )
+        raise InputError(f"{path} holds values of type {array.dtype}, not numbers; save a plain numeric array.")
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which Image refuses
-        return torch.from_numpy(
-            np.array(array, dtype=np.complex64 if array.dtype.kind == "c" else np.float32)
-        )
+        return torch.from_numpy(np.array(array, dtype=np.complex64 if array.dtype.kind == "c" else np.float32))
 
 
 def no_window(window: Window | None, path: Path) -> None:
     """Raise InputError when a window is given for a format that stores the values themselves."""
     if window is not None:
-        raise InputError(
-            f"A {path.suffix} file stores the values themselves; leave the window out or write a .png."
-        )
+        raise InputError(f"A {path.suffix} file stores the values themselves; leave the window out or write a .png.")

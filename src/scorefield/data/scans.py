@@ -61,28 +61,20 @@ class Scan:
 
     def __post_init__(self):
         if not (self.data.is_floating_point() or self.data.is_complex()):
-            raise InputError(
-                f"The scan's data have dtype {self.data.dtype}; convert them to float or complex."
-            )
+            raise InputError(f"The scan's data have dtype {self.data.dtype}; convert them to float or complex.")
         for name, values in {"data": self.data, **self.arrays}.items():
             bad = int((~values.isfinite()).sum())
             if bad:
-                raise InputError(
-                    f"The scan's {name} hold {bad} values that are NaN or infinite; repair them first."
-                )
+                raise InputError(f"The scan's {name} hold {bad} values that are NaN or infinite; repair them first.")
         if not (np.isfinite(self.noise_std) and self.noise_std > 0):
-            raise InputError(
-                f"The scan's noise_std is {self.noise_std}; estimate it from the data, it is above 0."
-            )
+            raise InputError(f"The scan's noise_std is {self.noise_std}; estimate it from the data, it is above 0.")
         object.__setattr__(self, "noise_std", float(self.noise_std))
         if "kind" not in self.geometry:
             raise InputError(f"The scan's geometry has no 'kind'; name one of {', '.join(BUILDERS)}.")
         try:
             plain = json.loads(json.dumps(self.geometry, allow_nan=False))
         except (TypeError, ValueError) as error:
-            raise InputError(
-                f"The scan's geometry is not plain JSON ({error}); put arrays in 'arrays'."
-            ) from error
+            raise InputError(f"The scan's geometry is not plain JSON ({error}); put arrays in 'arrays'.") from error
         object.__setattr__(self, "geometry", plain)
         object.__setattr__(self, "spacing", check_spacing(self.spacing, len(self.shape) - 1, "The scan"))
         if self.affine is not None:
@@ -96,11 +88,7 @@ class Scan:
             InputError: the geometry does not say it.
         """
         shape = self.need("shape")
-        if (
-            not isinstance(shape, list)
-            or len(shape) < 2
-            or not all(isinstance(n, int) and n > 0 for n in shape)
-        ):
+        if not isinstance(shape, list) or len(shape) < 2 or not all(isinstance(n, int) and n > 0 for n in shape):
             raise InputError(f"The scan's geometry has the shape {shape}; give the image's (C, *spatial).")
         return tuple(shape)
 
@@ -116,9 +104,7 @@ class Scan:
             InputError: there is none.
         """
         if name not in self.geometry:
-            raise InputError(
-                f"A scan of kind '{self.geometry['kind']}' needs '{name}' in its geometry; add it."
-            )
+            raise InputError(f"A scan of kind '{self.geometry['kind']}' needs '{name}' in its geometry; add it.")
         return self.geometry[name]
 
     def array(self, name: str) -> Tensor:
@@ -128,9 +114,7 @@ class Scan:
             InputError: there is none.
         """
         if name not in self.arrays:
-            raise InputError(
-                f"A scan of kind '{self.geometry['kind']}' needs '{name}' in its arrays; add it."
-            )
+            raise InputError(f"A scan of kind '{self.geometry['kind']}' needs '{name}' in its arrays; add it.")
         return self.arrays[name]
 
     def operator(self) -> Operator:
@@ -143,9 +127,7 @@ class Scan:
         if kind not in BUILDERS:
             near = difflib.get_close_matches(kind, BUILDERS, n=1)
             hint = f", did you mean '{near[0]}'?" if near else ""
-            raise InputError(
-                f"The scan is of the unknown kind '{kind}'; known are {', '.join(BUILDERS)}{hint}"
-            )
+            raise InputError(f"The scan is of the unknown kind '{kind}'; known are {', '.join(BUILDERS)}{hint}")
         return BUILDERS[kind](self)
 
     def measurement(self) -> Measurement:
@@ -234,9 +216,7 @@ def read(path: Path) -> Scan:
 def _stored(values: Tensor) -> Tensor:
     values = values.detach().cpu()
     values = torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
-    return values.clone(
-        memory_format=torch.contiguous_format
-    )  # safetensors refuses tensors that share memory
+    return values.clone(memory_format=torch.contiguous_format)  # safetensors refuses tensors that share memory
 
 
 def _checksum(text: str, tensors: dict[str, Tensor]) -> str:

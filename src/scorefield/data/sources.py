@@ -84,9 +84,7 @@ def _group(files: Sequence[Path], where: PathLike) -> list[Source]:
     readable = [file for file in files if file.is_file() and any(f.matches(file) for f in FORMATS)]
     if not readable:
         known = " ".join(suffix for f in FORMATS for suffix in f.suffixes)
-        raise InputError(
-            f"{where} holds no readable image; the known suffixes are {known}, and DICOM by content."
-        )
+        raise InputError(f"{where} holds no readable image; the known suffixes are {known}, and DICOM by content.")
     series: dict[Path, list[Path]] = {}
     sources: list[Source] = []
     for file in readable:

@@ -39,5 +39,6 @@ class Ancestral(Kernel):
     def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
         denoised = prior.denoise(state.x, sigma)
         up = self.eta * target * (sigma**2 - target**2).clamp(min=0).sqrt() / sigma
-        x = denoised + (target**2 - up**2).sqrt() / sigma * (state.x - denoised)
+        kept = (target**2 - up**2).clamp(min=0)  # round-off, when target is far below sigma
+        x = denoised + kept.sqrt() / sigma * (state.x - denoised)
         return state.at(x + up * normal_like(x, generator) if bool(up > 0) else x)

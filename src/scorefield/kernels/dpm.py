@@ -1,6 +1,7 @@
 r"""DPM-Solver++(2M): the probability-flow ODE in :math:`\lambda = -\ln\sigma`, exact in its linear part.
 
-With :math:`h = \lambda_t - \lambda_s` the solution is :math:`x_t = e^{-h} x_s + \int e^{\lambda - \lambda_t} D\,d\lambda`.
+With :math:`h = \lambda_t - \lambda_s` the solution is :math:`x_t = e^{-h} x_s + \int e^{\lambda - \lambda_t}
+D\,d\lambda`.
 Extrapolating D linearly from the last two evaluations makes the step second order at one evaluation.
 """
 
@@ -32,7 +33,7 @@ class DPMpp2M(Kernel):
         guess = denoised
         if state.memory is not None:
             previous, above, level = state.memory
-            if bool(level == sigma):  # the memory belongs to the step that led here
+            if bool((level == sigma) & (above > sigma)):  # the memory belongs to the step that led here
                 ratio = torch.log(sigma / target) / torch.log(above / sigma)
                 guess = denoised + ratio / 2 * (denoised - previous)
         x = target / sigma * state.x + (1 - target / sigma) * guess

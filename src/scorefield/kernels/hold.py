@@ -15,7 +15,8 @@ from scorefield.prior import Prior
 class Hold(Kernel):
     """``kernel`` stepped at ``target`` instead of on the way there: the corrector of a predictor-corrector pair.
 
-    ``Then(Ancestral(), Repeat(Hold(Langevin()), 2))`` is a PC sampler.  At target 0 images are clean and stay as they are.
+    ``Then(Ancestral(), Repeat(Hold(Langevin()), 2))`` is a PC sampler.  At target 0 images are clean and stay as they
+    are.
     """
 
     kernel: Kernel

@@ -15,9 +15,11 @@ from scorefield.prior import Prior
 
 @dataclass(frozen=True)
 class Langevin(Kernel):
-    r"""Unadjusted Langevin step at level ``sigma``: :math:`x + a\,s(x,\sigma) + \sqrt{2a}\,z`, :math:`a = rate\,\sigma^2`.
+    r"""Unadjusted Langevin step at level ``sigma``: :math:`x + a\,s(x,\sigma) + \sqrt{2a}\,z`, :math:`a =
+    rate\,\sigma^2`.
 
-    It stays at ``sigma``: ``target`` plays no part.  Its stationary law is off by O(rate): on N(m, P^-1) the covariance is
+    It stays at ``sigma``: ``target`` plays no part.  Its stationary law is off by O(rate): on N(m, P^-1) the
+    covariance is
     :math:`P^{-1}(I - aP/2)^{-1}`.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ class PatchMLP(nn.Module):
         pixels = channels * size**2
         hidden = [round(width * pixels / 9) for width in self.GROWTH]
         widths = [pixels + levels, *hidden, pixels]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         for layer in self.layers[:5]:
             nn.init.kaiming_normal_(layer.weight, a=0.01, nonlinearity="leaky_relu")
 

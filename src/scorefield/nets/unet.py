@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(4 * (channels + 1), widths[0], 3, padding=1, bias=bias)
         self.encode = nn.ModuleList(self._level(w) for w in widths)
         self.decode = nn.ModuleList(self._level(w) for w in widths[:-1])
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2, bias=bias) for fine, coarse in pairs)
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=bias) for fine, coarse in pairs)
         self.tail = nn.Conv2d(widths[0], 4 * channels, 3, padding=1, bias=bias)

@@ -25,9 +25,7 @@ def image_shape(shape: Sequence[int], *, spatial: int = 0) -> Shape:
     """
     sizes = tuple(shape)
     if len(sizes) < 1 + spatial:
-        raise InputError(
-            f"The shape {sizes} has {len(sizes)} axes; give (channels, *spatial), as in (1, 256, 256)."
-        )
+        raise InputError(f"The shape {sizes} has {len(sizes)} axes; give (channels, *spatial), as in (1, 256, 256).")
     if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
         raise InputError(f"The shape {sizes} must hold positive integers only; give the size of one image.")
     return tuple(int(n) for n in sizes)
@@ -45,9 +43,7 @@ def finite(values: Tensor, name: str) -> Tensor:
         InputError: not floating or complex, or NaN or infinite somewhere.
     """
     if not (values.is_floating_point() or values.is_complex()):
-        raise InputError(
-            f"The {name} have dtype {values.dtype}; convert them to a floating or complex dtype first."
-        )
+        raise InputError(f"The {name} have dtype {values.dtype}; convert them to a floating or complex dtype first.")
     if not bool(values.isfinite().all()):
         bad = int((~values.isfinite()).sum())
         raise InputError(f"The {name} hold {bad} values that are NaN or infinite; repair them first.")
@@ -88,9 +84,7 @@ class Matrix(Operator):
     def __init__(self, A: Tensor):
         A = finite(torch.as_tensor(A), "entries of the matrix")
         if A.ndim != 2 or A.numel() == 0:
-            raise InputError(
-                f"A matrix operator needs A of shape (m, d) with m, d >= 1, got {tuple(A.shape)}."
-            )
+            raise InputError(f"A matrix operator needs A of shape (m, d) with m, d >= 1, got {tuple(A.shape)}.")
         super().__init__((A.shape[1],), (A.shape[0],))
         self.A = A
         self._eigen: tuple[Tensor, Tensor] | None = None
@@ -135,9 +129,7 @@ class Mask(Operator):
     def __init__(self, mask: Tensor, shape: Shape):
         self.mask, self.shape = torch.as_tensor(mask), image_shape(shape)
         if self.mask.is_complex():
-            raise InputError(
-                "A mask needs real weights, got complex ones; complex weights are Coils of one coil."
-            )
+            raise InputError("A mask needs real weights, got complex ones; complex weights are Coils of one coil.")
         weights = self.mask if self.mask.is_floating_point() else self.mask.to(torch.float32)
         self._weights = finite(_broadcast(weights, self.shape), "weights of the mask")
         super().__init__(self.shape, self.shape)
@@ -195,12 +187,8 @@ class Sample(Operator):
 
 def _broadcast(mask: Tensor, shape: Shape) -> Tensor:
     sizes = tuple(mask.shape)
-    if len(sizes) > len(shape) or any(
-        m not in (1, n) for m, n in zip(sizes[::-1], shape[::-1], strict=False)
-    ):
-        raise InputError(
-            f"The mask has shape {sizes}, which does not broadcast to {shape}; give one value per entry."
-        )
+    if len(sizes) > len(shape) or any(m not in (1, n) for m, n in zip(sizes[::-1], shape[::-1], strict=False)):
+        raise InputError(f"The mask has shape {sizes}, which does not broadcast to {shape}; give one value per entry.")
     return mask.expand(shape)
 
 

@@ -34,9 +34,7 @@ def adjoint_error(
     y = normal_like(data, generator)
     back = operator.H(y)
     if back.is_complex() and not x.is_complex():
-        raise InputError(
-            f"{operator} maps real images to complex data but back to complex ones; take RealToComplex."
-        )
+        raise InputError(f"{operator} maps real images to complex data but back to complex ones; take RealToComplex.")
     left, right = (inner(_double(a), _double(b)) for a, b in ((data, y), (x, back)))
     scale = torch.linalg.vector_norm(_double(data)) * torch.linalg.vector_norm(_double(y))
     return ((left - right).abs() / scale.clamp(min=torch.finfo(torch.float64).tiny)).item()

@@ -34,9 +34,7 @@ def _joseph(geometry: Geometry, points: np.ndarray, directions: np.ndarray) -> A
 
     sizes, strides = np.array(geometry.shape[-2:]), np.array([geometry.shape[-1], 1])
     # mm, y upward, to pixels (row, column); a ray steps along its dominant axis and interpolates across it
-    point = (
-        np.stack([-points[:, 1], points[:, 0]]) / geometry.pixel_spacing + np.array(geometry.middle)[:, None]
-    )
+    point = np.stack([-points[:, 1], points[:, 0]]) / geometry.pixel_spacing + np.array(geometry.middle)[:, None]
     slope = np.stack([-directions[:, 1], directions[:, 0]])
     ray = np.arange(len(points))
     axis = (np.abs(slope[0]) < np.abs(slope[1])).astype(int)
@@ -48,9 +46,7 @@ def _joseph(geometry: Geometry, points: np.ndarray, directions: np.ndarray) -> A
     index = np.stack([lower, lower + 1], -1).astype(np.int64)
     weight = np.stack([lower + 1 - crossing, crossing - lower], -1) * length[..., None]
     pixel = (strides[axis][:, None] * line)[..., None] + strides[1 - axis][:, None, None] * index
-    inside = (
-        (line < sizes[axis][:, None])[..., None] & (index >= 0) & (index < sizes[1 - axis][:, None, None])
-    )
+    inside = (line < sizes[axis][:, None])[..., None] & (index >= 0) & (index < sizes[1 - axis][:, None, None])
     kept = inside & (weight > 0)
     starts = np.concatenate([[0], np.cumsum(kept.sum((1, 2)))])
     return sparse.csr_array((weight[kept], pixel[kept], starts), shape=(len(points), int(sizes.prod())))

@@ -58,18 +58,14 @@ def fbp(projector: Projector, sinogram: Tensor, filter: Window = ramlak) -> Tens
         InputError: a sinogram that is not the projector's, or a fan beam over less than a full turn.
     """
     if tuple(sinogram.shape[1:]) != projector.shape_out:
-        raise InputError(
-            f"The sinogram has shape {tuple(sinogram.shape)}; {projector} gives {projector.shape_out}."
-        )
+        raise InputError(f"The sinogram has shape {tuple(sinogram.shape)}; {projector} gives {projector.shape_out}.")
     geometry = projector.geometry
     shares = _shares(geometry.views, geometry.turn)
     if geometry.turn > math.pi and shares.sum() < 0.99 * math.pi:
         raise InputError("Fan-beam FBP needs views over a full turn; reconstruct a short scan iteratively.")
     cosine = torch.as_tensor(geometry.obliquity).to(sinogram)
     scale = torch.as_tensor(shares * geometry.width / geometry.pixel_spacing**2).to(sinogram)
-    return _backproject(
-        projector, _ramp(cosine * sinogram, geometry.width, filter) * cosine * scale.unsqueeze(-1)
-    )
+    return _backproject(projector, _ramp(cosine * sinogram, geometry.width, filter) * cosine * scale.unsqueeze(-1))
 
 
 def _shares(angles: np.ndarray, turn: float) -> np.ndarray:

@@ -51,19 +51,11 @@ class Geometry(ABC):
     def __post_init__(self) -> None:
         shape = image_shape(self.shape, spatial=2)
         angles = tuple(float(a) for a in np.asarray(self.angles, dtype=np.float64).reshape(-1))
-        center = (
-            ((shape[-2] - 1) / 2, (shape[-1] - 1) / 2)
-            if self.center is None
-            else tuple(map(float, self.center))
-        )
+        center = ((shape[-2] - 1) / 2, (shape[-1] - 1) / 2) if self.center is None else tuple(map(float, self.center))
         if len(shape) != 3:
-            raise InputError(
-                f"Projections are of images (slices, H, W), got the shape {shape}; use (1, H, W)."
-            )
+            raise InputError(f"Projections are of images (slices, H, W), got the shape {shape}; use (1, H, W).")
         if not angles or not all(map(math.isfinite, angles)):
-            raise InputError(
-                f"The {len(angles)} angles must be finite radians, at least one; drop the bad views."
-            )
+            raise InputError(f"The {len(angles)} angles must be finite radians, at least one; drop the bad views.")
         if not (isinstance(self.detectors, Integral) and self.detectors >= 1):
             raise InputError(f"A view needs a whole number of detectors >= 1, got {self.detectors}.")
         self._positive("detector_spacing", "pixel_spacing")

@@ -81,14 +81,10 @@ def mri(mask: Tensor, coils: Tensor | None = None) -> Operator:
         sensitivity = Coils(coils)
         shape = sensitivity.shape_out
         if mask.ndim == len(shape) and mask.shape[0] != 1:
-            raise InputError(
-                f"The mask has shape {tuple(mask.shape)}; give one mask (1, *spatial) for all coils."
-            )
+            raise InputError(f"The mask has shape {tuple(mask.shape)}; give one mask (1, *spatial) for all coils.")
         return Sample(mask, shape) @ Fourier(shape) @ sensitivity
     if mask.ndim < 2 or mask.shape[0] != 1:
-        raise InputError(
-            f"Without coil maps the mask must be (1, *spatial), got {tuple(mask.shape)}; unsqueeze it."
-        )
+        raise InputError(f"Without coil maps the mask must be (1, *spatial), got {tuple(mask.shape)}; unsqueeze it.")
     shape = image_shape(tuple(mask.shape))
     return Isometric(Sample(mask, shape), Fourier(shape))
 
@@ -113,9 +109,7 @@ def birdcage(coils: int, shape: Shape, *, radius: float = 1.7) -> Tensor:
     if coils < 1:
         raise InputError(f"A coil array needs at least one coil, got {coils}.")
     if not (math.isfinite(radius) and radius > math.sqrt(2)):
-        raise InputError(
-            f"The coil radius is {radius:g}; give it above 1.415 so that no coil lies inside the image."
-        )
+        raise InputError(f"The coil radius is {radius:g}; give it above 1.415 so that no coil lies inside the image.")
     rows, columns = (2 * (torch.arange(n, dtype=torch.float64) - (n - 1) / 2) / n for n in sizes[-2:])
     angle = 2 * math.pi * torch.arange(coils, dtype=torch.float64).reshape(-1, 1, 1) / coils
     # pixel as seen from its coil, in a frame turned with the coil: distance and direction
@@ -157,9 +151,7 @@ def cartesian_mask(
     if not (math.isfinite(acceleration) and acceleration >= 1):
         raise InputError(f"The acceleration is {acceleration:g}; give a finite factor >= 1.")
     if not 0 <= center_fraction <= 1:
-        raise InputError(
-            f"The center fraction is {center_fraction:g}; give a part of all lines between 0 and 1."
-        )
+        raise InputError(f"The center fraction is {center_fraction:g}; give a part of all lines between 0 and 1.")
     n = sizes[-1]
     lines, center = round(n / acceleration), round(n * center_fraction)
     if lines < 1 or center > lines:

@@ -37,12 +37,8 @@ class Blur(Operator):
         )
         spatial = self.shape[1:]
         if self.kernel.is_complex():
-            raise InputError(
-                "The blur kernel is complex; a point spread function is real, pass its real part."
-            )
-        if self.kernel.ndim != len(spatial) or any(
-            k > n for k, n in zip(self.kernel.shape, spatial, strict=True)
-        ):
+            raise InputError("The blur kernel is complex; a point spread function is real, pass its real part.")
+        if self.kernel.ndim != len(spatial) or any(k > n for k, n in zip(self.kernel.shape, spatial, strict=True)):
             raise InputError(
                 f"The blur kernel has shape {tuple(self.kernel.shape)}; for images {self.shape} it needs"
                 f" {len(spatial)} axes, none longer than the image's."
@@ -90,13 +86,9 @@ class Downsample(Operator):
         spatial = self.shape[1:]
         blocks = tuple(factor) if isinstance(factor, (tuple, list)) else (factor,) * len(spatial)
         if not all(isinstance(k, Integral) and k >= 1 for k in blocks) or len(blocks) != len(spatial):
-            raise InputError(
-                f"The factor is {factor}; give one positive integer, or one for each axis of {spatial}."
-            )
+            raise InputError(f"The factor is {factor}; give one positive integer, or one for each axis of {spatial}.")
         if any(n % k for n, k in zip(spatial, blocks, strict=True)):
-            raise InputError(
-                f"The factor {factor} does not divide an image of {spatial}; crop or pad the image."
-            )
+            raise InputError(f"The factor {factor} does not divide an image of {spatial}; crop or pad the image.")
         self._blocks, self._count = blocks, math.prod(blocks)
         super().__init__(self.shape, (self.shape[0], *(n // k for n, k in zip(spatial, blocks, strict=True))))
 

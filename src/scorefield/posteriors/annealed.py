@@ -13,11 +13,13 @@ from scorefield.prior import Prior, level
 class AnnealedLikelihood(Posterior):
     r"""Score :math:`s(x,\sigma) + A^H(R + c\,\sigma^2 A A^H)^{-1}(y - A x)`: no Jacobian, no denoised image.
 
-    ``inflation`` c = 1 counts the noise of x as measurement noise, which annealed Langevin needs; c = 0 is the likelihood of x
+    ``inflation`` c = 1 counts the noise of x as measurement noise, which annealed Langevin needs; c = 0 is the
+    likelihood of x
     as if it were clean, which MAP ascent and posterior Langevin at a small fixed sigma use.
 
     References:
-        Jalal et al., NeurIPS 2021, arXiv 2108.01368 (score-ALD, with sigma^2 I for sigma^2 A A^H); Fessler 2023 (c = 0).
+        Jalal et al., NeurIPS 2021, arXiv 2108.01368 (score-ALD, with sigma^2 I for sigma^2 A A^H); Fessler 2023 (c =
+        0).
     """
 
     def __init__(self, prior: Prior, measurement: Measurement, *, inflation: float = 1.0):

@@ -16,18 +16,23 @@ class DPS(Posterior):
     r"""V = 0 with the paper's weight in place of the noise level.
 
     The paper moves x by :math:`-\zeta\,\nabla_x \|y - A D(x)\|` after each ancestral step, a weight that knows neither
-    the noise nor the spread.  As a denoiser the same displacement per step is divided by the ancestral gain of D,
-    taken here as one: :math:`D_y = D - \zeta\,\nabla_x\|y - A D\|`, each draw with its own norm.  Never exact, not calibrated;
-    it is here to be compared with.
+    the noise nor the spread.  As a denoiser, :math:`D_y = D - w\,\nabla_x\|y - A D\|`, each draw with its own norm; an
+    ancestral step
+    from s to t then moves x by :math:`(1 - t^2/s^2)\,w` times the gradient, so the paper's :math:`\zeta` per step is
+    :math:`w = \zeta/(1 - t^2/s^2)`, about 100 zeta for 1000 steps over two decades of sigma.  Never exact, not
+    calibrated; it is here to be
+    compared with.
 
     Args:
-        weight: zeta; 0.3 for deblurring and super-resolution in the paper's code, 0.5 for inpainting, images in [-1, 1].
+        weight: w, in image units squared over data units.  The paper's code uses zeta = 0.3 (deblurring,
+            super-resolution) to
+            1 (phase retrieval) with images in [-1, 1] and 1000 steps; 30 is the first of these.
 
     References:
         Chung, Kim, McCann, Klasky, Ye, ICLR 2023, arXiv 2209.14687.
     """
 
-    def __init__(self, prior: Prior, measurement: Measurement, *, weight: float = 0.3):
+    def __init__(self, prior: Prior, measurement: Measurement, *, weight: float = 30.0):
         super().__init__(prior, measurement)
         if not weight > 0:
             raise InputError(f"DPS needs a positive weight, got {weight:g}.")

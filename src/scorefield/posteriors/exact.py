@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scorefield import prior as core
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Posterior
@@ -20,9 +19,9 @@ class Exact(Posterior):
 
     def __init__(self, prior: Prior, measurement: Measurement):
         super().__init__(prior, measurement)
-        if not isinstance(prior, core.Exact):
+        if not hasattr(prior, "posterior"):
             raise InputError(f"{type(prior).__name__} has no exact posterior; use an approximation such as MMPS.")
-        self.density = prior.posterior(measurement)
+        self.density = prior.posterior(measurement)  # pyright: ignore[reportCallIssue]
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self.density.denoise(x, sigma)

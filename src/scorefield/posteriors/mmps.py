@@ -1,6 +1,7 @@
 r"""Moment-matching posterior sampling.
 
-The second-order Tweedie formula gives the spread without approximation, :math:`V = \mathrm{Cov}[x_0 \mid x] = \sigma^2 J`, so
+The second-order Tweedie formula gives the spread without approximation, :math:`V = \mathrm{Cov}[x_0 \mid x] = \sigma^2
+J`, so
 
 .. math:: E[x_0\mid x,y] \approx D + V A^H (R + A V A^H)^{-1}(y - A D),
 
@@ -52,5 +53,10 @@ class MMPS(Posterior):
             """``R^-1/2 (R + A V A^H) R^-1/2``: the noise is the preconditioner, its eigenvalues are at least 1."""
             return u + operator(variance * vjp(operator.H(u / scale))) / scale
 
-        u = gmres(whitened, self.measurement.residual(mean) / scale, tolerance=self.tolerance, iterations=self.iterations)
+        u = gmres(
+            whitened,
+            self.measurement.residual(mean) / scale,
+            tolerance=self.tolerance,
+            iterations=self.iterations,
+        )
         return mean + variance * vjp(operator.H(u / scale))

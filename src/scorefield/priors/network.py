@@ -85,7 +85,8 @@ class Homogeneous:
 
 @dataclass(frozen=True)
 class Unitless:
-    """``D = x + sigma F(x, ln(sigma)/4)``: the network predicts sigma times the score, whose size does not depend on sigma.
+    """``D = x + sigma F(x, ln(sigma)/4)``: the network predicts sigma times the score, whose size does not depend on
+    sigma.
 
     References:
         Song & Ermon, NeurIPS 2020, arXiv 2006.09011 (NCSNv2, technique 3).

@@ -2,20 +2,25 @@ r"""Fields of experts: the image's score is the sum of the scores of all its ove
 
 .. math:: s(x, \sigma) = w(\sigma) \sum_c G_c^T\, s_V(G_c x, \sigma), \qquad s_V = \nabla \log p_{patch},
 
-with :math:`G_c` extracting patch c of the image, mirrored at its border.  The mirroring M is linear, and its adjoint brings what the
+with :math:`G_c` extracting patch c of the image, mirrored at its border.  The mirroring M is linear, and its adjoint
+brings what the
 patches say about mirrored pixels back to where they came from; so if :math:`s_V` is a gradient, s is one.
 
-**The weight.**  Denoising score matching on patches makes :math:`s_V` the score of the patch *marginal*; every pixel lies in p^2
-patches, so the plain sum counts its evidence about p^2 times.  With w = 1/p^2 Tweedie's formula gives the average of the overlapping
+**The weight.**  Denoising score matching on patches makes :math:`s_V` the score of the patch *marginal*; every pixel
+lies in p^2
+patches, so the plain sum counts its evidence about p^2 times.  With w = 1/p^2 Tweedie's formula gives the average of
+the overlapping
 patch denoisers, exact for independent pixels.  In general the weight is not a matter of taste but one-dimensional score
 matching: the image-level denoising error is quadratic in w and smallest at
 
-.. math:: w^*(\sigma) = -\frac{E\langle \sigma n,\ \sigma^2 S \rangle}{E\|\sigma^2 S\|^2}, \qquad S = \sum_c G_c^T s_V(G_c(x_0 + \sigma n), \sigma),
+.. math:: w^*(\sigma) = -\frac{E\langle \sigma n,\ \sigma^2 S \rangle}{E\|\sigma^2 S\|^2}, \qquad S = \sum_c G_c^T
+s_V(G_c(x_0 + \sigma n), \sigma),
 
 which training estimates from its own images on a grid of levels.
 
 References:
-    Roth & Black, CVPR 2005; Fessler 2023, slides on patch models (whose minus signs and missing weight are mended here).
+    Roth & Black, CVPR 2005; Fessler 2023, slides on patch models (whose minus signs and missing weight are mended
+    here).
 """
 
 from __future__ import annotations
@@ -36,7 +41,8 @@ class FieldOfExperts(Score):
     """A prior on images of any size, made of one network on p x p patches.
 
     Args:
-        net: patch network with ``size`` p and ``channels`` (:class:`scorefield.nets.PatchMLP`), called as ``net(patch, noise)``;
+        net: patch network with ``size`` p and ``channels`` (:class:`scorefield.nets.PatchMLP`), called as ``net(patch,
+            noise)``;
             it predicts the unitless patch score sigma s_V.
         levels: how many noise levels carry a weight; between them it is interpolated in log sigma.
         sigma_min: smallest of these levels.
@@ -84,7 +90,8 @@ class FieldOfExperts(Score):
         """
         if x.ndim != 4 or x.shape[1] != self.channels or min(x.shape[2:]) < self.size:
             raise InputError(
-                f"FieldOfExperts takes images (B, {self.channels}, H, W) with H, W >= {self.size}, got {tuple(x.shape)}."
+                f"FieldOfExperts takes images (B, {self.channels}, H, W), H and W at least {self.size},"
+                f" got {tuple(x.shape)}."
             )
         rows, columns = (_mirror(n, self.size - 1).to(x.device) for n in x.shape[2:])
         padded = x[:, :, rows][..., columns]

@@ -121,14 +121,10 @@ def _read_slice(path: Path) -> _Slice:
 
 def _refuse(dataset: pydicom.Dataset, path: Path) -> None:
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise InputError(
-            f"{path} holds no pixels; it is cut short or no image, so leave it out or copy it again."
-        )
+        raise InputError(f"{path} holds no pixels; it is cut short or no image, so leave it out or copy it again.")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
-        raise InputError(
-            f"{path} holds {frames} frames in one file; convert it to NIfTI with dcm2niix first."
-        )
+        raise InputError(f"{path} holds {frames} frames in one file; convert it to NIfTI with dcm2niix first.")
     kind = str(dataset.get("PhotometricInterpretation", ""))
     if not kind.startswith("MONOCHROME"):
         raise InputError(f"{path} is a color picture ({kind or 'unknown kind'}); export it as PNG.")

@@ -91,9 +91,7 @@ def write(image: Image, path: Path, window: Window | None = None) -> None:
 
     no_window(window, path)
     if len(image.unit.encode()) > 15:
-        raise InputError(
-            f"The unit '{image.unit}' does not fit the 15 bytes that NIfTI has for it; shorten it."
-        )
+        raise InputError(f"The unit '{image.unit}' does not fit the 15 bytes that NIfTI has for it; shorten it.")
     array = np.moveaxis(image.pixels.numpy(force=True), 0, -1)
     array = array.reshape(*image.spatial, *[1] * (4 - len(image.spatial)), array.shape[-1])
     array = array[..., 0, 0] if array.shape[-1] == 1 else array
@@ -144,8 +142,7 @@ def _five(sizes: tuple[int, ...], path: Path) -> tuple[int, ...]:
 def _chosen(volumes: int, volume: int | None, path: Path) -> int:
     if volume is None and volumes > 1:
         raise InputError(
-            f"{path} holds {volumes} volumes;"
-            " choose one with scorefield.data.formats.nifti.read(path, volume=0)."
+            f"{path} holds {volumes} volumes; choose one with scorefield.data.formats.nifti.read(path, volume=0)."
         )
     if not 0 <= (volume or 0) < volumes:
         raise InputError(f"{path} has volumes 0 to {volumes - 1}, so none is number {volume}.")

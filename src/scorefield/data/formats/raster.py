@@ -81,9 +81,7 @@ def _refuse(picture: PIL.Image.Image, path: Path) -> None:
     if getattr(picture, "n_frames", 1) > 1:
         raise InputError(f"{path} holds several pages; save each as a file, or the stack as .nii.gz or .npy.")
     if picture.format == "PNG":
-        depth, color = path.read_bytes()[
-            24:26
-        ]  # fixed places in the IHDR chunk; Pillow cuts 16-bit color to 8
+        depth, color = path.read_bytes()[24:26]  # fixed places in the IHDR chunk; Pillow cuts 16-bit color to 8
         if depth == 16 and color != 0:
             raise InputError(f"{path} is a 16-bit color picture; save it as 16-bit gray or 8-bit color.")
     if picture.format == "TIFF":
@@ -108,9 +106,7 @@ def _gray(picture: PIL.Image.Image, path: Path) -> np.ndarray:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         if np.asarray(picture)[..., 3].min() < 255:
-            raise InputError(
-                f"{path} has transparent pixels, whose gray value is undefined; flatten it first."
-            )
+            raise InputError(f"{path} has transparent pixels, whose gray value is undefined; flatten it first.")
     if picture.mode == "1" or picture.mode[0] in "LIF":  # bilevel, 8-bit, 16- or 32-bit integer, float
         return np.asarray(picture)
     rgb = np.asarray(picture.convert("RGB"), dtype=np.float64)

@@ -1,0 +1,43 @@
+r"""The data term all baselines share: :math:`f(x) = \tfrac12 \|W (A x - y)\|^2`.
+
+:math:`W^2 = \bar v R^{-1}` with :math:`1/\bar v` the mean of :math:`1/R`: samples count by their precision,
+relative to the average one.  For white noise W is the identity, so weights and ridges have their textbook
+meaning.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scorefield.measurement import Measurement
+from scorefield.operators.solve import inner
+
+
+class Fidelity:
+    """``f(x) = 0.5 |W (A x - y)|^2``, its normal operator and its right-hand side.
+
+    Args:
+        measurement: the data y, operator A and noise R.
+
+    Attributes:
+        rhs: ``A^H W^2 y``, (1, *shape); it also fixes the image's dtype and device.
+    """
+
+    def __init__(self, measurement: Measurement):
+        self.measurement = measurement
+        precision = 1 / measurement.noise.variance
+        self.variance = float(1 / precision.mean())
+        self.rhs = self.back(measurement.y)
+
+    def back(self, data: Tensor) -> Tensor:
+        """``A^H W^2`` of data (B, *data)."""
+        return self.measurement.operator.H(self.variance * self.measurement.noise.solve(data))
+
+    def gram(self, x: Tensor) -> Tensor:
+        """``A^H W^2 A x`` for images (B, *shape)."""
+        return self.back(self.measurement.operator(x))
+
+    def value(self, x: Tensor) -> Tensor:
+        """``f(x)`` for images (B, *shape): (B,)."""
+        residual = self.measurement.residual(x)
+        return 0.5 * self.variance * inner(residual, self.measurement.noise.solve(residual))

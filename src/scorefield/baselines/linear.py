@@ -1,0 +1,84 @@
+"""Linear reconstructions: zero filling, regularized least squares (CG-SENSE) and filtered back-projection."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from scorefield.baselines.fidelity import Fidelity
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+from scorefield.operators.solve import conjugate_gradients, inner
+
+
+def zero_filled(measurement: Measurement) -> Tensor:
+    r"""The adjoint image :math:`c A^H y` with the scale c that fits the data best.
+
+    :math:`c = \|A^H y\|^2 / \|A A^H y\|^2` minimizes :math:`\|y - c A A^H y\|`.  It is 1 where :math:`A A^H`
+    is a projection (single-coil MRI, denoising), and makes up for the operator's scale elsewhere (coils that
+    are not normalized, ray lengths in mm).  Fully sampled MRI with normalized coils gives the image itself.
+
+    Args:
+        measurement: the scan.
+
+    Returns:
+        One image, shaped like ``measurement.shape``.
+    """
+    image = measurement.operator.H(measurement.y)
+    seen = measurement.operator(image)
+    energy = float(inner(seen, seen))
+    return image[0] * (float(inner(image, image)) / energy if energy > 0 else 0.0)
+
+
+def least_squares(
+    measurement: Measurement, *, ridge: float = 0.0, iterations: int = 30, tolerance: float = 1e-6
+) -> Tensor:
+    r"""Regularized least squares by conjugate gradients; for coil data, CG-SENSE.
+
+    .. math:: \min_x \tfrac12 \|W (A x - y)\|^2 + \tfrac12\,\mathrm{ridge}\,\|x\|^2, \qquad W^2 \propto R^{-1}
+
+    with W the identity for white noise (:mod:`scorefield.baselines.fidelity`).  With ``ridge = v / s^2`` this
+    is the posterior mean under noise of variance v and a white Gaussian prior of variance s^2.  Without a
+    ridge, stopping early is the regularization, as is customary for CG-SENSE.
+
+    Args:
+        measurement: the scan.
+        ridge: >= 0, in the units of ``A^H A``.
+        iterations: most steps of conjugate gradients.
+        tolerance: relative residual of the normal equations at which they stop.
+
+    Returns:
+        One image, shaped like ``measurement.shape``.
+
+    Raises:
+        InputError: a ridge that is negative or not finite.
+
+    References:
+        Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space trajectories", MRM 2001.
+    """
+    if not (math.isfinite(ridge) and ridge >= 0):
+        raise InputError(f"The ridge must be a finite number >= 0, got {ridge}.")
+    fidelity = Fidelity(measurement)
+    return conjugate_gradients(
+        lambda x: fidelity.gram(x) + ridge * x, fidelity.rhs, tolerance=tolerance, iterations=iterations
+    )[0]
+
+
+def fbp(measurement: Measurement) -> Tensor:
+    """Filtered back-projection of a sinogram whose operator is a CT projector: one image.
+
+    Args:
+        measurement: the scan; its operator is the projector itself.
+
+    Raises:
+        InputError: any other operator.
+    """
+    from scorefield.operators import Projector
+    from scorefield.operators import fbp as backproject
+
+    if not isinstance(measurement.operator, Projector):
+        raise InputError(
+            f"Filtered back-projection needs a CT projector, got {measurement.operator}; use least_squares."
+        )
+    return backproject(measurement.operator, measurement.y)[0]

@@ -1,0 +1,88 @@
+"""The command line: one sub-command per verb, its options read off a pydantic model.
+
+Exit status: 0 done, 1 a defect of ours, 2 input that cannot be used (one sentence on standard error), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS = {
+    "demo": "Reconstruct a real CT and a real MR slice and write a report of each.",
+    "train": "Learn a prior from images.",
+    "simulate": "Measure an image: a noisy scan on disk.",
+    "reconstruct": "Draw posterior samples of the image behind a scan.",
+    "evaluate": "Compare samples with the truth.",
+    "report": "Write one self-contained HTML page about a reconstruction.",
+    "priors": "List the shipped priors with their cards.",
+}
+
+
+class Verbs(TyperGroup):
+    """Sub-commands imported when called, so that help answers at once."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        if cmd_name not in sys.argv[1:]:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])  # a line of the help page needs no more
+        module = importlib.import_module(f"scorefield.cli.{cmd_name}")
+        return module.command
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _scorefield(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+) -> None:
+    """Score-based priors for medical image reconstruction, with calibrated uncertainty."""
+    del debug  # read by main, which also sees errors raised before this runs
+    if version:
+        from scorefield import __version__
+
+        typer.echo(f"scorefield {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; every failure is one sentence unless ``--debug`` is given."""
+    from scorefield.errors import InputError
+
+    debug = "--debug" in sys.argv
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]  # accepted anywhere on the line
+    try:
+        app(arguments, prog_name="scorefield")
+    except KeyboardInterrupt:
+        _say("Interrupted; nothing half-written was left behind.")
+        sys.exit(130)
+    except InputError as error:
+        if debug:
+            raise
+        _say(f"Error: {error}")
+        sys.exit(2)
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"Unexpected {type(error).__name__}: {error}. This is a defect of scorefield; --debug shows where.")
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,44 @@
+"""``scorefield evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from pydantic import Field
+
+from scorefield.cli.options import Options, make_command
+
+
+class EvaluateOptions(Options):
+    run: Path = Field(description="Folder that 'scorefield reconstruct' wrote.", json_schema_extra={"argument": True})
+    truth: Path = Field(description="The true image, any readable format, in the scan's unit.")
+    level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval whose coverage is reported.")
+    out: Path | None = Field(None, description="Also write the numbers as JSON.")
+
+
+def run(options: EvaluateOptions) -> None:
+    """Compare samples with the truth: PSNR, SSIM, NMSE, CRPS, interval coverage and width."""
+    import json
+    from dataclasses import asdict
+
+    from scorefield.atomic import atomic_path
+    from scorefield.data import read
+    from scorefield.errors import InputError
+    from scorefield.metrics import evaluate
+    from scorefield.samples import Samples
+
+    samples = Samples.load(options.run / "samples.safetensors")
+    truth = read(options.truth).pixels
+    if truth.shape != samples.draws.shape[1:]:
+        wanted = tuple(samples.draws.shape[1:])
+        raise InputError(f"{options.truth} has shape {tuple(truth.shape)}, the draws {wanted}; give the same image.")
+    numbers = asdict(evaluate(samples, truth, level=options.level))
+    for name, value in numbers.items():
+        typer.echo(f"{name:>10}  {value:.5g}" if isinstance(value, float) else f"{name:>10}  {value}")
+    if options.out:
+        with atomic_path(options.out) as temporary:
+            temporary.write_text(json.dumps(numbers, indent=2) + "\n")
+
+
+command = make_command(EvaluateOptions, run)

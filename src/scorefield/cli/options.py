@@ -1,0 +1,101 @@
+"""Commands from models: every field of a pydantic model is an option, and a key of the YAML configuration."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from typer.core import TyperCommand
+
+from scorefield.errors import InputError
+
+
+class Options(BaseModel):
+    """Options of one command; unknown keys are refused by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+O = TypeVar("O", bound=Options)
+
+
+def make_command(options: type[O], run: Callable[[O], None]) -> TyperCommand:
+    """A typer command whose options are the fields of ``options``.
+
+    A first field marked ``json_schema_extra={"argument": True}`` is positional.  ``--config FILE.yaml`` gives any of
+    them; the
+    command line wins.
+    """
+
+    def invoke(config: Path | None = None, **given: Any) -> None:
+        values = _read(config, options) if config else {}
+        values |= {name: value for name, value in given.items() if value not in (None, [], ())}
+        run(_validated(options, values))
+
+    parameters = [_parameter(name, info) for name, info in options.model_fields.items()]
+    help_config = "YAML file with any of these options (names with underscores)."
+    config = Annotated[Path | None, typer.Option("--config", help=help_config)]
+    parameters.append(inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=config))
+    invoke.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    invoke.__doc__ = run.__doc__
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(invoke)
+    return typer.main.get_command(app)  # pyright: ignore[reportReturnType]
+
+
+def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
+    required = info.default is PydanticUndefined
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    text = info.description or ""
+    if not required and info.default is not None:
+        text += f" [default: {getattr(info.default, 'value', info.default)}]"
+    positional = bool(extra.get("argument"))
+    maker = typer.Argument(help=text, show_default=False) if positional else typer.Option(help=text, show_default=False)
+    # nothing is required of click: the configuration may give it, and validation names what is missing
+    annotation = Annotated[_optional(info.annotation), maker]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _optional(annotation: Any) -> Any:
+    return annotation | None
+
+
+def _read(path: Path, options: type[Options]) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"Cannot read the configuration {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no options; write lines such as '{next(iter(options.model_fields))}: value'.")
+    return values
+
+
+def _validated(options: type[O], values: dict[str, Any]) -> O:
+    try:
+        return options(**values)
+    except ValidationError as error:
+        raise InputError(_sentence(options, error)) from error
+
+
+def _sentence(options: type[Options], error: ValidationError) -> str:
+    # an unknown key is the likeliest cause of a missing one
+    first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, options.model_fields, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(options.model_fields)}."
+        return f"Unknown option '{name}'; {hint}"
+    if first["type"] == "missing":
+        return f"The option '{name}' is missing: {options.model_fields[name].description}"
+    return f"The option '{name}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."

@@ -1,0 +1,42 @@
+"""``scorefield report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from pydantic import Field
+
+from scorefield.cli.options import Options, make_command
+
+
+class ReportOptions(Options):
+    run: Path = Field(description="Folder that 'scorefield reconstruct' wrote.", json_schema_extra={"argument": True})
+    out: Path | None = Field(None, description="The page; default RUN/report.html.")
+    truth: Path | None = Field(None, description="The true image, when there is one.")
+    title: str = Field("Reconstruction", description="Heading of the page.")
+
+
+def run(options: ReportOptions) -> None:
+    """Write one self-contained HTML page about a reconstruction."""
+    import json
+
+    from scorefield.data import read
+    from scorefield.data.scans import Scan
+    from scorefield.errors import InputError
+    from scorefield.report import report
+    from scorefield.samples import Samples
+
+    samples = Samples.load(options.run / "samples.safetensors")
+    scan = Scan.load(options.run / "scan.scan")
+    try:
+        card = json.loads((options.run / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{options.run / 'run.json'} cannot be read ({error}); reconstruct again.") from error
+    truth = read(options.truth).pixels if options.truth else None
+    path = options.out or options.run / "report.html"
+    report(samples, scan.measurement(), path=path, truth=truth, title=options.title, unit=scan.unit, card=card)
+    typer.echo(f"Wrote {path}.")
+
+
+command = make_command(ReportOptions, run)

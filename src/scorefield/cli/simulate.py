@@ -1,0 +1,58 @@
+"""``scorefield simulate``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+import typer
+from pydantic import Field
+
+from scorefield.cli.options import Options, make_command
+
+
+class Modality(str, Enum):
+    """Which scanner."""
+
+    ct = "ct"
+    mri = "mri"
+
+
+class SimulateOptions(Options):
+    image: Path = Field(
+        description="Image to measure: DICOM, NIfTI, npy, PNG or TIFF.", json_schema_extra={"argument": True}
+    )
+    modality: Modality = Field(Modality.mri, description="ct: sparse-view parallel beam; mri: undersampled multi-coil.")
+    out: Path = Field(Path("scan.scan"), description="The scan to write.")
+    axis: int = Field(2, ge=0, le=2, description="Axis along which a volume is cut.")
+    slice: int | None = Field(None, description="Slice of a volume; default the middle one.")
+    views: int = Field(30, ge=1, description="CT: number of views over half a turn.")
+    photons: float = Field(2e4, gt=0, description="CT: photons per ray, which set the noise.")
+    acceleration: float = Field(4.0, ge=1, description="MRI: how many times fewer lines.")
+    coils: int = Field(8, ge=1, description="MRI: receive coils.")
+    noise: float = Field(0.01, gt=0, description="MRI: noise per real component of k-space over the image's intensity.")
+    center: float = Field(0.08, ge=0, le=1, description="MRI: fully sampled part of k-space.")
+    seed: int = Field(0, ge=0, description="Fixes mask and noise.")
+
+
+def run(options: SimulateOptions) -> None:
+    """Simulate a noisy scan of a real image; the clean image is written beside it as NAME.truth.npy."""
+    from scorefield.data import read, write
+    from scorefield.simulate import CartesianMRI, ParallelCT, simulate
+
+    image = read(options.image)
+    if len(image.spatial) == 3:
+        middle = image.spatial[options.axis] // 2
+        image = image.slice(middle if options.slice is None else options.slice, options.axis)
+    protocols = {
+        Modality.ct: ParallelCT(options.views, options.photons),
+        Modality.mri: CartesianMRI(options.acceleration, options.coils, options.noise, options.center),
+    }
+    protocol = protocols[options.modality]
+    scan = simulate(image, protocol, seed=options.seed)
+    truth = write(protocol.prepare(image).pixels, options.out.with_suffix(".truth.npy"))
+    scan.save(options.out)
+    typer.echo(f"Wrote {options.out} (noise {scan.noise_std:.3g} per real component) and the truth {truth}.")
+
+
+command = make_command(SimulateOptions, run)

@@ -1,0 +1,36 @@
+"""Priors: closed forms, learned networks, patches, and their algebra.
+
+This list is the registry: the law suites test every prior named here, checkpoints are built from it.
+"""
+
+from scorefield.priors.algebra import AsComplex, IndependentParts, Scaled
+from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
+from scorefield.priors.kde import Kde
+from scorefield.priors.mixture import GaussianMixture
+from scorefield.priors.network import EDM, Homogeneous, Network, Unitless
+from scorefield.priors.normal import ConditionedGaussian
+from scorefield.priors.patches import FieldOfExperts
+from scorefield.priors.stationary import StationaryGaussian
+from scorefield.priors.tv import GeneralizedGaussian, TotalVariation
+
+__all__ = [
+    # closed forms
+    "Gaussian",
+    "DiagonalGaussian",
+    "StationaryGaussian",
+    "ConditionedGaussian",
+    "GaussianMixture",
+    "Kde",
+    "TotalVariation",
+    "GeneralizedGaussian",
+    # learned
+    "Network",
+    "EDM",
+    "Homogeneous",
+    "Unitless",
+    "FieldOfExperts",
+    # algebra
+    "Scaled",
+    "AsComplex",
+    "IndependentParts",
+]

@@ -1,0 +1,247 @@
+r"""Priors made of priors: other units, and complex images from real ones.
+
+With :math:`u = a x + b` the law of u has
+
+.. math::
+    D_u(u, \sigma) = a\, D\!\left(\frac{u - b}{a}, \frac{\sigma}{a}\right) + b, \qquad
+    \log p_u(u) = \log p\!\left(\frac{u - b}{a}\right) - n \log a,
+
+with n real components, and the same Jacobian.  A complex image is two real ones; that is an isometry for
+the inner product :math:`\mathrm{Re}\langle a, b\rangle`, and sigma is per real component, so scores,
+denoisers and Jacobians are carried over as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+from scorefield.operators.linear import Operator, Shape
+from scorefield.prior import Prior, Vjp, level
+
+
+def _able(prior: Prior, method: str, what: str) -> Callable[..., Any]:
+    """The prior's ``method``; asked by name and not by class, so that priors made of priors nest.
+
+    Raises:
+        InputError: it has none.
+    """
+    found = getattr(prior, method, None)
+    if found is None:
+        raise InputError(f"{type(prior).__name__} has no {what}; use a closed-form prior, or a method without.")
+    return found
+
+
+class Scaled(Prior):
+    """A prior in other units: ``x_user = scale * x_prior + offset``.
+
+    What the prior can do (log-density, exact draws, exact posterior) can be asked in the new units too.
+
+    Args:
+        prior: in its own units.
+        scale: user units per prior unit, > 0.
+        offset: the user's value of the prior's 0, in user units.
+
+    Raises:
+        InputError: the scale is not positive and finite, or the offset not finite.
+    """
+
+    def __init__(self, prior: Prior, scale: float, offset: float = 0.0):
+        super().__init__()
+        if not (math.isfinite(scale) and scale > 0):
+            raise InputError(f"The scale is a positive finite number, got {scale}; it is user units per prior unit.")
+        if not math.isfinite(offset):
+            raise InputError(f"The offset is a finite number, got {offset}; it is the user's value of the prior's 0.")
+        self.prior, self.scale, self.offset = prior, float(scale), float(offset)
+        self.event_shape = prior.event_shape
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self._outward(self.prior.denoise(self._inward(x), sigma / self.scale))
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.prior.score(self._inward(x), sigma / self.scale) / self.scale
+
+    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        denoised, vjp = self.prior.linearize(self._inward(x), sigma / self.scale)
+        return self._outward(denoised), vjp
+
+    def draw(self, generator: torch.Generator | None = None) -> Scaled:
+        return Scaled(self.prior.draw(generator), self.scale, self.offset)
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """``log p_sigma(x)`` in user units: (B,).
+
+        Raises:
+            InputError: the prior has no log-density.
+        """
+        components = x[0].numel() * (2 if x.is_complex() else 1)
+        log_prob = _able(self.prior, "log_prob", "log-density")(self._inward(x), sigma / self.scale)
+        return log_prob - components * math.log(self.scale)
+
+    def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` independent draws (n, *event_shape).
+
+        Raises:
+            InputError: the prior has no exact draws.
+        """
+        return self._outward(_able(self.prior, "rsample", "exact draws")(n, generator))
+
+    def posterior(self, measurement: Measurement) -> Scaled:
+        """The exact posterior: the prior's own, of the data in its units.
+
+        Raises:
+            InputError: the prior has no exact posterior.
+        """
+        y, operator = measurement.y, measurement.operator
+        offset = torch.full_like(operator.H(y), self.offset)  # the adjoint tells if images are complex
+        inner = Measurement(y - operator(offset), operator * self.scale, measurement.noise)
+        return Scaled(_able(self.prior, "posterior", "exact posterior")(inner), self.scale, self.offset)
+
+    def _inward(self, x: Tensor) -> Tensor:
+        return (x - self.offset) / self.scale
+
+    def _outward(self, x: Tensor) -> Tensor:
+        return self.scale * x + self.offset
+
+
+class Lift(Prior):
+    """A prior on complex images made of a prior on real ones, which is called once, on all parts together.
+
+    Args:
+        prior: over real images.
+    """
+
+    copies: int  # real images per complex image
+
+    def __init__(self, prior: Prior):
+        super().__init__()
+        self.prior = prior
+
+    @abstractmethod
+    def _split(self, x: Tensor) -> Tensor:
+        """The real images of complex ones."""
+
+    @abstractmethod
+    def _join(self, parts: Tensor) -> Tensor:
+        """The inverse of ``_split``."""
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self._join(self.prior.denoise(self._parts(x), self._levels(sigma, x)))
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self._join(self.prior.score(self._parts(x), self._levels(sigma, x)))
+
+    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        """The denoised and ``v -> J^T v``, the adjoint for the real inner product ``Re <a, b>``."""
+        denoised, vjp = self.prior.linearize(self._parts(x), self._levels(sigma, x))
+        return self._join(denoised), lambda v: self._join(vjp(self._split(v)))
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """``log p_sigma(x)``: (B,).
+
+        Raises:
+            InputError: the prior has no log-density.
+        """
+        parts = _able(self.prior, "log_prob", "log-density")(self._parts(x), self._levels(sigma, x))
+        return parts.reshape(self.copies, len(x)).sum(0)
+
+    def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` independent draws (n, *event_shape).
+
+        Raises:
+            InputError: the prior has no exact draws.
+        """
+        return self._join(_able(self.prior, "rsample", "exact draws")(self.copies * n, generator))
+
+    def draw(self, generator: torch.Generator | None = None) -> Lift:
+        return type(self)(self.prior.draw(generator))
+
+    def _parts(self, x: Tensor) -> Tensor:
+        if not x.is_complex():
+            raise InputError(f"{type(self).__name__} is a prior over complex images, got {x.dtype}; pass x + 0j.")
+        return self._split(x)
+
+    def _levels(self, sigma: Tensor | float, x: Tensor) -> Tensor:
+        levels = level(sigma, x).flatten()
+        return levels[0] if len(levels) == 1 else levels.repeat(self.copies)
+
+
+class AsComplex(Lift):
+    """Two real channels read as one complex one: (B, 2 C, *spatial), real parts first, to (B, C, *spatial).
+
+    Args:
+        prior: over real images with an even number of channels.
+
+    Raises:
+        InputError: the prior's number of channels is odd.
+    """
+
+    copies = 1
+
+    def __init__(self, prior: Prior):
+        super().__init__(prior)
+        if prior.event_shape is not None:
+            channels, *spatial = prior.event_shape
+            if channels % 2:
+                raise InputError(
+                    f"A complex channel takes two real ones, the prior has {channels}; use IndependentParts."
+                )
+            self.event_shape = (channels // 2, *spatial)
+
+    def posterior(self, measurement: Measurement) -> AsComplex:
+        """The exact posterior: the prior's own, of the data as a function of its real channels.
+
+        Raises:
+            InputError: the prior has no exact posterior.
+        """
+        lifted = measurement.operator @ _Channels(measurement.shape)
+        inner = Measurement(measurement.y, lifted, measurement.noise)
+        return AsComplex(_able(self.prior, "posterior", "exact posterior")(inner))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return torch.cat([x.real, x.imag], dim=1)
+
+    def _join(self, parts: Tensor) -> Tensor:
+        return torch.complex(*parts.chunk(2, dim=1))
+
+
+class _Channels(Operator):
+    """Real images (2 C, *spatial) to complex images (C, *spatial)."""
+
+    def __init__(self, shape: Shape):
+        super().__init__((2 * shape[0], *shape[1:]), shape)
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return torch.complex(*x.chunk(2, dim=1))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return torch.cat([y.real, y.imag], dim=1)
+
+
+class IndependentParts(Lift):
+    """Complex images whose real and imaginary parts are independent draws of a prior on real images.
+
+    It has no exact posterior of its own: data tie the two parts together.
+
+    Args:
+        prior: over real images, of the same shape as the complex ones.
+    """
+
+    copies = 2
+
+    def __init__(self, prior: Prior):
+        super().__init__(prior)
+        self.event_shape = prior.event_shape
+
+    def _split(self, x: Tensor) -> Tensor:
+        return torch.cat([x.real, x.imag], dim=0)
+
+    def _join(self, parts: Tensor) -> Tensor:
+        return torch.complex(*parts.chunk(2, dim=0))

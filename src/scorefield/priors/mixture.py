@@ -1,0 +1,152 @@
+r"""Gaussian mixtures: closed form at every level, and the least prior on which Gaussian reasoning fails.
+
+Noise widens the components and keeps their weights,
+:math:`p_\sigma = \sum_k w_k N(\mu_k, C_k + \sigma^2 I)`.  With responsibilities
+:math:`r_k \propto w_k N(x; \mu_k, C_k + \sigma^2 I)` and component scores
+:math:`s_k = -(C_k + \sigma^2 I)^{-1}(x - \mu_k)`,
+
+.. math::
+    s = \sum_k r_k s_k, \qquad D = x + \sigma^2 s, \qquad
+    J = \sum_k r_k J_k + \sigma^2 \sum_k r_k (s_k - s)(s_k - s)^T,
+
+and data leave a mixture with weights :math:`\propto w_k N(y; A \mu_k, R + A C_k A^H)`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+from scorefield.noise import normal_like
+from scorefield.operators.basic import finite
+from scorefield.prior import Exact, Vjp, level
+from scorefield.priors.gaussian import eigenpairs, update
+from scorefield.priors.normal import check_data
+
+
+def check_weights(weights: Tensor, n: int) -> Tensor:
+    """``weights`` as ``n`` probabilities.
+
+    Raises:
+        InputError: a wrong shape, a negative or non-finite weight, or a sum other than 1.
+    """
+    weights = finite(torch.as_tensor(weights, dtype=torch.float64), "weights")
+    if tuple(weights.shape) != (n,):
+        raise InputError(f"There must be one weight for each of the {n} components, got shape {tuple(weights.shape)}.")
+    total = weights.sum().item()
+    if bool((weights < 0).any()) or abs(total - 1) > 1e-5:
+        raise InputError(f"Weights are >= 0 and sum to 1, but these sum to {total:g}; divide them by their sum.")
+    return weights
+
+
+class GaussianMixture(Exact):
+    """A mixture of K Gaussians over real events with d elements.
+
+    Args:
+        means: (K, *event).
+        covariances: (K,) variances of isotropic components, or (K, d, d) matrices; a leading 1 shares one.
+        weights: (K,), >= 0, summing to 1.
+
+    Raises:
+        InputError: NaN or infinite values, complex means, wrong shapes, no covariances, or no probabilities.
+    """
+
+    means: Tensor
+    covariances: Tensor
+    weights: Tensor
+    eigenvalues: Tensor  # (K or 1, d or 1)
+    basis: Tensor | None  # (K or 1, d, d), None when isotropic
+    event_shape: tuple[int, ...]
+
+    def __init__(self, means: Tensor, covariances: Tensor, weights: Tensor):
+        super().__init__()
+        means = finite(torch.as_tensor(means), "means")
+        if means.ndim < 2 or means.is_complex():
+            raise InputError(f"The means are real, (K, *event), got {means.dtype} of shape {tuple(means.shape)}.")
+        covariances = finite(torch.as_tensor(covariances, dtype=means.dtype, device=means.device), "covariances")
+        k, d = len(means), means[0].numel()
+        if tuple(covariances.shape) not in ((k,), (1,), (k, d, d), (1, d, d)):
+            raise InputError(
+                f"Means of shape {tuple(means.shape)} need variances ({k},) or covariances ({k}, {d}, {d}),"
+                f" got shape {tuple(covariances.shape)}."
+            )
+        if covariances.ndim == 1 and bool((covariances < 0).any()):
+            raise InputError(f"A variance is >= 0, got {covariances.min().item():g}; square the standard deviation.")
+        dense = covariances.ndim == 3
+        eigenvalues, basis = eigenpairs(covariances) if dense else (covariances.unsqueeze(1), None)
+        self.register_buffer("means", means)
+        self.register_buffer("covariances", covariances)
+        self.register_buffer("weights", check_weights(weights, k).to(means))
+        self.register_buffer("eigenvalues", eigenvalues)
+        self.register_buffer("basis", basis)
+        self.event_shape = tuple(means.shape[1:])  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        return self._components(x, sigma)[0].logsumexp(0)
+
+    def responsibilities(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """Probability of each component given x at level sigma: (B, K)."""
+        return self._components(x, sigma)[0].softmax(0).T
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        log_joint, scores = self._components(x, sigma)
+        return (log_joint.softmax(0).unsqueeze(-1) * scores).sum(0).reshape(x.shape)
+
+    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        log_joint, scores = self._components(x.detach(), sigma)
+        weights = log_joint.softmax(0).unsqueeze(-1)  # (K, B, 1)
+        score = (weights * scores).sum(0)
+        variance = level(sigma, score).square()  # (B or 1, 1)
+        shrinkage = self.eigenvalues.unsqueeze(1) / (self.eigenvalues.unsqueeze(1) + variance)
+
+        def vjp(v: Tensor) -> Tensor:
+            rows = v.flatten(1)
+            within = (weights * self._synthesize(shrinkage * self._analyze(rows.unsqueeze(0)))).sum(0)
+            aligned = ((scores - score) * rows).sum(-1, keepdim=True)
+            between = (weights * (scores - score) * aligned).sum(0)
+            return (within + variance * between).reshape(v.shape)
+
+        return (x.detach().flatten(1) + variance * score).reshape(x.shape), vjp
+
+    def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        chosen = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        centers = self.means[chosen].flatten(1)
+        white = normal_like(centers, generator)
+        draws = self._synthesize(self.eigenvalues.sqrt().unsqueeze(1) * white)
+        draws = draws.expand(len(self.weights), n, -1)[chosen, torch.arange(n, device=chosen.device)]
+        return (centers + draws).reshape(n, *self.event_shape)
+
+    def posterior(self, measurement: Measurement) -> GaussianMixture:
+        """The exact posterior: each component conditioned, and reweighted by its evidence."""
+        check_data(measurement, self.event_shape)
+        d = self.means[0].numel()
+        basis = torch.eye(d).to(self.means) if self.basis is None else self.basis
+        after = update(self.means, basis * self.eigenvalues.sqrt().unsqueeze(-2), measurement)
+        return GaussianMixture(after.means, after.covariances, (self.weights.log() + after.log_evidence).softmax(0))
+
+    def _components(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
+        """``log w_k N(x; mu_k, C_k + sigma^2 I)`` (K, B) and the component scores (K, B, d)."""
+        if tuple(x.shape[1:]) != self.event_shape or x.is_complex():
+            raise InputError(
+                f"This prior is over real events (B, *{self.event_shape}),"
+                f" got {x.dtype} of shape {tuple(x.shape)}; reshape or convert the input."
+            )
+        modes = self._analyze(x.flatten(1).unsqueeze(0) - self.means.flatten(1).unsqueeze(1))
+        total = self.eigenvalues.unsqueeze(1) + level(sigma, x.flatten(1)).square()  # (K or 1, B or 1, d or 1)
+        if not bool((total > 0).all()):
+            raise InputError("A mixture with a singular component has no density at sigma = 0; ask at sigma > 0.")
+        scaled = modes / total
+        log_det = torch.log(2 * math.pi * total).expand(-1, -1, modes.shape[-1]).sum(-1)
+        log_joint = self.weights.log().unsqueeze(1) - 0.5 * ((modes * scaled).sum(-1) + log_det)
+        return log_joint, -self._synthesize(scaled)
+
+    def _analyze(self, v: Tensor) -> Tensor:
+        """Coefficients of v (K or 1, B, d) in the components' eigenbases."""
+        return v if self.basis is None else v @ self.basis
+
+    def _synthesize(self, modes: Tensor) -> Tensor:
+        return modes if self.basis is None else modes @ self.basis.mT

@@ -1,0 +1,9 @@
+"""Reports: figures of samples, and one self-contained page to show to a person.
+
+Importing this is cheap: matplotlib, jinja2 and Pillow are loaded when a report is written.
+"""
+
+from scorefield.report.html import report
+from scorefield.report.residual import ResidualCheck, residual_check
+
+__all__ = ["ResidualCheck", "report", "residual_check"]

@@ -1,0 +1,50 @@
+"""A reconstruction on disk: images with geometry, draws, and the run's record, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scorefield.atomic import atomic_folder
+from scorefield.data import Scan, write
+from scorefield.samples import Samples
+
+
+def save_run(
+    samples: Samples,
+    folder: str | Path,
+    *,
+    scan: Scan,
+    level: float = 0.9,
+    record: dict[str, Any] | None = None,
+) -> Path:
+    """Write ``folder`` with
+
+    - ``mean``, ``std``, ``lower``, ``upper`` (.nii.gz, magnitude where complex) in the image's unit and geometry,
+    - ``mean.npy`` (exact values), ``mean.png``, ``samples.safetensors`` (every draw),
+    - ``run.json``: cost, provenance, interval level and ``record``.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    lower, upper = samples.interval(level)
+    mean = samples.mean
+    images = {
+        "mean": mean.abs() if mean.is_complex() else mean,
+        "std": samples.std,
+        "lower": lower,
+        "upper": upper,
+    }
+    plain = {"level": level, "unit": scan.unit, "noise_std": scan.noise_std, **(record or {})}
+    plain |= {"cost": asdict(samples.cost), "provenance": dict(samples.provenance)}
+    with atomic_folder(folder) as temporary:
+        for name, image in images.items():
+            write(image, temporary / f"{name}.nii.gz", like=scan)
+        write(mean, temporary / "mean.npy")
+        write(images["mean"], temporary / "mean.png", like=scan)
+        samples.save(temporary / "samples.safetensors")
+        scan.save(temporary / "scan.scan")
+        (temporary / "run.json").write_text(json.dumps(plain, indent=2) + "\n")
+    return Path(folder)
