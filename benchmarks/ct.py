@@ -60,9 +60,7 @@ def scikit_image(views: int) -> Rival:
     degrees = np.rad2deg(angles(views))
 
     def forward(x: Tensor) -> Tensor:
-        return torch.stack(
-            [torch.from_numpy(radon(image[0].numpy(), degrees, circle=True).T[None]) for image in x]
-        )
+        return torch.stack([torch.from_numpy(radon(image[0].numpy(), degrees, circle=True).T[None]) for image in x])
 
     def adjoint(y: Tensor) -> list[np.ndarray]:
         unfiltered: Any = None  # skimage's annotation wants a name, its documentation allows None
@@ -165,9 +163,7 @@ def contest(build: Callable[[int], Rival], views: int, options: argparse.Namespa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--views", type=int, nargs="+", default=[23, 180])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--repeats", type=int, default=5)
@@ -175,9 +171,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     print("                               forward (ms)                   adjoint (ms)")
-    print(
-        "tool           views batch      their       ours    ratio      their       ours    ratio     apart"
-    )
+    print("tool           views batch      their       ours    ratio      their       ours    ratio     apart")
     rows, missing = [], {}
     for views in options.views:
         for build in RIVALS:
@@ -187,9 +181,7 @@ def main() -> None:
     for name, reason in missing.items():
         print(f"skipped {name}: {reason}")
     if options.json:
-        options.json.write_text(
-            json.dumps({"torch": torch.__version__, "rows": rows, "skipped": missing}, indent=1)
-        )
+        options.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows, "skipped": missing}, indent=1))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from scorefield.schedule import Geometric
 from scorefield.train import Budget, Minutes, Settings, Steps, train
 
 CROP = 64
-NOISE = Geometric(0.005, 2.0)
+NOISE = Geometric(0.005, 1.5)
 
 
 def shrink(volume: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
@@ -42,7 +42,9 @@ def shrink(volume: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
 
 def usable(images: Iterator[np.ndarray]) -> list[Tensor]:
     """Single-channel tensors, large enough and not empty."""
-    kept = (np.ascontiguousarray(image, np.float32) for image in images if min(image.shape) >= CROP and image.std() > 0.02)
+    kept = (
+        np.ascontiguousarray(image, np.float32) for image in images if min(image.shape) >= CROP and image.std() > 0.02
+    )
     return [torch.from_numpy(image)[None] for image in kept]
 
 
@@ -157,6 +159,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="reproducible budget; default: --minutes")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--resume", type=Path, help="start from the weights of this prior folder")
     args = parser.parse_args()
 
     recipe, card = RECIPES[args.recipe]
@@ -164,9 +167,21 @@ def main() -> None:
     budget: Budget = Steps(args.steps) if args.steps else Minutes(args.minutes)
     torch.manual_seed(0)
     prior = Network(UNet(), Homogeneous(), crop=CROP)
+    earlier: dict[str, object] = {}
+    if args.resume:
+        start_from = checkpoint.load(args.resume)
+        prior.load_state_dict(start_from.state_dict())
+        earlier = start_from.card.training  # pyright: ignore[reportAttributeAccessIssue]
     settings = Settings(batch=args.batch, half=True)
     start = time.time()
-    train(prior, images, objective=Denoising(NOISE, prior.weight), budget=budget, settings=settings, progress=Bar())
+    train(
+        prior,
+        images,
+        objective=Denoising(NOISE, prior.weight),
+        budget=budget,
+        settings=settings,
+        progress=Bar(),
+    )
     training = {
         "images": len(images),
         "steps": prior.trained_steps,
@@ -175,6 +190,7 @@ def main() -> None:
         "settings": asdict(settings),
         "noise": asdict(NOISE),
         "seed": 0,
+        "before": earlier,
         "command": f"python scripts/train_shipped.py {args.recipe} --steps {prior.trained_steps} --batch {args.batch}",
     }
     checkpoint.save(prior, args.out, card=checkpoint.Card(**{**asdict(card), "training": training}))

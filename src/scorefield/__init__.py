@@ -29,7 +29,7 @@ _NOUNS_AND_VERBS = {
     "scorefield.simulate": ("simulate", "ParallelCT", "CartesianMRI"),
     "scorefield.metrics": ("evaluate",),
     "scorefield.report": ("report",),
-    "scorefield.data": ("Image", "Images", "Scan", "read", "write"),
+    "scorefield.data": ("Image", "Images", "Scan", "read", "read_image", "write"),
     "scorefield.progress": ("Silent", "Bar"),
     "scorefield.errors": ("InputError",),
 }

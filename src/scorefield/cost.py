@@ -67,7 +67,8 @@ def metered(prior: Prior, draws: int) -> Iterator[Cost]:
     cost, start = Cost(draws=draws), time.perf_counter()
     modules = [m for m in prior.modules() if isinstance(m, Prior)]
     leaves = [m for m in modules if not any(isinstance(inner, Prior) for inner in _inside(m))]
-    operators = {id(m.measurement.operator): m.measurement.operator for m in modules if hasattr(m, "measurement")}
+    measurements: list[Any] = [m.measurement for m in modules if hasattr(m, "measurement")]
+    operators = {id(given.operator): given.operator for given in measurements}
     with ExitStack() as stack:
         for leaf in leaves:
             _count_prior(leaf, cost, stack)

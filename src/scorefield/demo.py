@@ -61,7 +61,7 @@ class Row:
 
     method: str
     psnr: float
-    ssim: float
+    ssim: float | None
     seconds: float
     coverage: float | None = None
     evaluations: float | None = None

@@ -44,7 +44,7 @@ def build(plain: Any) -> Any:
     if not isinstance(plain, dict):
         return plain
     namespace, _, name = str(plain.get("class")).partition(".")
-    cls = getattr(_module(namespace), name, None) if namespace in NAMESPACES else None
+    cls: Any = getattr(_module(namespace), name, None) if namespace in NAMESPACES else None
     if not _ours(cls):
         raise InputError(
             f"'{plain.get('class')}' is not a class of scorefield; the file is from another version or corrupt."

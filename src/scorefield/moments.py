@@ -25,7 +25,7 @@ class Moments:
         total = self.count + other.count
         delta = other.mean - self.mean
         self.mean = self.mean + delta * (other.count / total)
-        shift = abs(delta) ** 2 if isinstance(delta, float) else delta.abs().square()
+        shift = abs(delta) ** 2
         self._squares = self._squares + other._squares + shift * (self.count * other.count / total)
         self.count = total
         return self

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -47,9 +47,13 @@ class Prior(nn.Module, ABC):
 
     Attributes:
         event_shape: shape of one image, or None when any image size will do.
+        card: what a learned prior's checkpoint says of it, such as its units (:class:`scorefield.checkpoint.Card`).
+        trained_steps: optimizer steps that a learned prior has seen in this session.
     """
 
     event_shape: tuple[int, ...] | None = None
+    card: Any = None
+    trained_steps: int = 0
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:

@@ -77,7 +77,7 @@ def reconstruct(
 
     Raises:
         InputError: see :func:`scorefield.walk.sample`.
-    """  # fmt: skip
+    """
     method = method or Method()
     image = initial_image(measurement)
     intensity = intensity_of(image)
@@ -122,7 +122,7 @@ def intensity_of(image: Tensor) -> float:
 
 def _in_units_of(prior: Prior, image: Tensor, intensity: float) -> Prior:
     """The prior in the measurement's units, and complex when the image is."""
-    card = getattr(prior, "card", None)
+    card = prior.card
     if card is None:  # a closed form is in the user's units already
         return prior
     scaled = Scaled(prior, scale=intensity / card.amplitude)

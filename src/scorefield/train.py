@@ -92,7 +92,7 @@ class Settings:
 class Step(NamedTuple):
     """Where the descent is."""
 
-    count: int
+    number: int
     used: float
     loss: float
 
@@ -139,7 +139,7 @@ def descend(
 
     Raises:
         InputError: the loss stopped being finite.
-    """  # fmt: skip
+    """
     parameters = [p for p in prior.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=settings.rate)
     start, count, used = time.monotonic(), 0, 0.0
@@ -166,7 +166,7 @@ def _ramped_average(decay: float) -> Callable[..., None]:
 
     def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
         k = int(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + k) / (10 + k)))
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + k) / (10 + k)))  # pyright: ignore
 
     return update
 
@@ -192,7 +192,7 @@ def train(
 
     Raises:
         InputError: nothing to learn from, nothing to learn, or a loss that is not finite.
-    """  # fmt: skip
+    """
     settings, budget, progress = settings or Settings(), budget or Minutes(2), progress or Silent()
     trainee = getattr(prior, "trainee", prior)
     if not any(p.requires_grad for p in trainee.parameters()):
@@ -209,7 +209,7 @@ def train(
             average.update_parameters(trainee)
             while shown < 100 * min(step.used, 1):
                 shown += 1
-                progress.note(f"step {step.count}, loss {step.loss:.4f}")
+                progress.note(f"step {step.number}, loss {step.loss:.4f}")
                 yield step
 
     last = Step(0, 0.0, math.nan)
@@ -219,5 +219,5 @@ def train(
     prior.eval()
     if hasattr(prior, "finish"):
         prior.finish(images, generator)  # pyright: ignore[reportCallIssue]
-    prior.trained_steps = last.count  # pyright: ignore[reportArgumentType]
+    prior.trained_steps = last.number
     return prior

@@ -62,7 +62,7 @@ def sample(
     Raises:
         InputError: no draws asked for, an unknown image shape, levels that do not descend, or draws that stopped being
             finite.
-    """  # fmt: skip
+    """
     shape = prior.event_shape if shape is None else tuple(shape)
     if shape is None:
         raise InputError(f"{type(prior).__name__} fits any image size; say which with shape=(C, H, W).")

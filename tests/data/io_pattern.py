@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 
 def field(world: NDArray) -> NDArray:
     """The test pattern at RAS coordinates (..., 3) mm: it tells every direction apart."""
-    return (
-        2.0 * world[..., 0] - 3.0 * world[..., 1] + 5.0 * world[..., 2] + 0.01 * world[..., 0] * world[..., 1]
-    )
+    return 2.0 * world[..., 0] - 3.0 * world[..., 1] + 5.0 * world[..., 2] + 0.01 * world[..., 0] * world[..., 1]
 
 
 def sampled(shape: tuple[int, ...], affine: NDArray) -> NDArray:

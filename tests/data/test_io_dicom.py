@@ -92,9 +92,7 @@ def test_each_folder_is_its_own_series(tmp_path, oblique, write_dicom):
 
 def test_duplicates_are_named(series, oblique, write_dicom):
     write_dicom(series / "copy.dcm", oblique, 3)
-    with pytest.raises(
-        InputError, match=r"(IM0\d\.dcm and .*copy\.dcm|copy\.dcm and .*IM0\d\.dcm) lie at the same"
-    ):
+    with pytest.raises(InputError, match=r"(IM0\d\.dcm and .*copy\.dcm|copy\.dcm and .*IM0\d\.dcm) lie at the same"):
         read(series)
 
 
@@ -194,9 +192,7 @@ def test_real_series_in_any_order(shared, tmp_path):
     files = sorted((shared / "ct-torso-totalseg" / "example_ct_dicom").glob("*.dcm"))
     if not files:
         pytest.skip("the DICOM series is absent")
-    expected = sorted(
-        (pydicom.dcmread(file) for file in files), key=lambda d: float(d.ImagePositionPatient[2])
-    )
+    expected = sorted((pydicom.dcmread(file) for file in files), key=lambda d: float(d.ImagePositionPatient[2]))
     names = [f"{k}.dcm" for k in range(len(files))]
     random.Random(0).shuffle(names)
     for file, name in zip(files, names, strict=True):

@@ -94,9 +94,7 @@ def test_nifti_slope_and_byte_order(tmp_path, kind, endian, oblique):
     file.header.set_slope_inter(1, 0)
     raw = bytearray(file.to_bytes())
     assert file.header.endianness == endian
-    at = {nib.Nifti1Image: (112, "f4"), nib.Nifti2Image: (176, "f8")}[
-        kind
-    ]  # scl_slope, scl_inter in the standard
+    at = {nib.Nifti1Image: (112, "f4"), nib.Nifti2Image: (176, "f8")}[kind]  # scl_slope, scl_inter in the standard
     width = np.dtype(at[1]).itemsize
     raw[at[0] : at[0] + 2 * width] = np.array([0.5, -1024], endian + at[1]).tobytes()
     (tmp_path / "a.nii").write_bytes(raw)
@@ -225,12 +223,7 @@ def test_pictures_that_would_lose_something_are_refused(tmp_path):
     def chunk(kind, body):
         return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
 
-    deep = (
-        header[:8]
-        + chunk(b"IHDR", header[16:])
-        + chunk(b"IDAT", zlib.compress(bytes(26)))
-        + chunk(b"IEND", b"")
-    )
+    deep = header[:8] + chunk(b"IHDR", header[16:]) + chunk(b"IDAT", zlib.compress(bytes(26))) + chunk(b"IEND", b"")
     (tmp_path / "deep.png").write_bytes(deep)
     for name, message in [
         ("clear.png", "transparent"),
@@ -246,9 +239,7 @@ def test_a_picture_is_the_window_in_eight_bits(tmp_path):
     levels = np.asarray(PIL.Image.open(write(values, tmp_path / "a.png", window=(-160, 240))))
     assert levels.tolist() == [[0, 0, 128, 255, 255]]
     levels = np.asarray(PIL.Image.open(write(values, tmp_path / "a.png")))
-    assert levels.tolist() == [
-        [0, round(255 * 840 / 4000), round(255 * 1040 / 4000), round(255 * 1240 / 4000), 255]
-    ]
+    assert levels.tolist() == [[0, round(255 * 840 / 4000), round(255 * 1040 / 4000), round(255 * 1240 / 4000), 255]]
     levels = np.asarray(PIL.Image.open(write(torch.full((3, 3), 7.0), tmp_path / "flat.png")))
     assert (levels == 0).all()
 

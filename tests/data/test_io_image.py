@@ -64,9 +64,7 @@ def test_upright_hangs_every_orientation_alike(seed):
     for image in (volume, *(volume.slice(1, axis) for axis in range(3))):
         turned = image.upright()
         assert agrees(turned)
-        assert np.linalg.norm(turned.affine[:3, : len(turned.spatial)], axis=0) == pytest.approx(
-            turned.spacing
-        )
+        assert np.linalg.norm(turned.affine[:3, : len(turned.spatial)], axis=0) == pytest.approx(turned.spacing)
         assert sorted(turned.pixels.flatten().tolist()) == sorted(image.pixels.flatten().tolist())
         again = turned.upright()
         assert torch.equal(again.pixels, turned.pixels)
@@ -80,9 +78,7 @@ def test_upright_is_superior_anterior_right_first(order, signs):
     volume = Image(torch.zeros(1, 3, 4, 5), affine=affine)
     assert np.allclose(volume.upright().affine[:3, :3], [[0, 0, -1], [0, -1, 0], [-1, 0, 0]])
     axial = volume.slice(0, int(np.flatnonzero(np.array(order) == 2)[0])).upright()
-    assert np.allclose(
-        axial.affine[:3, :2], [[0, -1], [-1, 0], [0, 0]]
-    )  # down is back, right is the left hand
+    assert np.allclose(axial.affine[:3, :2], [[0, -1], [-1, 0], [0, 0]])  # down is back, right is the left hand
 
 
 def test_upright_needs_to_know_where_up_is():

@@ -95,9 +95,7 @@ def test_volumes_are_cut_along_an_axis(tmp_path, suffix, axis, reads):
     write(torch.ones(7, 8), tmp_path / "flat.npy")
     images = Images([tmp_path / f"{k}{suffix}" for k in range(2)] + [tmp_path / "flat.npy"], axis=axis)
     assert reads == []
-    expected = [
-        v.select(axis if axis < 0 else axis + 1, k) for v in volumes for k in range(v.shape[1:][axis])
-    ]
+    expected = [v.select(axis if axis < 0 else axis + 1, k) for v in volumes for k in range(v.shape[1:][axis])]
     assert len(images) == len(expected) + 1
     for image, slice in zip(images, [*expected, torch.ones(1, 7, 8)], strict=True):
         assert torch.equal(image.pixels, slice)
@@ -171,9 +169,7 @@ def test_real_small_files(shared, name):
         return
     expected = nib.load(path)
     stored = expected.get_fdata(dtype=np.float32)
-    assert np.array_equal(
-        image.pixels[0], stored.reshape(stored.shape[:3])
-    )  # one file is a series of one volume
+    assert np.array_equal(image.pixels[0], stored.reshape(stored.shape[:3]))  # one file is a series of one volume
     assert np.allclose(image.affine, expected.affine)
     assert image.spacing == pytest.approx(expected.header.get_zooms()[:3], rel=1e-3)
 

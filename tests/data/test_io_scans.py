@@ -69,9 +69,7 @@ def test_a_saved_scan_builds_its_operator(tmp_path, kind, geometry, arrays, oper
     assert again.spatial == operator.shape_in[1:]
 
 
-@pytest.mark.parametrize(
-    "dtype", [torch.float64, torch.float32, torch.float16, torch.complex64, torch.complex128]
-)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.complex64, torch.complex128])
 def test_everything_survives_exactly(tmp_path, dtype, oblique):
     data = torch.randn(4, 5, dtype=dtype, generator=G)
     arrays = {
@@ -129,9 +127,7 @@ def test_the_geometry_is_a_plain_copy():
 
 def test_tensors_that_share_memory_are_saved(tmp_path):
     angles = torch.rand(10)
-    scan = Scan(
-        angles, {"kind": "mri", "shape": [1, 6, 8]}, arrays={"a": angles, "b": angles[2:]}, noise_std=1
-    )
+    scan = Scan(angles, {"kind": "mri", "shape": [1, 6, 8]}, arrays={"a": angles, "b": angles[2:]}, noise_std=1)
     again = Scan.load(scan.save(tmp_path / "a.scan"))
     assert torch.equal(again.arrays["b"], angles[2:])
 

@@ -73,9 +73,7 @@ CASES = {
     ),
     "parallel beam, complex": (lambda: ops.parallel_beam((1, 4, 5), [0.3, 1.2], 6), COMPLEX, False),
     "fan beam": (
-        lambda: ops.fan_beam(
-            (1, 8, 6), [0.2, 2.5, 4.0], 7, source_distance=9, detector_distance=8, detector_spacing=3
-        ),
+        lambda: ops.fan_beam((1, 8, 6), [0.2, 2.5, 4.0], 7, source_distance=9, detector_distance=8, detector_spacing=3),
         REAL,
         False,
     ),
@@ -139,9 +137,7 @@ def test_linear(name):
     operator, dtype = build(name)
     a, b = images(name), images(name, seed=11)
     factor = 0.7 - 1.3j if dtype.is_complex else -1.3
-    torch.testing.assert_close(
-        operator(factor * a + b), factor * operator(a) + operator(b), rtol=1e-12, atol=1e-12
-    )
+    torch.testing.assert_close(operator(factor * a + b), factor * operator(a) + operator(b), rtol=1e-12, atol=1e-12)
 
 
 @each
@@ -223,11 +219,7 @@ def test_gram_solve_isotropic(name, per_draw, uneven):
     x = images(name)
     y = operator(x)
     v = normal_like(y, seeded(13))
-    noise = (
-        Uneven(0.2 + torch.rand(operator.shape_out, generator=seeded(3), dtype=REAL))
-        if uneven
-        else White(0.6)
-    )
+    noise = Uneven(0.2 + torch.rand(operator.shape_out, generator=seeded(3), dtype=REAL)) if uneven else White(0.6)
     variance = torch.tensor([0.5, 0.0, 2.0], dtype=REAL) if per_draw else torch.tensor(0.8, dtype=REAL)
     solution = operator.gram_solve(noise, ops.Isotropic(variance), v)
     spread = dense(operator, x)

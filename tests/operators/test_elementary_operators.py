@@ -78,9 +78,7 @@ def test_blur_is_the_circular_sum():
 def test_downsample_averages_blocks():
     x = rand(2, 3, 4, 6)
     torch.testing.assert_close(ops.Downsample((3, 4, 6), 2)(x), torch.nn.functional.avg_pool2d(x, 2))
-    torch.testing.assert_close(
-        ops.Downsample((3, 4, 6), (1, 3))(x), torch.nn.functional.avg_pool2d(x, (1, 3))
-    )
+    torch.testing.assert_close(ops.Downsample((3, 4, 6), (1, 3))(x), torch.nn.functional.avg_pool2d(x, (1, 3)))
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (1, 5), (1, 7, 5), (2, 3, 4, 5)])
@@ -89,9 +87,7 @@ def test_fourier_is_the_centered_sum(shape):
     expected = x
     for axis, n in enumerate(shape[1:], start=2):
         k = torch.arange(n, dtype=torch.float64) - n // 2
-        kernel = torch.polar(
-            torch.full((n, n), 1 / math.sqrt(n), dtype=torch.float64), -2 * math.pi * k.outer(k) / n
-        )
+        kernel = torch.polar(torch.full((n, n), 1 / math.sqrt(n), dtype=torch.float64), -2 * math.pi * k.outer(k) / n)
         expected = torch.tensordot(expected, kernel, dims=([axis], [1])).movedim(-1, axis)
     fourier = ops.Fourier(shape)
     torch.testing.assert_close(fourier(x), expected)

@@ -55,9 +55,7 @@ def test_mask_keeps_its_budget_and_its_center(n, acceleration, fraction):
 def test_mask_lines_are_random_and_uniform():
     n, draws = 20, 2000
     generator = seeded()
-    masks = [
-        ops.cartesian_mask((1, 1, n), 2, center_fraction=0.2, generator=generator)[0, 0] for _ in range(draws)
-    ]
+    masks = [ops.cartesian_mask((1, 1, n), 2, center_fraction=0.2, generator=generator)[0, 0] for _ in range(draws)]
     share = torch.stack(masks).double().mean(0)
     outside = torch.ones(n, dtype=torch.bool)
     outside[8:12] = False
@@ -72,9 +70,7 @@ def test_full_sampling_with_normalized_coils_is_an_isometry():
     shape = (1, 9, 8)
     operator = ops.mri(torch.ones(shape), ops.birdcage(5, shape).to(torch.complex128))
     x = normal_like(torch.empty(2, *shape, dtype=torch.complex128), seeded())
-    torch.testing.assert_close(
-        operator.gram(x), x, rtol=1e-6, atol=1e-6
-    )  # the maps were made in single precision
+    torch.testing.assert_close(operator.gram(x), x, rtol=1e-6, atol=1e-6)  # the maps were made in single precision
 
 
 def test_conjugate_gradients_solve_sense():

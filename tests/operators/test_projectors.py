@@ -138,9 +138,7 @@ def test_scikit_image_agrees():
 
 def test_view_zero_sums_columns_and_a_quarter_turn_sums_rows():
     x = torch.rand(2, 1, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    y = ops.parallel_beam((1, 5, 7), [0.0, math.pi / 2, math.pi], 7, pixel_spacing=0.5, detector_spacing=0.5)(
-        x
-    )
+    y = ops.parallel_beam((1, 5, 7), [0.0, math.pi / 2, math.pi], 7, pixel_spacing=0.5, detector_spacing=0.5)(x)
     torch.testing.assert_close(y[:, :, 0], 0.5 * x.sum(-2), rtol=1e-6, atol=1e-6)
     # the detector axis points up at a quarter turn: its first bins see the lowest rows
     torch.testing.assert_close(y[:, :, 1, 1:-1], 0.5 * x.sum(-1).flip(-1), rtol=1e-6, atol=1e-6)
@@ -175,12 +173,8 @@ def test_slices_share_the_rays():
 
 def test_gradients_of_every_order():
     projector = ops.fan_beam((1, 4, 5), [0.3, 1.9], 6, source_distance=9, detector_distance=4)
-    x = torch.rand(
-        2, 1, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True
-    )
-    y = torch.rand(
-        2, 1, 2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True
-    )
+    x = torch.rand(2, 1, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    y = torch.rand(2, 1, 2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(projector, x)
     assert torch.autograd.gradcheck(projector.H, y)
     assert torch.autograd.gradgradcheck(lambda u: projector(u).square(), x)
@@ -205,9 +199,7 @@ def test_the_matrix_and_its_transpose_are_what_is_applied():
 
 
 def test_geometry_describes_itself():
-    geometry = ops.fan_beam(
-        (1, 8, 8), torch.tensor([0.5]), 9, source_distance=20, detector_distance=10
-    ).geometry
+    geometry = ops.fan_beam((1, 8, 8), torch.tensor([0.5]), 9, source_distance=20, detector_distance=10).geometry
     assert (geometry.shape, geometry.angles, geometry.detectors) == ((1, 8, 8), (0.5,), 9)
     assert (geometry.source_distance, geometry.detector_distance) == (20, 10)
     assert geometry.center == (3.5, 3.5)
@@ -281,9 +273,7 @@ def test_windows_trade_sharpness_for_noise():
     """A window's noise gain is the integral of its squared ramp: measured ratios follow it."""
     projector = ops.parallel_beam((1, 64, 64), np.arange(90) * math.pi / 90, 95)
     noise = torch.randn(20, 1, 90, 95, generator=torch.Generator().manual_seed(0))
-    spread = [
-        ops.fbp(projector, noise, window)[..., 16:48, 16:48].std().item() for window in (ops.ramlak, ops.hann)
-    ]
+    spread = [ops.fbp(projector, noise, window)[..., 16:48, 16:48].std().item() for window in (ops.ramlak, ops.hann)]
     f = torch.linspace(0, 1, 1001)
     assert ops.shepp_logan(f)[-1] == pytest.approx(2 / math.pi)
     assert ops.hann(f)[-1] == pytest.approx(0, abs=1e-6)
@@ -310,9 +300,7 @@ def test_empty_bins_beside_the_image_change_nothing():
 
 
 def test_fbp_is_linear_and_keeps_batches():
-    projector = ops.fan_beam(
-        (2, 16, 16), np.arange(40) * math.pi / 20, 24, source_distance=30, detector_distance=0
-    )
+    projector = ops.fan_beam((2, 16, 16), np.arange(40) * math.pi / 20, 24, source_distance=30, detector_distance=0)
     y = torch.randn(3, 2, 40, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     images = ops.fbp(projector, y)
     assert images.shape == (3, 2, 16, 16)

@@ -80,9 +80,7 @@ def test_gmres_is_monotone_where_conjugate_gradients_diverge(dtype):
         previous = residual
     assert (previous <= 1e-8).all()
     if dtype == torch.float64:
-        worst = torch.stack(
-            [relative(matrices, textbook_cg(batched(matrices), v, k), v) for k in range(1, 13)]
-        )
+        worst = torch.stack([relative(matrices, textbook_cg(batched(matrices), v, k), v) for k in range(1, 13)])
         assert worst.max() > 100
 
 
@@ -92,9 +90,7 @@ def test_gmres_holds_where_the_library_conjugate_gradients_diverge():
     matrices = torch.eye(10, dtype=torch.float64) + 5 * (skew - skew.mT)
     v = randn(1, 10, seed=6)
     assert relative(matrices, conjugate_gradients(batched(matrices), v, iterations=10), v) > 100
-    residuals = [
-        relative(matrices, gmres(batched(matrices), v, iterations=k), v).item() for k in range(1, 11)
-    ]
+    residuals = [relative(matrices, gmres(batched(matrices), v, iterations=k), v).item() for k in range(1, 11)]
     assert max(residuals) <= 1 + 1e-12
     assert residuals[-1] <= 1e-8
 
@@ -108,9 +104,7 @@ def test_gmres_minimizes_over_the_krylov_space():
 
 def test_gmres_draws_may_converge_early():
     """A draw whose Krylov space is exhausted (identity), a zero one, and a hard one share a batch."""
-    matrices = torch.stack(
-        [2 * torch.eye(8, dtype=torch.float64), torch.eye(8, dtype=torch.float64), randn(8, 8)]
-    )
+    matrices = torch.stack([2 * torch.eye(8, dtype=torch.float64), torch.eye(8, dtype=torch.float64), randn(8, 8)])
     v = torch.stack([randn(8, seed=1), torch.zeros(8, dtype=torch.float64), randn(8, seed=2)])
     found = gmres(batched(matrices), v, tolerance=1e-10, iterations=8)
     torch.testing.assert_close(found[0], v[0] / 2)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scorefield.baselines.fidelity import Fidelity
-from scorefield.baselines.tv import State, solve
+from scorefield.baselines.tv import State, solve, warn_unless_converged
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.metrics import peak_of, psnr
@@ -23,6 +23,7 @@ DECADES = (-2, 1)  # around the noise that reaches the image; denoising is best 
 EXTENSIONS = 6  # decades the grid may grow when the best weight is at its edge
 GOLDEN = (math.sqrt(5) - 1) / 2
 COARSE = 1e-2  # gap on the grid: moves PSNR by less than 0.1 dB, neighbors differ by more
+COARSE_ITERATIONS = 150
 REFINEMENTS = 8  # shrink the bracket of half a decade to a hundredth
 
 
@@ -72,9 +73,10 @@ def tuned_total_variation(
 
     def reconstruct(weights: list[float], start: State | None) -> State:
         values = torch.tensor(weights, dtype=fidelity.rhs.real.dtype, device=fidelity.rhs.device)
-        # the grid only brackets the weight; the refinements, one of which is returned, meet the tolerance
-        goal = tolerance if start is not None else max(tolerance, COARSE)
-        return solve(fidelity, values, start=start, iterations=iterations, tolerance=goal)
+        # the grid only brackets the weight: its small weights, the slowest, are far from the best
+        if start is None:
+            return solve(fidelity, values, iterations=min(iterations, COARSE_ITERATIONS), tolerance=max(tolerance, COARSE))
+        return solve(fidelity, values, start=start, iterations=iterations, tolerance=tolerance)
 
     search = _Search(truth, peak_of(truth), reconstruct)
     scale = _noise_in_image(fidelity)
@@ -89,6 +91,7 @@ def tuned_total_variation(
     interior = search.interior
     best = search.refine()
     i = search.weights.index(best)
+    warn_unless_converged(fidelity, torch.tensor([best]).to(fidelity.rhs.real), search.states[i], tolerance)
     return TunedTotalVariation(
         search.states[i].x[0],
         search.weights[i],

@@ -61,7 +61,9 @@ def total_variation(
         raise InputError(f"The TV weight must be a positive finite number, got {weight}.")
     fidelity = Fidelity(measurement)
     weights = torch.tensor([weight], dtype=fidelity.rhs.real.dtype, device=fidelity.rhs.device)
-    return solve(fidelity, weights, iterations=iterations, tolerance=tolerance).x[0]
+    state = solve(fidelity, weights, iterations=iterations, tolerance=tolerance)
+    warn_unless_converged(fidelity, weights, state, tolerance)
+    return state.x[0]
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,18 @@ def solve(
         state, gaps = _advance_open(fidelity, weights, state, gaps, tolerance)
         if step % BALANCE_EVERY == BALANCE_EVERY - 1 and step < iterations // 2:  # fixed later: ADMM then converges
             state = balance(state, gaps)
-    worst = float(gaps.sum(0).max())
+    return state
+
+
+def warn_unless_converged(fidelity: Fidelity, weights: Tensor, state: State, tolerance: float) -> None:
+    """A RuntimeWarning if a gap of ``state`` is above ``tolerance``."""
+    worst = float(gap(fidelity, weights, state).sum(0).max())
     if worst > tolerance:
         warnings.warn(
-            f"Total variation stopped after {iterations} iterations with a relative gap of {worst:.1e}, above"
-            f" {tolerance:.0e}; allow more iterations.",
+            f"Total variation stopped with a relative gap of {worst:.1e}, above {tolerance:.0e}; allow more iterations.",
             RuntimeWarning,
             stacklevel=3,
         )
-    return state
 
 
 def first_state(fidelity: Fidelity, weights: Tensor) -> State:

@@ -23,13 +23,13 @@ def run(options: EvaluateOptions) -> None:
     from dataclasses import asdict
 
     from scorefield.atomic import atomic_path
-    from scorefield.data import read
+    from scorefield.data import read_image
     from scorefield.errors import InputError
     from scorefield.metrics import evaluate
     from scorefield.samples import Samples
 
     samples = Samples.load(options.run / "samples.safetensors")
-    truth = read(options.truth).pixels
+    truth = read_image(options.truth).pixels
     if truth.shape != samples.draws.shape[1:]:
         wanted = tuple(samples.draws.shape[1:])
         raise InputError(f"{options.truth} has shape {tuple(truth.shape)}, the draws {wanted}; give the same image.")

@@ -21,7 +21,7 @@ def run(options: ReportOptions) -> None:
     """Write one self-contained HTML page about a reconstruction."""
     import json
 
-    from scorefield.data import read
+    from scorefield.data import read_image
     from scorefield.data.scans import Scan
     from scorefield.errors import InputError
     from scorefield.report import report
@@ -33,7 +33,7 @@ def run(options: ReportOptions) -> None:
         card = json.loads((options.run / "run.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{options.run / 'run.json'} cannot be read ({error}); reconstruct again.") from error
-    truth = read(options.truth).pixels if options.truth else None
+    truth = read_image(options.truth).pixels if options.truth else None
     path = options.out or options.run / "report.html"
     report(samples, scan.measurement(), path=path, truth=truth, title=options.title, unit=scan.unit, card=card)
     typer.echo(f"Wrote {path}.")

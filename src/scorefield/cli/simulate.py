@@ -37,10 +37,10 @@ class SimulateOptions(Options):
 
 def run(options: SimulateOptions) -> None:
     """Simulate a noisy scan of a real image; the clean image is written beside it as NAME.truth.npy."""
-    from scorefield.data import read, write
+    from scorefield.data import read_image, write
     from scorefield.simulate import CartesianMRI, ParallelCT, simulate
 
-    image = read(options.image)
+    image = read_image(options.image)
     if len(image.spatial) == 3:
         middle = image.spatial[options.axis] // 2
         image = image.slice(middle if options.slice is None else options.slice, options.axis)

@@ -24,7 +24,7 @@ from scorefield.data.scans import Scan
 from scorefield.data.sources import PathLike, expand
 from scorefield.errors import InputError
 
-__all__ = ["Image", "Images", "Scan", "read", "write", "ct_slice", "mr_slice", "skimage_images"]
+__all__ = ["Image", "Images", "Scan", "read", "read_image", "write", "ct_slice", "mr_slice", "skimage_images"]
 
 
 class Geometry(Protocol):
@@ -59,6 +59,18 @@ def read(path: PathLike | Sequence[PathLike]) -> Image | Images | Scan:
         return formats.find(place, (*formats.FORMATS, scans)).read(place)
     sources = expand(path)
     return sources[0].read() if len(sources) == 1 else Images(path)
+
+
+def read_image(path: PathLike) -> Image:
+    """The one image that a file, or a folder of one DICOM series, holds.
+
+    Raises:
+        InputError: as :func:`read`; several images, or raw data.
+    """
+    found = read(path)
+    if isinstance(found, Image):
+        return found
+    raise InputError(f"{path} holds {found!r}; give the file of one image.")
 
 
 def write(image: Image | Tensor, path: PathLike, *, like: Geometry | None = None, window: Window | None = None) -> Path:

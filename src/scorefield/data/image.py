@@ -1,11 +1,9 @@
 r"""Images in memory: pixels with the geometry of the patient.
 
-**Axes.** ``pixels`` is (C, \*spatial), and the spatial axes are the array axes of the file, never reordered
-by a
-reader: (rows, columns) for DICOM slices and photographs, (rows, columns, slices) for a DICOM series, (i, j,
-    k) for
-NIfTI.  ``spacing[a]`` is the step along spatial axis ``a`` in mm, and ``affine`` maps array indices to
-patient coordinates in mm, x to the patient's left-to-Right, y to Anterior, z to Superior (RAS+, as in NIfTI):
+**Axes.** ``pixels`` is (C, \*spatial), and the spatial axes are the array axes of the file, never reordered by a
+reader: (rows, columns) for DICOM slices and photographs, (rows, columns, slices) for a DICOM series, (i, j, k) for
+NIfTI.  ``spacing[a]`` is the step along spatial axis ``a`` in mm, and ``affine`` maps array indices to patient
+coordinates in mm, x to the patient's left-to-Right, y to Anterior, z to Superior (RAS+, as in NIfTI):
 
 .. math:: (x, y, z, 1)^T = \mathrm{affine} \, (i, j, k, 1)^T .
 

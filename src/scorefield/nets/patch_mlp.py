@@ -32,8 +32,9 @@ class PatchMLP(nn.Module):
         pixels = channels * size**2
         hidden = [round(width * pixels / 9) for width in self.GROWTH]
         widths = [pixels + levels, *hidden, pixels]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        for layer in self.layers[:5]:
+        layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
+        self.layers = nn.ModuleList(layers)
+        for layer in layers[:5]:
             nn.init.kaiming_normal_(layer.weight, a=0.01, nonlinearity="leaky_relu")
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:

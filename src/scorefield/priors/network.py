@@ -75,6 +75,12 @@ class Homogeneous:
 
     sigma_data: float = 0.25
 
+    def __post_init__(self) -> None:
+        if not self.sigma_data > 0:
+            raise InputError(
+                f"Homogeneous needs sigma_data > 0, got {self.sigma_data:g}: the pixels' standard deviation."
+            )
+
     def coefficients(self, sigma: Tensor) -> Coefficients:
         one = torch.ones_like(sigma)
         return Coefficients(one, one, one, sigma)

@@ -1,0 +1,55 @@
+"""Sphinx configuration; `make docs` builds with warnings as errors."""
+
+from __future__ import annotations
+
+import re
+
+from scorefield import __version__
+
+project = "scorefield"
+author = "The scorefield developers"
+copyright = author
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_preserve_defaults = True
+autodoc_type_aliases = {"Spread": "Spread", "Vjp": "Vjp"}
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [("References", "notes")]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "scorefield"
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_sidebars = {"index": []}
+
+_LITERAL = re.compile(r"(``.*?``|:\w+:`.*?`|`.*?`_?)")
+_SHAPE = re.compile(r"(?<![\w\\*])\*(?=[A-Za-z_]+\b(?!\*))")  # (B, C, *spatial), but not *emphasis*
+
+
+def escape_shapes(app, what, name, obj, options, lines):
+    """Escape ``(C, *spatial)`` and ``|x|``: docstrings are written for readers of code, not for markup."""
+    in_math, indent = False, 0
+    for i, line in enumerate(lines):
+        margin = len(line) - len(line.lstrip())
+        if line.strip().startswith(".. math::"):
+            in_math, indent = True, margin
+        elif line.strip() and margin <= indent:
+            in_math = False
+        if in_math:
+            continue
+        parts = _LITERAL.split(line)
+        parts[::2] = [_SHAPE.sub(r"\\*", part).replace("|", r"\|") for part in parts[::2]]
+        lines[i] = "".join(parts)
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", escape_shapes, priority=900)

@@ -1,0 +1,208 @@
+"""The command line: every wrong input is one sentence, exit status 2, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from scorefield import checkpoint
+from scorefield.cli import COMMANDS, main
+from scorefield.nets import UNet
+from scorefield.priors import Homogeneous, Network
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Run the command line in this process: (status, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["scorefield", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        out, err = capfd.readouterr()
+        return exit.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A 48 x 40 image of smooth blobs as .npy."""
+    rows, columns = np.mgrid[:48, :40]
+    path = tmp_path / "image.npy"
+    np.save(path, (np.exp(-((rows - 20) ** 2 + (columns - 18) ** 2) / 90) + 0.2).astype(np.float32)[None])
+    return path
+
+
+@pytest.fixture
+def prior(tmp_path):
+    """A small untrained prior on disk."""
+    torch.manual_seed(0)
+    card = checkpoint.Card("tiny")
+    return checkpoint.save(Network(UNet(widths=(4, 8), blocks=1), Homogeneous()), tmp_path / "tiny", card=card)
+
+
+def sentence(err):
+    """The one sentence of an error, without a traceback."""
+    assert "Traceback" not in err
+    lines = [line for line in err.splitlines() if line.startswith("Error:")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_help_lists_every_command_and_each_has_its_own(call):
+    status, out, _ = call("--help")
+    assert status == 0
+    assert all(name in out for name in COMMANDS)
+    for name in COMMANDS:
+        status, out, _ = call(name, "--help")
+        assert status == 0
+        assert "--config" in out
+
+
+def test_help_does_not_import_torch():
+    code = "\n".join(
+        [
+            "import sys",
+            "sys.argv = ['scorefield', '--help']",
+            "import scorefield.cli",
+            "try: scorefield.cli.main()",
+            "except SystemExit: pass",
+            "assert 'torch' not in sys.modules and 'numpy' not in sys.modules",
+        ]
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_whole_life_cycle(call, tmp_path, picture):
+    assert call("train", "--images", picture, "--out", tmp_path / "p", "--steps", 3, "--batch", 64)[0] == 0
+    assert (
+        call("simulate", picture, "--out", tmp_path / "s.scan", "--coils", 2, "--acceleration", 2, "--center", 0.2)[0]
+        == 0
+    )
+    run = tmp_path / "run"
+    assert (
+        call("reconstruct", tmp_path / "s.scan", "--prior", tmp_path / "p", "--out", run, "--draws", 2, "--steps", 2)[0]
+        == 0
+    )
+    names = {path.name for path in run.iterdir()}
+    assert {"mean.nii.gz", "std.nii.gz", "lower.nii.gz", "upper.nii.gz", "mean.npy", "mean.png", "run.json"} <= names
+    record = json.loads((run / "run.json").read_text())
+    assert record["cost"]["forward"] == 2 * 3  # two draws, two steps and the start
+    status, out, _ = call("evaluate", run, "--truth", tmp_path / "s.truth.npy", "--out", tmp_path / "e.json")
+    assert status == 0
+    assert "psnr" in out
+    assert json.loads((tmp_path / "e.json").read_text())["psnr"] > 0
+    assert call("report", run, "--truth", tmp_path / "s.truth.npy")[0] == 0
+    assert "<html" in (run / "report.html").read_text()
+
+
+def test_same_seed_same_reconstruction(call, tmp_path, picture, prior):
+    call("simulate", picture, "--out", tmp_path / "s.scan", "--coils", 2)
+    for name in ("a", "b"):
+        call("reconstruct", tmp_path / "s.scan", "--prior", prior, "--out", tmp_path / name, "--draws", 2, "--steps", 2)
+    np.testing.assert_array_equal(np.load(tmp_path / "a/mean.npy"), np.load(tmp_path / "b/mean.npy"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["reconstruct", "missing.scan", "--prior", "brain"], "missing.scan"),
+        (["train", "--images", "missing.png"], "missing.png"),
+        (["train"], "'images' is missing"),
+        (["train", "--images", "x.png", "--batch", "-3"], "'batch' is -3"),
+        (["train", "--images", "x.png", "--sigma-min", "-0.1"], "'sigma_min' is -0.1"),
+        (["simulate", "missing.dcm"], "missing.dcm"),
+        (["evaluate", "nowhere", "--truth", "x.npy"], "nowhere"),
+        (["priors", "brian"], "brian"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_sentence(call, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = call(*arguments)
+    assert status == 2
+    assert words in sentence(err)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["train", "--foo"], ["trian"], ["train", "--batch", "many"]])
+def test_unknown_options_and_commands(call, arguments):
+    status, _, err = call(*arguments)
+    assert status == 2
+    sentence(err)
+
+
+def test_corrupt_files_are_one_sentence_and_leave_nothing(call, tmp_path, picture, prior):
+    call("simulate", picture, "--out", tmp_path / "s.scan", "--coils", 2)
+    whole = (tmp_path / "s.scan").read_bytes()
+    (tmp_path / "cut.scan").write_bytes(whole[: len(whole) // 2])
+    weights = (prior / "weights.safetensors").read_bytes()
+    out = tmp_path / "out"
+    status, _, err = call("reconstruct", tmp_path / "cut.scan", "--prior", prior, "--out", out)
+    assert status == 2
+    assert "cut.scan" in sentence(err)
+    (prior / "weights.safetensors").write_bytes(weights[:50])
+    status, _, err = call("reconstruct", tmp_path / "s.scan", "--prior", prior, "--out", out)
+    assert status == 2
+    assert "weights.safetensors" in sentence(err)
+    (prior / "prior.json").write_text("{")
+    status, _, err = call("reconstruct", tmp_path / "s.scan", "--prior", prior, "--out", out)
+    assert status == 2
+    assert "JSON" in sentence(err)
+    for name in ("bad.dcm", "bad.nii.gz", "bad.png"):
+        (tmp_path / name).write_bytes(b"nonsense" * 40)
+        status, _, err = call("simulate", tmp_path / name, "--out", tmp_path / "t.scan")
+        assert status == 2
+        assert name in sentence(err)
+    assert not out.exists()
+    assert not (tmp_path / "t.scan").exists()
+
+
+def test_configuration_file(call, tmp_path, picture):
+    config = tmp_path / "c.yaml"
+    config.write_text(f"images: ['{picture}']\nsteps: 2\nbatch: 32\nout: {tmp_path / 'p'}\n")
+    assert call("train", "--config", config)[0] == 0
+    assert json.loads((tmp_path / "p/prior.json").read_text())["card"]["training"]["steps"] == 2
+    assert call("train", "--config", config, "--steps", 3)[0] == 0  # the command line wins
+    assert json.loads((tmp_path / "p/prior.json").read_text())["card"]["training"]["steps"] == 3
+    config.write_text("imagse: [a.png]\n")
+    status, _, err = call("train", "--config", config)
+    assert status == 2
+    assert "did you mean 'images'" in sentence(err)
+    config.write_text("images: [unclosed\n")
+    status, _, err = call("train", "--config", config)
+    assert status == 2
+    assert "YAML" in sentence(err)
+
+
+def test_a_defect_is_told_without_a_traceback_unless_debugging(call, monkeypatch, picture):
+    import scorefield.cli.simulate as module
+
+    def broken(options):
+        raise RuntimeError("the ceiling fell")
+
+    monkeypatch.setattr(module, "command", module.make_command(module.SimulateOptions, broken))
+    status, _, err = call("simulate", picture)
+    assert status == 1
+    assert "Traceback" not in err
+    assert "the ceiling fell" in err
+    monkeypatch.setattr(sys, "argv", ["scorefield", "simulate", str(picture), "--debug"])
+    with pytest.raises(RuntimeError, match="ceiling"):
+        main()
+
+
+def test_version(call):
+    from scorefield import __version__
+
+    assert call("--version")[1].strip() == f"scorefield {__version__}"
+
+
+def test_progress_reaches_standard_error(call, tmp_path, picture):
+    _, out, err = call("train", "--images", picture, "--out", tmp_path / "p", "--steps", 2, "--batch", 32)
+    assert "100%" in err
+    assert "%" not in out

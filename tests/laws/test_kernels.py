@@ -1,0 +1,280 @@
+"""Laws of every exported kernel, on Gaussians where each step has a closed form."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import pytest
+import torch
+from benches import tb_g
+from torch import Tensor
+
+from scorefield import kernels, posteriors
+from scorefield.errors import InputError
+from scorefield.kernels import Ancestral, Ascent, DPMpp2M, Heun, Hold, Kernel, Langevin, Repeat, Then
+from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
+from scorefield.schedule import Geometric, Karras
+from scorefield.walk import sample, walk
+from support import ancestral_variance, monte_carlo_floor, normal, relative_wasserstein
+
+BENCH = tb_g()
+DOUBLE = torch.empty(0, dtype=torch.float64)
+EXAMPLES = [
+    Ancestral(),
+    Ancestral(eta=0.5),
+    Ancestral(eta=0),
+    Ascent(),
+    DPMpp2M(),
+    Heun(),
+    Langevin(),
+    Hold(Langevin()),
+    Repeat(Langevin(), 2),
+    Then(Heun(), Hold(Langevin(rate=0.05))),
+]
+every = pytest.mark.parametrize("kernel", EXAMPLES, ids=str)
+RANDOM = (Langevin, Hold, Repeat, Then)
+
+
+def g(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_every_exported_kernel_is_here():
+    exported = {getattr(kernels, name) for name in kernels.__all__}
+    concrete = {cls for cls in exported if issubclass(cls, Kernel) and not inspect.isabstract(cls)}
+    assert concrete == {type(kernel) for kernel in EXAMPLES}
+
+
+# --- what all of them do
+
+
+@every
+def test_same_seed_same_bits(kernel):
+    def draws(seed: int) -> Tensor:
+        return sample(BENCH.prior, kernel, Karras(0.1, 5.0).grid(4), n=3, seed=seed).draws
+
+    assert torch.equal(draws(1), draws(1))
+    assert not torch.equal(draws(1), draws(2))
+
+
+@every
+def test_a_step_uses_the_generator_it_is_given_and_no_other(kernel):
+    x, (s, t) = normal(3, 8), torch.tensor([1.0, 0.5], dtype=torch.float64)
+    before = torch.get_rng_state()
+    results = [kernel.step(BENCH.prior, kernel.start(x), s, t, g(seed)).x for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(results[0], results[1])
+    is_random = isinstance(kernel, RANDOM) or getattr(kernel, "eta", 0) > 0
+    assert torch.equal(results[0], results[2]) != is_random
+
+
+@every
+def test_a_step_leaves_its_input_and_treats_each_image_alone(kernel):
+    x, (s, t) = normal(3, 8), torch.tensor([1.0, 0.5], dtype=torch.float64)
+    state = kernel.start(x.clone())
+    moved = kernel.step(BENCH.prior, state, s, t, g())
+    assert torch.equal(state.x, x)
+    shifted = kernel.step(BENCH.prior, kernel.start(x + torch.tensor([[0.0], [1], [0]])), s, t, g())
+    same = torch.tensor([True, False, True])
+    torch.testing.assert_close(moved.x[same], shifted.x[same], rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(moved.x[1], shifted.x[1])
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+def test_images_keep_their_dtype_to_the_end(kernel, dtype):
+    prior = DiagonalGaussian(torch.zeros(1, 2, 2, dtype=dtype), torch.tensor(0.5))
+    x = torch.ones(2, 1, 2, 2, dtype=dtype)
+    for state in walk(prior, kernel, x, Karras(0.1, 2.0).grid(3), g()):
+        assert state.x.dtype == dtype
+        assert bool(state.x.isfinite().all())
+
+
+# --- the probability-flow ODE
+
+
+def flow(x: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
+    """The exact map: every principal component scales with its standard deviation under the noise."""
+    prior = BENCH.prior
+    ratio = ((prior.eigenvalues + target**2) / (prior.eigenvalues + sigma**2)).sqrt()
+    return prior.mean + ((x - prior.mean) @ prior.basis * ratio) @ prior.basis.T
+
+
+@pytest.mark.parametrize(
+    ("kernel", "order"), [(Ancestral(eta=0), 1), (Heun(), 2), (DPMpp2M(), 2)], ids=lambda v: str(v)
+)
+def test_order_of_convergence(kernel, order):
+    x = BENCH.prior.mean + 10 * normal(50, 8)
+    counts, errors = [32, 64, 128, 256], []
+    for steps in counts:
+        sigmas = Geometric(0.05, 10.0).grid(steps + 1)[:-1]
+        *_, last = walk(BENCH.prior, kernel, x, sigmas, g())
+        errors.append((last.x - flow(x, sigmas[0], sigmas[-1])).square().mean().sqrt().item())
+    slopes = [math.log2(coarse / fine) for coarse, fine in zip(errors[:-1], errors[1:], strict=True)]
+    assert slopes[-1] == pytest.approx(order, abs=0.1)
+    assert slopes[-2] == pytest.approx(order, abs=0.15)
+    assert errors[-1] < 0.05
+
+
+@pytest.mark.parametrize(("kernel", "steps"), [(Heun(), 20), (DPMpp2M(), 39)], ids=["heun", "2m"])
+def test_forty_evaluations_sample_a_gaussian_posterior(kernel, steps):
+    """Relative W2 at most 0.05; 5000 exact draws have 0.02, and moment matching draws what the exact law draws."""
+    exact = posteriors.Exact(BENCH.prior, BENCH.measurement)
+    sigmas = Karras(0.003, 10.0).grid(steps)
+    drawn = sample(exact, kernel, sigmas, n=5000, seed=1, like=DOUBLE)
+    assert monte_carlo_floor(BENCH.mean, BENCH.covariance, 5000) < 0.025
+    assert relative_wasserstein(drawn.draws, BENCH.mean, BENCH.covariance) <= 0.05
+    matched = posteriors.MMPS(BENCH.prior, BENCH.measurement, tolerance=1e-10)
+    first, same = (sample(law, kernel, sigmas, n=40, seed=1, like=DOUBLE) for law in (matched, exact))
+    torch.testing.assert_close(first.draws, same.draws, rtol=1e-7, atol=1e-7)
+    assert first.cost.evaluations == 40
+
+
+# --- ancestral sampling
+
+FOUR = torch.tensor([[2.0], [0.5], [0.1], [0.02]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("steps", [25, 400])
+def test_ancestral_variances(steps):
+    n = 5000
+    prior = DiagonalGaussian(torch.zeros(4, n, dtype=torch.float64), FOUR)
+    sigmas = Karras(0.003, 10.0).grid(steps)
+    start = sigmas[0] * normal(1, 4, n, seed=5)
+    *_, last = walk(prior, Ancestral(), start, sigmas, g(2))
+    expected = ancestral_variance(FOUR[:, 0], sigmas)
+    # the standard error of a variance from n Gaussian draws is v sqrt(2/n)
+    found = last.x[0].square().mean(1)
+    assert ((found / expected - 1).abs() < 4 * math.sqrt(2 / n)).all()
+
+
+def test_ancestral_variances_become_exact_in_the_fine_limit():
+    bias = []
+    for steps in (200, 400, 800):
+        found = ancestral_variance(FOUR[:, 0], Karras(0.003, 40.0).grid(steps))
+        bias.append((found / FOUR[:, 0] - 1).abs().max().item())
+    assert bias[-1] < 0.025
+    assert bias[0] / bias[1] == pytest.approx(2, abs=0.1)  # first order
+    assert bias[1] / bias[2] == pytest.approx(2, abs=0.05)
+
+
+def test_ancestral_never_takes_the_root_of_round_off():
+    prior = DiagonalGaussian(torch.zeros(3, dtype=torch.float64), torch.tensor(1.0))
+    for s in torch.linspace(0.1, 100, 997, dtype=torch.float64):
+        moved = Ancestral().step(prior, Ancestral().start(normal(1, 3)), s, s * 1e-9, g())
+        assert bool(moved.x.isfinite().all())
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_ancestral_keeps_the_marginal_when_the_denoiser_is_perfect(eta):
+    """For a point mass D is the point, and whatever eta the law at the target is N(point, target^2)."""
+    n = 50_000
+    prior = DiagonalGaussian(torch.full((n,), 3.0, dtype=torch.float64), torch.tensor(0.0))
+    s, t = torch.tensor([1.0, 0.6], dtype=torch.float64)
+    kernel = Ancestral(eta=eta)
+    moved = kernel.step(prior, kernel.start(3 + normal(1, n)), s, t, g(1)).x - 3
+    assert moved.square().mean().item() == pytest.approx(0.36, rel=4 * math.sqrt(2 / n))
+
+
+# --- Langevin dynamics and ascent
+
+
+def test_langevin_stationary_variances():
+    """P^-1 (I - a P/2)^-1: P = diag(1, 10), a = .05 gives (1.0256, .1333), methods A14."""
+    n, a = 25_000, 0.05
+    precision = torch.tensor([1.0, 10.0], dtype=torch.float64)
+    prior = Gaussian(torch.tensor([1.0, -2.0], dtype=torch.float64), (1 / precision).diag())
+    x = prior.rsample(n, g())
+    *_, last = walk(prior, Langevin(step_size=a), x, torch.zeros(150, dtype=torch.float64), g(1))
+    expected = 1 / precision / (1 - a * precision / 2)
+    found = last.x.var(0)
+    assert expected.tolist() == pytest.approx([1.0256, 0.1333], abs=1e-4)
+    # 0.03 is more than 3 standard errors sqrt(2/n) of a variance, and a third of the second one's shift
+    assert (found / expected - 1).abs().max().item() < 0.03
+    assert (last.x.mean(0) - prior.mean).abs().max().item() < 4 * math.sqrt(1.03 / n)
+
+
+@pytest.mark.parametrize("cls", [Langevin, Ascent])
+def test_the_rate_is_in_units_of_the_noise_variance(cls):
+    x, (s, t) = normal(3, 8), torch.tensor([0.7, 0.1], dtype=torch.float64)
+    by_rate = cls(rate=0.3).step(BENCH.prior, cls().start(x), s, t, g())
+    by_size = cls(rate=9.0, step_size=0.3 * 0.49).step(BENCH.prior, cls().start(x), s, t, g())
+    torch.testing.assert_close(by_rate.x, by_size.x, rtol=1e-12, atol=1e-12)
+
+
+def test_langevin_is_ascent_and_noise():
+    x, (s, t) = normal(3, 8), torch.tensor([0.7, 0.1], dtype=torch.float64)
+    up = Ascent(rate=0.2).step(BENCH.prior, Ascent().start(x), s, t, g()).x
+    noisy = Langevin(rate=0.2).step(BENCH.prior, Langevin().start(x), s, t, g()).x
+    torch.testing.assert_close(up, x + 0.2 * 0.49 * BENCH.prior.score(x, s))
+    fresh = torch.empty_like(x).normal_(generator=g())
+    torch.testing.assert_close(noisy - up, math.sqrt(2 * 0.2 * 0.49) * fresh)
+
+
+@pytest.mark.parametrize("route", ["exact", "likelihood"])
+def test_ascent_finds_the_mode(route):
+    """Methods A16: on a Gaussian the mode is the posterior mean, and the objective never falls."""
+    conditioned = {
+        "exact": posteriors.Exact(BENCH.prior, BENCH.measurement),
+        "likelihood": posteriors.AnnealedLikelihood(BENCH.prior, BENCH.measurement, inflation=0),
+    }[route]
+    curvature = torch.linalg.eigvalsh(torch.linalg.inv(BENCH.covariance))
+    kernel = Ascent(step_size=1 / curvature[-1].item())
+    steps = math.ceil(curvature[-1] / curvature[0] * math.log(1e8))
+    height, last = -math.inf, None
+    for i, state in enumerate(walk(conditioned, kernel, normal(1, 8), torch.zeros(steps + 1), g())):
+        last = state.x
+        if i % 50 == 0:
+            now = (BENCH.prior.log_prob(last) + BENCH.measurement.log_likelihood(last)).item()
+            assert now >= height - 1e-10
+            height = now
+    assert last is not None
+    assert (last[0] - BENCH.mean).norm().item() < 1e-6
+
+
+# --- memory and levels
+
+
+def test_memory_of_another_level_is_not_used():
+    """After a detour the multistep solver starts afresh, at first order."""
+    x, s = normal(3, 8), torch.tensor([4.0, 2.0, 1.0, 0.5], dtype=torch.float64)
+    kernel = DPMpp2M()
+    state = kernel.step(BENCH.prior, kernel.start(x), s[0], s[1], g())
+    fresh = kernel.step(BENCH.prior, kernel.start(state.x), s[2], s[3], g())
+    assert torch.equal(kernel.step(BENCH.prior, state, s[2], s[3], g()).x, fresh.x)
+    follows = kernel.step(BENCH.prior, state, s[1], s[2], g()).x
+    assert not torch.equal(follows, kernel.step(BENCH.prior, kernel.start(state.x), s[1], s[2], g()).x)
+
+
+def test_repeated_levels_do_no_harm():
+    sigmas = torch.tensor([4.0, 2, 2, 2, 1, 0.5, 0.5, 0], dtype=torch.float64)
+    for kernel in (Ancestral(), Heun(), DPMpp2M()):
+        draws = sample(BENCH.prior, kernel, sigmas, n=2, seed=0, like=DOUBLE).draws
+        assert bool(draws.isfinite().all())
+
+
+def test_predictor_corrector_samples_the_prior():
+    kernel = Then(Ancestral(), Repeat(Hold(Langevin(rate=0.05)), 2))
+    drawn = sample(BENCH.prior, kernel, Karras(0.003, 10.0).grid(100), n=5000, seed=3, like=DOUBLE)
+    covariance = BENCH.prior.covariance
+    assert monte_carlo_floor(BENCH.prior.mean, covariance, 5000) < 0.03
+    assert relative_wasserstein(drawn.draws, BENCH.prior.mean, covariance) < 0.05
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Ancestral(eta=1.1),
+        lambda: Ancestral(eta=-0.1),
+        lambda: Ancestral(eta=math.nan),
+        lambda: Langevin(rate=0),
+        lambda: Langevin(step_size=-1),
+        lambda: Ascent(rate=-1),
+        lambda: Ascent(step_size=0.0),
+        lambda: Repeat(Heun(), 0),
+    ],
+)
+def test_bad_numbers_are_refused(make):
+    with pytest.raises(InputError):
+        make()
