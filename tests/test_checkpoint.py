@@ -226,5 +226,5 @@ def test_field_without_a_net_is_refused(tmp_path):
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "p").write_text("{}")
-    with pytest.raises(InputError, match="no prior.json"):
+    with pytest.raises(InputError, match=r"no prior\.json"):
         checkpoint.load(tmp_path / "p")

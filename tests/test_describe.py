@@ -25,7 +25,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "schedules.LogNormal": lambda: schedule.LogNormal(-1.0, 1.1, tail=1e-3),
     "kernels.Ancestral": lambda: kernels.Ancestral(eta=0.25),
     "kernels.Ascent": lambda: kernels.Ascent(0.1, step_size=0.3),
-    "kernels.DPMpp2M": kernels.DPMpp2M,
+    "kernels.DPMpp2M": lambda: kernels.DPMpp2M(eta=0.5),
     "kernels.Heun": kernels.Heun,
     "kernels.Hold": lambda: kernels.Hold(kernels.Langevin()),
     "kernels.Langevin": lambda: kernels.Langevin(0.2, step_size=None),
@@ -172,7 +172,7 @@ def test_a_dictionary_without_a_class_is_refused():
 
 
 def test_unknown_fields_are_named():
-    with pytest.raises(InputError, match="kernels.Langevin has no field 'speed'; it has rate, step_size"):
+    with pytest.raises(InputError, match=r"kernels\.Langevin has no field 'speed'; it has rate, step_size"):
         build({"class": "kernels.Langevin", "fields": {"rate": 0.1, "speed": 2}})
 
 

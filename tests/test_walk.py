@@ -101,7 +101,7 @@ def test_batches_are_streams_of_their_own():
     assert together.cost.forward == 5 * len(SIGMAS)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 4000])
+@pytest.mark.parametrize("batch", [1, 50, 4000])
 def test_the_law_does_not_depend_on_the_batch(batch):
     n = 4000 if batch > 1 else 400
     drawn = sample(BENCH.prior, DPMpp2M(), Karras(0.01, 10.0).grid(20), n=n, batch=batch, seed=1, like=DOUBLE)

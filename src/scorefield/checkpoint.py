@@ -48,8 +48,8 @@ def save(prior: Prior, path: str | Path, *, card: Card | None = None) -> Path:
     from safetensors.torch import save_file
 
     path = Path(path)
-    card = card or prior.card or Card(path.name)
-    text = json.dumps({"format": 1, "prior": describe(prior), "card": asdict(card)}, indent=2)
+    stated: Card = card or prior.card or Card(path.name)
+    text = json.dumps({"format": 1, "prior": describe(prior), "card": asdict(stated)}, indent=2)
     with atomic_folder(path) as folder:
         (folder / "prior.json").write_text(text + "\n")
         save_file(

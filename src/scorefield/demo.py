@@ -100,7 +100,8 @@ def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: S
     ours = Row("scorefield, posterior mean", scored.psnr, scored.ssim, cost.seconds, scored.coverage, cost.evaluations,
                cost.peak_memory_mb)  # fmt: skip
     out = save_run(samples, folder / case.name, scan=scan, record={"prior": case.prior, "title": case.title})
-    write(truth, out / "truth.npy")
+    for file, pixels in {"truth": truth, "linear": first_image, "tv": best_image}.items():
+        write(pixels, out / f"{file}.npy")
     page = report(
         samples, given, path=folder / f"{case.name}.html", truth=truth, title=case.title, unit=scan.unit,
         baselines={name: first_image, "TV, oracle weight": best_image},

@@ -63,6 +63,8 @@ class ParallelCT(Protocol):
             raise InputError("A CT protocol needs views >= 1 and photons > 0.")
 
     def prepare(self, image: Image) -> Image:
+        if image.pixels.is_complex():
+            raise InputError(f"CT is of real images and {image.source} is complex; take its magnitude first.")
         return attenuation(image)
 
     def plan(self, image: Image, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, Tensor]]:

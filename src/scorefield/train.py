@@ -114,16 +114,22 @@ def crops(images: Sequence[Tensor], side: int, n: int, generator: torch.Generato
         if image.ndim != 3 or min(image.shape[1:]) < side:
             raise InputError(f"Image {i} has shape {tuple(image.shape)}; training needs (C, H, W) with H, W >= {side}.")
     areas = torch.tensor([image[0].numel() for image in images], dtype=torch.float64)
-    chosen = torch.multinomial(areas, n, replacement=True, generator=generator).tolist()
-    coins = torch.rand(n, 5, generator=generator, dtype=torch.float64).tolist()
-    return torch.stack([_crop(images[k], side, coin) for k, coin in zip(chosen, coins, strict=True)])
-
-
-def _crop(image: Tensor, side: int, coin: list[float]) -> Tensor:
-    top, left = (int(u * (n - side + 1)) for u, n in zip(coin, image.shape[1:], strict=False))
-    crop = image[:, top : top + side, left : left + side]
-    crop = crop.flip(-1) if coin[2] < 0.5 else crop
-    return torch.rot90(crop, int(4 * coin[3]), (-2, -1))
+    chosen = torch.multinomial(areas, n, replacement=True, generator=generator)
+    coins = torch.rand(n, 4, generator=generator, dtype=torch.float64)
+    span = torch.arange(side)
+    out = images[0].new_empty(n, len(images[0]), side, side)
+    for k in chosen.unique().tolist():  # all crops of one image at once
+        mine = (chosen == k).nonzero().squeeze(1)
+        free = torch.tensor(images[k].shape[1:]) - side + 1
+        top, left = (coins[mine, :2] * free).long().unbind(1)
+        rows, columns = top[:, None, None] + span[:, None], left[:, None, None] + span
+        out[mine] = images[k][:, rows, columns].transpose(0, 1)
+    turns = (4 * coins[:, 2]).long() + 4 * (coins[:, 3] < 0.5)
+    for turn in range(8):
+        mine = (turns == turn).nonzero().squeeze(1)
+        crop = torch.rot90(out[mine], turn % 4, (-2, -1))
+        out[mine] = crop.flip(-1) if turn >= 4 else crop
+    return out
 
 
 def descend(

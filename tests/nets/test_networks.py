@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
-from support import normal
 from torch import nn
 
 from scorefield.nets import PatchMLP, UNet
+from support import normal
 
 
 def randomized(net: nn.Module) -> nn.Module:
@@ -108,7 +110,7 @@ def test_the_tutorials_layers():
     net = PatchMLP()
     shapes = [tuple(layer.weight.shape) for layer in net.layers]
     widths = [9, 40, 80, 160, 320, 320, 160, 80, 40, 9]
-    assert shapes == [(b, a) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+    assert shapes == [(b, a) for a, b in pairwise(widths)]
 
 
 def test_the_tutorials_activations():

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from support import normal
 from torch import nn
 
 from scorefield.errors import InputError
 from scorefield.nets import UNet
 from scorefield.priors import EDM, Homogeneous, Network, Unitless
+from support import normal
 
 LEVELS = torch.tensor([0.002, 0.1, 0.5, 3.0, 80.0], dtype=torch.float64)
 CONDITIONINGS = [EDM(0.5), EDM(0.2), Homogeneous(0.3), Unitless()]
@@ -108,7 +108,7 @@ def test_homogeneous():
 
 @every
 def test_the_weight_makes_white_images_count_alike(conditioning):
-    """The weighted optimal error of N(0, s^2) is 1 at each level where the weight knows s, and at most 1 for Unitless."""
+    """The weighted optimal error of N(0, s^2) is 1 at each level where the weight knows s, else at most 1."""
     std = getattr(conditioning, "sigma_data", 0.5)
     error = std**2 * LEVELS**2 / (std**2 + LEVELS**2)
     weighted = conditioning.weight(LEVELS) * error

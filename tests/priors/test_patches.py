@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from support import normal
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
@@ -19,6 +18,7 @@ from scorefield.operators import Identity
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.priors import FieldOfExperts
 from scorefield.walk import walk
+from support import normal
 
 
 class Linear(nn.Module):

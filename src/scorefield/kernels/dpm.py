@@ -1,8 +1,12 @@
-r"""DPM-Solver++(2M): the probability-flow ODE in :math:`\lambda = -\ln\sigma`, exact in its linear part.
+r"""DPM-Solver++(2M), along the probability-flow ODE or the reverse SDE.
 
-With :math:`h = \lambda_t - \lambda_s` the solution is :math:`x_t = e^{-h} x_s + \int e^{\lambda - \lambda_t}
-D\,d\lambda`.
-Extrapolating D linearly from the last two evaluations makes the step second order at one evaluation.
+In :math:`\lambda = -\ln\sigma` both are linear but for D.  With :math:`h = \ln(s/t)` the step from s to t of the SDE whose fresh
+noise is scaled by eta is exact for constant D:
+
+.. math:: x_t = \tfrac{t}{s}\, e^{-\eta h}\, x_s + (1 - e^{-(1+\eta) h})\, \hat D + t \sqrt{1 - e^{-2 \eta h}}\; z .
+
+Extrapolating D linearly from the last two evaluations to the middle of the step makes it second order at one evaluation; for
+eta = 0 it is the solver of the ODE.  Fresh noise forgets the errors of earlier steps, at the price of more steps.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
+from scorefield.noise import normal_like
 from scorefield.prior import Prior
 
 
@@ -22,19 +28,30 @@ class DPMpp2M(Kernel):
 
     The last step, to 0, returns the denoised image.
 
+    Args:
+        eta: 0 follows the ODE, 1 the reverse SDE.
+
     References:
-        Lu, Zhou, Bao, Chen, Li, Zhu, "DPM-Solver++", 2022, arXiv 2211.01095, algorithm 2.
+        Lu, Zhou, Bao, Chen, Li, Zhu, "DPM-Solver++", 2022, arXiv 2211.01095, algorithm 2 and its SDE form.
     """
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.eta >= 0:
+            raise InputError(f"DPMpp2M needs eta >= 0, got {self.eta:g}: 0 for the ODE, 1 for the SDE.")
 
     def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
         denoised = prior.denoise(state.x, sigma)
         if not bool(target > 0):
             return State(denoised, (denoised, sigma, target))
+        h = torch.log(sigma / target)
         guess = denoised
         if state.memory is not None:
-            previous, above, level = state.memory
-            if bool((level == sigma) & (above > sigma)):  # the memory belongs to the step that led here
-                ratio = torch.log(sigma / target) / torch.log(above / sigma)
-                guess = denoised + ratio / 2 * (denoised - previous)
-        x = target / sigma * state.x + (1 - target / sigma) * guess
+            previous, above, reached = state.memory
+            if bool((reached == sigma) & (above > sigma)):  # the memory belongs to the step that led here
+                guess = denoised + h / torch.log(above / sigma) / 2 * (denoised - previous)
+        x = target / sigma * torch.exp(-self.eta * h) * state.x - torch.expm1(-(1 + self.eta) * h) * guess
+        if self.eta > 0:
+            x = x + target * (-torch.expm1(-2 * self.eta * h)).sqrt() * normal_like(x, generator)
         return State(x, (denoised, sigma, target))

@@ -2,8 +2,11 @@ r"""The annealed likelihood: the data compared with the noisy image itself."""
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
+from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.linear import Isotropic
 from scorefield.posteriors.base import Posterior
@@ -24,6 +27,8 @@ class AnnealedLikelihood(Posterior):
 
     def __init__(self, prior: Prior, measurement: Measurement, *, inflation: float = 1.0):
         super().__init__(prior, measurement)
+        if not 0 <= inflation < math.inf:
+            raise InputError(f"AnnealedLikelihood needs a finite inflation >= 0, got {inflation:g}.")
         self.inflation = inflation
 
     def given(self, prior: Prior) -> Posterior:

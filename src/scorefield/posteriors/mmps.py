@@ -8,16 +8,18 @@ J`, so
 with products by V as vector-Jacobian products.  Exact for every Gaussian prior and linear measurement.
 
 A learned Jacobian is neither symmetric nor positive, on which conjugate gradients can diverge without bound.  Two
-safeguards keep the update sane: GMRES, whose residual never grows, and a bound on the result.
+safeguards keep the update sane: GMRES, whose residual never grows; and, as the whitened matrix :math:`I + R^{-1/2}AVA^HR^{-1/2}` of a true
+covariance only ever shrinks, a solution longer than its right-hand side is cut back to that length.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.operators.solve import gmres
+from scorefield.operators.solve import gmres, inner
 from scorefield.posteriors.base import Posterior
 from scorefield.prior import Prior
 
@@ -34,7 +36,7 @@ class MMPS(Posterior):
         NeurIPS 2024, arXiv 2405.13712.
     """
 
-    def __init__(self, prior: Prior, measurement: Measurement, *, iterations: int = 8, tolerance: float = 1e-3):
+    def __init__(self, prior: Prior, measurement: Measurement, *, iterations: int = 5, tolerance: float = 1e-3):
         super().__init__(prior, measurement)
         if iterations < 1 or not tolerance >= 0:
             raise InputError(f"MMPS needs iterations >= 1 and tolerance >= 0, got {iterations} and {tolerance:g}.")
@@ -53,10 +55,9 @@ class MMPS(Posterior):
             """``R^-1/2 (R + A V A^H) R^-1/2``: the noise is the preconditioner, its eigenvalues are at least 1."""
             return u + operator(variance * vjp(operator.H(u / scale))) / scale
 
-        u = gmres(
-            whitened,
-            self.measurement.residual(mean) / scale,
-            tolerance=self.tolerance,
-            iterations=self.iterations,
-        )
+        residual = self.measurement.residual(mean) / scale
+        u = gmres(whitened, residual, tolerance=self.tolerance, iterations=self.iterations)
+        tiny = torch.finfo(x.real.dtype).tiny
+        stretch = (inner(u, u) / inner(residual, residual).clamp(min=tiny)).sqrt().clamp(min=1)
+        u = u / stretch.to(x.real.dtype).reshape(-1, *[1] * (u.ndim - 1))
         return mean + variance * vjp(operator.H(u / scale))

@@ -1,0 +1,484 @@
+"""Laws of every exported posterior, against dense linear algebra and on Jacobians that no theory promises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from benches import tb_g
+from torch import Tensor, nn
+
+from scorefield import posteriors
+from scorefield.errors import InputError
+from scorefield.kernels import DPMpp2M
+from scorefield.measurement import Measurement
+from scorefield.nets import UNet
+from scorefield.noise import White
+from scorefield.operators import (
+    Fourier,
+    Identity,
+    Matrix,
+    RealToComplex,
+    Sample,
+    birdcage,
+    cartesian_mask,
+    mri,
+)
+from scorefield.operators.solve import inner
+from scorefield.posteriors import DPS, MMPS, AnnealedLikelihood, Exact, PiGDM, Posterior
+from scorefield.posteriors import mmps as mmps_module
+from scorefield.prior import Prior, level
+from scorefield.priors import AsComplex, Gaussian, Homogeneous, IndependentParts, Network
+from scorefield.schedule import Karras
+from scorefield.train import Settings, Steps, train
+from scorefield.walk import sample
+from support import LinearDenoiser, complex_normal, normal
+
+BENCH = tb_g()
+POSTERIORS = [getattr(posteriors, name) for name in posteriors.__all__ if name != "Posterior"]
+every = pytest.mark.parametrize("cls", POSTERIORS, ids=lambda cls: cls.__name__)
+LEVELS = torch.tensor([0.05, 0.5, 5.0], dtype=torch.float64)
+
+
+def t(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def combined(mean: Tensor, covariance: Tensor, a: Tensor, y: Tensor, std: float, x: Tensor, sigma: Tensor) -> Tensor:
+    """E[x0 | x, y] for real vectors: two independent observations of one Gaussian, by precisions."""
+    inverse = torch.linalg.inv(covariance)
+    precision = inverse + torch.eye(len(mean)) / sigma**2 + a.T @ a / std**2
+    return torch.linalg.solve(precision, inverse @ mean + x / sigma**2 + a.T @ y / std**2)
+
+
+# --- every posterior is a prior
+
+
+@every
+def test_tweedie(cls):
+    posterior = cls(BENCH.prior, BENCH.measurement)
+    x = 2 * normal(3, 8)
+    denoised = posterior.denoise(x, LEVELS)
+    torch.testing.assert_close(denoised, x + LEVELS[:, None] ** 2 * posterior.score(x, LEVELS))
+    assert isinstance(posterior, Prior)
+    assert posterior.event_shape == (8,)
+    assert denoised.dtype == x.dtype
+
+
+@every
+def test_each_image_alone(cls):
+    posterior = cls(BENCH.prior, BENCH.measurement)
+    x = 2 * normal(3, 8)
+    alone = torch.cat([posterior.denoise(x[i : i + 1], LEVELS[i]) for i in range(3)])
+    # moment matching stops when every draw has converged, so company may add accuracy
+    tolerance = 1e-2 if cls is MMPS else 1e-9
+    torch.testing.assert_close(posterior.denoise(x, LEVELS), alone, rtol=tolerance, atol=tolerance)
+
+
+@every
+@pytest.mark.parametrize("sigma", [0.3, 3.0])
+def test_infinite_noise_returns_the_prior(cls, sigma):
+    x = normal(3, 8)
+    blind = cls(BENCH.prior, Measurement(BENCH.measurement.y, BENCH.measurement.operator, White(1e6)))
+    seen = cls(BENCH.prior, BENCH.measurement)
+    prior = BENCH.prior.denoise(x, sigma)
+    assert (seen.denoise(x, sigma) - prior).norm().item() > 1e-2
+    if cls is DPS:  # whose weight, as documented, does not know the noise
+        torch.testing.assert_close(blind.denoise(x, sigma), seen.denoise(x, sigma))
+    else:
+        torch.testing.assert_close(blind.denoise(x, sigma), prior, rtol=1e-8, atol=1e-8)
+
+
+class Coin(Gaussian):
+    """TB-G's prior with a random mean, fixed by ``draw``."""
+
+    def draw(self, generator: torch.Generator | None = None) -> Prior:
+        shift = torch.empty_like(self.mean).normal_(generator=generator)
+        return Gaussian(self.mean + shift, self.covariance)
+
+
+OPTIONS: dict[type, Callable[[Prior], Posterior]] = {
+    DPS: lambda p: DPS(p, BENCH.measurement, weight=0.7),
+    MMPS: lambda p: MMPS(p, BENCH.measurement, iterations=2, tolerance=0.5),
+    AnnealedLikelihood: lambda p: AnnealedLikelihood(p, BENCH.measurement, inflation=0.3),
+    PiGDM: lambda p: PiGDM(p, BENCH.measurement, data_std=0.4),
+    Exact: lambda p: Exact(p, BENCH.measurement),
+}
+
+
+@every
+def test_the_priors_coin_is_the_posteriors(cls):
+    """Drawing conditions the drawn prior, with the same options."""
+    x, sigma = normal(3, 8), 0.5
+    prior = Coin(BENCH.prior.mean, BENCH.prior.covariance)
+    posterior = OPTIONS[cls](prior)
+    drawn = posterior.draw(torch.Generator().manual_seed(4))
+    expected = OPTIONS[cls](prior.draw(torch.Generator().manual_seed(4)))
+    assert isinstance(drawn, cls)
+    assert torch.equal(drawn.denoise(x, sigma), expected.denoise(x, sigma))
+    assert not torch.allclose(drawn.denoise(x, sigma), cls(prior, BENCH.measurement).denoise(x, sigma))
+    still = OPTIONS[cls](BENCH.prior)
+    assert still.draw() is still
+
+
+def test_conditioning_a_conditioned_law():
+    """Two scans, one after the other, know what both know together."""
+    a, y = normal(3, 8, seed=8), normal(3, seed=9)
+    second = Measurement(y, Matrix(a), White(0.2))
+    x, sigma = normal(1, 8), t(0.7)[0]
+    found = MMPS(Exact(BENCH.prior, BENCH.measurement), second, tolerance=1e-10).denoise(x, sigma)
+    expected = combined(BENCH.mean, BENCH.covariance, a, y, 0.2, x[0], sigma)
+    torch.testing.assert_close(found[0], expected, rtol=1e-6, atol=1e-6)
+
+
+# --- moment matching is exact on Gaussians
+
+ACCURATE = {"iterations": 20, "tolerance": 1e-12}
+C = complex_normal(4, 8, seed=3) / 4
+STACKED = torch.cat([torch.cat([C.real, -C.imag], 1), torch.cat([C.imag, C.real], 1)])
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_mmps_real(sigma):
+    x = 2 * normal(3, 8)
+    found = MMPS(BENCH.prior, BENCH.measurement, **ACCURATE).denoise(x, sigma)
+    law = (BENCH.prior.mean, BENCH.prior.covariance, BENCH.matrix, BENCH.measurement.y[0], 0.1)
+    expected = torch.stack([combined(*law, u, sigma) for u in x])
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_mmps_complex_data_of_a_real_image(sigma):
+    y = complex_normal(4, seed=5)
+    given = Measurement(y, Matrix(C) @ RealToComplex((8,)), White(0.1))
+    x = 2 * normal(3, 8)
+    a, data = torch.cat([C.real, C.imag]), torch.cat([y.real, y.imag])
+    expected = [combined(BENCH.prior.mean, BENCH.prior.covariance, a, data, 0.1, u, sigma) for u in x]
+    found = MMPS(BENCH.prior, given, **ACCURATE).denoise(x, sigma)
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+@pytest.mark.parametrize("lift", ["parts", "channels"])
+def test_mmps_complex_images(lift, sigma):
+    if lift == "parts":
+        prior: Prior = IndependentParts(BENCH.prior)
+        mean = BENCH.prior.mean.repeat(2)
+        covariance = torch.block_diag(BENCH.prior.covariance, BENCH.prior.covariance)
+    else:
+        root = normal(16, 16, seed=6) / 4
+        mean, covariance = normal(16, seed=7), root @ root.T + 0.02 * torch.eye(16)
+        prior = AsComplex(Gaussian(mean, covariance))
+    y, x = complex_normal(4, seed=5), 2 * complex_normal(3, 8)
+    found = MMPS(prior, Measurement(y, Matrix(C), White(0.1)), **ACCURATE).denoise(x, sigma)
+    pairs = torch.cat([x.real, x.imag], 1)
+    data = torch.cat([y.real, y.imag])
+    expected = torch.stack([combined(mean, covariance, STACKED, data, 0.1, u, sigma) for u in pairs])
+    torch.testing.assert_close(torch.cat([found.real, found.imag], 1), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_mmps_with_fewer_iterations_is_nearer_than_none_and_farther_than_all():
+    x, sigma = 2 * normal(3, 8), 0.5
+    exact = Exact(BENCH.prior, BENCH.measurement).denoise(x, sigma)
+    errors = [(BENCH.prior.denoise(x, sigma) - exact).norm().item()]
+    for iterations in (1, 2, 4):
+        found = MMPS(BENCH.prior, BENCH.measurement, iterations=iterations, tolerance=0).denoise(x, sigma)
+        errors.append((found - exact).norm().item())
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-9  # four numbers were measured
+
+
+# --- the other closed forms
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_pigdm_is_exact_on_white_priors(sigma):
+    std, x = 0.7, normal(3, 8)
+    prior = Gaussian(BENCH.prior.mean, std**2 * torch.eye(8, dtype=torch.float64))
+    found = PiGDM(prior, BENCH.measurement, data_std=std).denoise(x, sigma)
+    law = (prior.mean, prior.covariance, BENCH.matrix, BENCH.measurement.y[0], 0.1)
+    torch.testing.assert_close(found, torch.stack([combined(*law, u, sigma) for u in x]), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_pigdm_in_general_is_its_formula(sigma):
+    x, a = normal(3, 8), BENCH.matrix
+    mean, jacobian = BENCH.prior.denoise(x, sigma), dense_jacobian(sigma)
+    r2 = sigma**2 * 0.09 / (sigma**2 + 0.09)
+    gain = sigma**2 * jacobian @ a.T @ torch.linalg.inv(0.01 * torch.eye(4) + r2 * a @ a.T)
+    expected = mean + (BENCH.measurement.y - mean @ a.T) @ gain.T
+    torch.testing.assert_close(PiGDM(BENCH.prior, BENCH.measurement, data_std=0.3).denoise(x, sigma), expected)
+
+
+def dense_jacobian(sigma: Tensor) -> Tensor:
+    covariance = BENCH.prior.covariance
+    return covariance @ torch.linalg.inv(covariance + sigma**2 * torch.eye(8))
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_dps_descends_the_norm_of_the_residual(sigma):
+    """E16: grad |y - A D| = -J^T A^T r / |r|, each draw with its own norm."""
+    x, a = normal(3, 8), BENCH.matrix
+    mean = BENCH.prior.denoise(x, sigma)
+    residual = BENCH.measurement.y - mean @ a.T
+    gradient = -(residual @ a @ dense_jacobian(sigma)) / residual.norm(dim=1, keepdim=True)
+    found = DPS(BENCH.prior, BENCH.measurement, weight=0.4).denoise(x, sigma)
+    torch.testing.assert_close(found, mean - 0.4 * gradient)
+    leaf = x.clone().requires_grad_()
+    norms = (BENCH.measurement.y - BENCH.prior.denoise(leaf, sigma) @ a.T).norm(dim=1)
+    torch.testing.assert_close(torch.autograd.grad(norms.sum(), leaf)[0], gradient)
+
+
+def test_dps_of_perfectly_fitted_data_moves_nowhere():
+    prior = Gaussian(torch.zeros(8), torch.zeros(8, 8))
+    given = Measurement(torch.zeros(8), Identity((8,)), White(1.0))
+    assert torch.equal(DPS(prior, given).denoise(torch.ones(1, 8), 1.0), torch.zeros(1, 8))
+
+
+@pytest.mark.parametrize("inflation", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_annealed_likelihood_is_its_formula(sigma, inflation):
+    x, a = normal(3, 8), BENCH.matrix
+    posterior = AnnealedLikelihood(BENCH.prior, BENCH.measurement, inflation=inflation)
+    covariance = 0.01 * torch.eye(4) + inflation * sigma**2 * a @ a.T
+    pull = torch.linalg.solve(covariance, (BENCH.measurement.y - x @ a.T).T).T @ a
+    torch.testing.assert_close(posterior.score(x, sigma), BENCH.prior.score(x, sigma) + pull)
+    assert AnnealedLikelihood(BENCH.prior, BENCH.measurement).inflation == 1
+
+
+def test_without_inflation_it_is_the_score_of_the_clean_posterior():
+    x = normal(3, 8)
+    posterior = AnnealedLikelihood(BENCH.prior, BENCH.measurement, inflation=0)
+    expected = -torch.linalg.solve(BENCH.covariance, (x - BENCH.mean).T).T
+    torch.testing.assert_close(posterior.score(x, 0.0), expected, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+def test_exact_delegates(sigma):
+    x = normal(3, 8)
+    posterior, density = Exact(BENCH.prior, BENCH.measurement), BENCH.prior.posterior(BENCH.measurement)
+    assert torch.equal(posterior.denoise(x, sigma), density.denoise(x, sigma))
+    assert torch.equal(posterior.score(x, sigma), density.score(x, sigma))
+    law = (BENCH.prior.mean, BENCH.prior.covariance, BENCH.matrix, BENCH.measurement.y[0], 0.1)
+    expected = torch.stack([combined(*law, u, sigma) for u in x])
+    torch.testing.assert_close(posterior.denoise(x, sigma), expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Exact(LinearDenoiser(torch.eye(8)), BENCH.measurement),
+        lambda: MMPS(BENCH.prior, BENCH.measurement, iterations=0),
+        lambda: MMPS(BENCH.prior, BENCH.measurement, tolerance=-1),
+        lambda: MMPS(BENCH.prior, BENCH.measurement, tolerance=math.nan),
+        lambda: DPS(BENCH.prior, BENCH.measurement, weight=0),
+        lambda: PiGDM(BENCH.prior, BENCH.measurement, data_std=-1),
+        lambda: AnnealedLikelihood(BENCH.prior, BENCH.measurement, inflation=-1),
+        lambda: AnnealedLikelihood(BENCH.prior, BENCH.measurement, inflation=math.nan),
+    ],
+)
+def test_bad_options_are_refused(make):
+    with pytest.raises(InputError):
+        make()
+
+
+# --- learned priors: Jacobians that are neither symmetric nor positive
+
+
+def plain_conjugate_gradients(matrix, v: Tensor, *, tolerance: float, iterations: int) -> Tensor:
+    """Hestenes and Stiefel's recurrence without the library's check of the curvature."""
+
+    def over(a: Tensor) -> Tensor:
+        return a.to(v.real.dtype).reshape(-1, *[1] * (v.ndim - 1))
+
+    u, r, p = torch.zeros_like(v), v, v
+    rr = inner(r, r)
+    for _ in range(iterations):
+        q = matrix(p)
+        u, r = u + over(rr / inner(p, q)) * p, r - over(rr / inner(p, q)) * q
+        rr, previous = inner(r, r), rr
+        p = r + over(rr / previous) * p
+    return u
+
+
+@pytest.fixture
+def misfits(monkeypatch):
+    """Relative residuals of every system that moment matching solves, by the solver put in its place."""
+
+    def watch(solver) -> list[float]:
+        found: list[float] = []
+
+        def spy(matrix, v, **options):
+            u = solver(matrix, v, **options)
+            r = v - matrix(u)
+            found.append((inner(r, r) / inner(v, v)).sqrt().max().item())
+            return u
+
+        monkeypatch.setattr(mmps_module, "gmres", spy)
+        return found
+
+    solver = mmps_module.gmres
+    return {"ours": lambda: watch(solver), "plain": lambda: watch(plain_conjugate_gradients)}
+
+
+class Crooked(LinearDenoiser):
+    """A smoother plus a matrix with no symmetry: its Jacobian has negative and complex eigenvalues."""
+
+    def __init__(self, side: int, strength: float):
+        place = torch.cartesian_prod(*[torch.arange(side, dtype=torch.float64)] * 2)
+        values, basis = torch.linalg.eigh(torch.exp(-torch.cdist(place, place) / 3))
+        super().__init__(strength * normal(side**2, side**2, seed=11) / side)
+        self.values, self.basis = values, basis
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        modes = x.flatten(1) @ self.basis
+        shrink = self.values / (self.values + level(sigma, modes).square())
+        return ((shrink * modes) @ self.basis.T).reshape(x.shape) + super().denoise(x, sigma)
+
+
+def crooked(side: int) -> Prior:
+    prior = Crooked(side, 0.6)
+    jacobian = prior.linearize(torch.zeros(side**2, 1, side, side).double(), 1.0)[1](
+        torch.eye(side**2, dtype=torch.float64).reshape(-1, 1, side, side)
+    ).reshape(side**2, side**2)
+    assert torch.linalg.eigvals(jacobian).real.min().item() < -0.2
+    assert (jacobian - jacobian.T).norm() > 0.5 * jacobian.norm()
+    return IndependentParts(prior)
+
+
+def untrained(side: int) -> Prior:
+    net = UNet(widths=(8, 12), blocks=1).double()
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.12)
+    return IndependentParts(Network(net, Homogeneous()))
+
+
+def multicoil(side: int) -> tuple[Measurement, Tensor]:
+    """A disk with phase, four coils, a third of the lines, one per cent noise."""
+    axis = torch.linspace(-1, 1, side, dtype=torch.float64)
+    square = axis[:, None] ** 2 + axis**2
+    x = torch.polar((square < 0.7).double() + 0.5 * (square < 0.1), axis[:, None] + 0.5 * axis)[None, None]
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, side, side)
+    operator = mri(cartesian_mask(shape, 3, center_fraction=0.15, generator=generator), birdcage(4, shape))
+    clean = operator(x)
+    return Measurement(clean + White(0.01).sample(clean, generator), operator, White(0.01)), x
+
+
+def draws(prior: Prior, given: Measurement, iterations: int) -> Tensor:
+    posterior = MMPS(prior, given, iterations=iterations, tolerance=0)
+    sigmas = Karras(0.01, 1.5).grid(12)
+    return sample(posterior, DPMpp2M(), sigmas, n=2, seed=0, like=given.y).draws
+
+
+@pytest.mark.parametrize("make", [crooked, untrained])
+def test_moment_matching_survives_jacobians_of_any_kind(make, misfits):
+    """Data never make draws larger than the prior alone draws them; plain conjugate gradients blow them up."""
+    prior, (given, _) = make(16), multicoil(16)
+    sigmas = Karras(0.01, 1.5).grid(12)
+    alone = sample(prior, DPMpp2M(), sigmas, n=2, shape=given.shape, seed=0, like=given.y).draws
+    ours = misfits["ours"]()
+    matched = draws(prior, given, 8)
+    assert max(ours) <= 1 + 1e-9  # no system is left worse than it was
+    assert matched.abs().max().item() < alone.abs().max().item()
+    plain = misfits["plain"]()
+    try:
+        blown = draws(prior, given, 8).abs().max().item()
+    except InputError:  # not even finite
+        blown = math.inf
+    assert not max(plain) < 2
+    assert blown > 1000 * matched.abs().max().item()
+
+
+@pytest.mark.parametrize("make", [crooked, untrained])
+@pytest.mark.parametrize("sigma", [0.03, 0.3, 1.5])
+def test_more_iterations_never_fit_worse(make, sigma, misfits):
+    prior, (given, x) = make(16), multicoil(16)
+    noisy = x + sigma * complex_normal(2, 1, 16, 16)
+    found = misfits["ours"]()
+    for iterations in range(1, 13):
+        MMPS(prior, given, iterations=iterations, tolerance=0).denoise(noisy, sigma)
+    assert all(after <= before * (1 + 1e-9) for before, after in pairwise(found))
+    assert found[-1] < found[0] <= 1 + 1e-12
+
+
+def test_a_nearly_singular_system_is_cut_back():
+    """J = -c I makes the whitened matrix (1 - c sigma^2/std^2) I: no solution is longer than its right-hand side."""
+    std, sigma, x = 0.5, 2.0, normal(3, 8)
+    for gap in (1e-3, -1e-3, 0.5):
+        c = (1 - gap) * std**2 / sigma**2
+        prior = LinearDenoiser(-c * torch.eye(8))
+        given = Measurement(normal(8, seed=1), Identity((8,)), White(std))
+        moved = MMPS(prior, given).denoise(x, sigma) - prior.denoise(x, sigma)
+        expected = -(1 - gap) * math.copysign(1, gap) * given.residual(prior.denoise(x, sigma))
+        torch.testing.assert_close(moved, expected)
+
+
+# --- the same with a scan
+
+
+def brain(shared) -> Measurement:
+    """The central 64 x 48 of an 8-coil brain k-space; maps from its fully sampled center, noise from its edge."""
+    path = shared / "mri-brain8ch-sigpy" / "cartesian_ksp.npy"
+    if not path.is_file():
+        pytest.skip("the raw brain k-space (../shared/data/mri-brain8ch-sigpy) is absent")
+    import numpy as np
+
+    full = torch.from_numpy(np.load(path))
+    measured = full.abs().sum(0) > 0
+    std = torch.view_as_real(full[:, :20][:, measured[:20]]).std().item()
+    rows, columns = slice(115 - 32, 115 + 32), slice(90 - 24, 90 + 24)
+    kspace, mask = full[:, rows, columns], measured[rows, columns][None]
+    window = torch.zeros(64, 48)
+    window[20:44, 12:36] = torch.outer(*[torch.hann_window(26)[1:-1]] * 2)
+    low = Fourier((8, 64, 48)).H((kspace * window)[None])[0]
+    root = low.abs().square().sum(0).sqrt()
+    operator = mri(mask, low / root.clamp(min=0.02 * root.max()))
+    size = root.quantile(0.99).item()  # the image's intensity, so that the prior's unit is about 1
+    return Measurement(Sample(mask, (8, 64, 48))(kspace[None]) / size, operator, White(std / size))
+
+
+def disks(n: int, generator: torch.Generator) -> list[Tensor]:
+    axis = torch.linspace(-1, 1, 48)
+    images = []
+    for _ in range(n):
+        numbers = torch.rand(5, 4, generator=generator)
+        inside = [
+            ((axis[:, None] - 1.4 * a + 0.7) ** 2 + (axis - 1.4 * b + 0.7) ** 2 < 0.3 * c) * d for a, b, c, d in numbers
+        ]
+        images.append((sum(inside) / 2)[None])
+    return images
+
+
+def test_a_real_scan_with_a_barely_trained_network(shared, misfits, generator):
+    given = brain(shared)
+    prior = Network(UNet(widths=(16, 24), blocks=1), Homogeneous(), crop=32)
+    train(prior, disks(8, generator), budget=Steps(40), settings=Settings(batch=8))
+    ours = misfits["ours"]()
+    matched = draws(IndependentParts(prior), given, 8)
+    assert max(ours) < 1
+    assert matched.abs().max().item() < 3  # the prior's unit is the image's intensity
+    # the scan is fitted to within a small multiple of its noise: 1 would be exact
+    chi = (given.residual(matched).abs().square().mean() / (2 * given.noise.variance)).sqrt().item()
+    assert chi < 3
+    plain = misfits["plain"]()
+    draws(IndependentParts(prior), given, 8)
+    assert max(plain) > 2 * max(ours)
+
+
+def test_a_real_scan_with_an_untrained_network(shared, misfits):
+    """Its Jacobian is indefinite: plain conjugate gradients overflow, moment matching does not."""
+    given = brain(shared)
+    net = UNet(widths=(16, 24), blocks=1)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    prior = IndependentParts(Network(net, Homogeneous()))
+    ours = misfits["ours"]()
+    assert bool(draws(prior, given, 4).isfinite().all())
+    assert max(ours) <= 1 + 1e-5
+    misfits["plain"]()
+    with pytest.raises(InputError, match="diverged"):
+        draws(prior, given, 4)
