@@ -1,6 +1,6 @@
 """The README's figure from a finished demonstration.
 
-    scorefield demo --out out/demo && python scripts/readme_figure.py out/demo docs/demo.png
+scorefield demo --out out/demo && python scripts/readme_figure.py out/demo docs/demo.png
 """
 
 from __future__ import annotations

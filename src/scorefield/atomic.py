@@ -33,6 +33,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = _beside(target)
     try:
         yield temporary
+        _share(temporary)
         _flush(temporary)
         os.replace(temporary, target)
     except BaseException:
@@ -64,6 +65,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         for file in temporary.rglob("*"):
+            if file.is_file():
+                _share(file)
             _flush(file)
         _exchange(temporary, target)
     except BaseException:
@@ -93,6 +96,13 @@ def _exchange(new: Path, target: Path) -> None:
 
 def _beside(target: Path) -> Path:
     return target.with_name(f".{secrets.token_hex(6)}{''.join(target.suffixes)}")
+
+
+def _share(file: Path) -> None:
+    """The permissions that the user's umask gives a new file; some libraries write theirs for the owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    file.chmod(0o666 & ~mask)
 
 
 def _flush(path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scorefield import checkpoint, shipped
 from scorefield.baselines import fbp, tuned_total_variation, zero_filled
-from scorefield.data import Image, ct_slice, mr_slice, write
+from scorefield.data import Image, ct_slice, mr_slice
 from scorefield.measurement import Measurement
 from scorefield.metrics import evaluate, psnr, ssim
 from scorefield.progress import Silent
@@ -43,7 +43,7 @@ class Case:
 
 
 CASES = (
-    Case("ct", "Sparse-view CT, 30 views", ct_slice, ParallelCT(), "body", ("FBP", fbp)),
+    Case("ct", "Sparse-view CT, 20 views", ct_slice, ParallelCT(views=20, photons=1e4), "body", ("FBP", fbp)),
     Case(
         "mri",
         "Fourfold undersampled 8-coil MRI",
@@ -99,9 +99,9 @@ def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: S
     scored, cost = evaluate(samples, truth), samples.cost
     ours = Row("scorefield, posterior mean", scored.psnr, scored.ssim, cost.seconds, scored.coverage, cost.evaluations,
                cost.peak_memory_mb)  # fmt: skip
-    out = save_run(samples, folder / case.name, scan=scan, record={"prior": case.prior, "title": case.title})
-    for file, pixels in {"truth": truth, "linear": first_image, "tv": best_image}.items():
-        write(pixels, out / f"{file}.npy")
+    record = {"prior": case.prior, "title": case.title}
+    beside = {"truth": truth, "linear": first_image, "tv": best_image}
+    out = save_run(samples, folder / case.name, scan=scan, record=record, beside=beside)
     page = report(
         samples, given, path=folder / f"{case.name}.html", truth=truth, title=case.title, unit=scan.unit,
         baselines={name: first_image, "TV, oracle weight": best_image},

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from scorefield.atomic import atomic_folder
 from scorefield.data import Scan, write
@@ -18,13 +21,15 @@ def save_run(
     *,
     scan: Scan,
     level: float = 0.9,
-    record: dict[str, Any] | None = None,
+    record: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write ``folder`` with
 
     - ``mean``, ``std``, ``lower``, ``upper`` (.nii.gz, magnitude where complex) in the image's unit and geometry,
     - ``mean.npy`` (exact values), ``mean.png``, ``samples.safetensors`` (every draw),
-    - ``run.json``: cost, provenance, interval level and ``record``.
+    - ``run.json``: cost, provenance, interval level and ``record``;
+    - NAME.npy of each image in ``beside``, such as the truth.
 
     Raises:
         InputError: the folder cannot be written.
@@ -44,6 +49,8 @@ def save_run(
             write(image, temporary / f"{name}.nii.gz", like=scan)
         write(mean, temporary / "mean.npy")
         write(images["mean"], temporary / "mean.png", like=scan)
+        for name, image in (beside or {}).items():
+            write(image, temporary / f"{name}.npy")
         samples.save(temporary / "samples.safetensors")
         scan.save(temporary / "scan.scan")
         (temporary / "run.json").write_text(json.dumps(plain, indent=2) + "\n")

@@ -75,7 +75,9 @@ def tuned_total_variation(
         values = torch.tensor(weights, dtype=fidelity.rhs.real.dtype, device=fidelity.rhs.device)
         # the grid only brackets the weight: its small weights, the slowest, are far from the best
         if start is None:
-            return solve(fidelity, values, iterations=min(iterations, COARSE_ITERATIONS), tolerance=max(tolerance, COARSE))
+            return solve(
+                fidelity, values, iterations=min(iterations, COARSE_ITERATIONS), tolerance=max(tolerance, COARSE)
+            )
         return solve(fidelity, values, start=start, iterations=iterations, tolerance=tolerance)
 
     search = _Search(truth, peak_of(truth), reconstruct)

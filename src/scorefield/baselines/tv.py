@@ -109,7 +109,7 @@ def warn_unless_converged(fidelity: Fidelity, weights: Tensor, state: State, tol
     worst = float(gap(fidelity, weights, state).sum(0).max())
     if worst > tolerance:
         warnings.warn(
-            f"Total variation stopped with a relative gap of {worst:.1e}, above {tolerance:.0e}; allow more iterations.",
+            f"Total variation stopped at a relative gap of {worst:.1e}, above {tolerance:.0e}; allow more iterations.",
             RuntimeWarning,
             stacklevel=3,
         )

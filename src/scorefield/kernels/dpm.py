@@ -1,11 +1,13 @@
 r"""DPM-Solver++(2M), along the probability-flow ODE or the reverse SDE.
 
-In :math:`\lambda = -\ln\sigma` both are linear but for D.  With :math:`h = \ln(s/t)` the step from s to t of the SDE whose fresh
+In :math:`\lambda = -\ln\sigma` both are linear but for D.  With :math:`h = \ln(s/t)` the step from s to t of the SDE
+whose fresh
 noise is scaled by eta is exact for constant D:
 
 .. math:: x_t = \tfrac{t}{s}\, e^{-\eta h}\, x_s + (1 - e^{-(1+\eta) h})\, \hat D + t \sqrt{1 - e^{-2 \eta h}}\; z .
 
-Extrapolating D linearly from the last two evaluations to the middle of the step makes it second order at one evaluation; for
+Extrapolating D linearly from the last two evaluations to the middle of the step makes it second order at one
+evaluation; for
 eta = 0 it is the solver of the ODE.  Fresh noise forgets the errors of earlier steps, at the price of more steps.
 """
 

@@ -8,7 +8,8 @@ J`, so
 with products by V as vector-Jacobian products.  Exact for every Gaussian prior and linear measurement.
 
 A learned Jacobian is neither symmetric nor positive, on which conjugate gradients can diverge without bound.  Two
-safeguards keep the update sane: GMRES, whose residual never grows; and, as the whitened matrix :math:`I + R^{-1/2}AVA^HR^{-1/2}` of a true
+safeguards keep the update sane: GMRES, whose residual never grows; and, as the whitened matrix :math:`I +
+R^{-1/2}AVA^HR^{-1/2}` of a true
 covariance only ever shrinks, a solution longer than its right-hand side is cut back to that length.
 """
 
