@@ -36,6 +36,8 @@ from scorefield.samples import Samples
 from scorefield.schedule import Karras
 from scorefield.walk import sample
 
+LARGEST_BATCH = 16  # more at once is not faster; with memory to spare, the same seed gives the same draws anywhere
+
 
 @dataclass(frozen=True)
 class Method:
@@ -52,7 +54,7 @@ class Method:
     posterior: Callable[[Prior, Measurement], Prior] = MMPS
     kernel: Kernel = field(default_factory=lambda: DPMpp2M(eta=1.0))
     steps: int = 48
-    sigma_max: float = 1.0
+    sigma_max: float = 2.0
     sigma_min: float = 0.01
 
 
@@ -85,7 +87,7 @@ def reconstruct(
     posterior = method.posterior(prior, measurement)
     schedule = Karras(method.sigma_min * intensity, method.sigma_max * intensity)
     sigmas = schedule.grid(method.steps)
-    fit = draws_that_fit(prior, image, sigmas[0])
+    fit = min(draws_that_fit(prior, image, sigmas[0]), LARGEST_BATCH)
     samples = sample(
         posterior,
         method.kernel,

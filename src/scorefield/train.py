@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from scorefield.checkpoint import Card
 from scorefield.errors import InputError
 from scorefield.objectives import Denoising
 from scorefield.prior import Prior
 from scorefield.progress import Silent
+from scorefield.reconstruct import intensity_of
 from scorefield.schedule import Geometric
 
 Objective = Callable[[Prior, Tensor, torch.Generator], Tensor]
@@ -226,4 +228,6 @@ def train(
     if hasattr(prior, "finish"):
         prior.finish(images, generator)  # pyright: ignore[reportCallIssue]
     prior.trained_steps = last.number
+    amplitude = sum(map(intensity_of, images)) / len(images)
+    prior.card = Card(type(prior).__name__, f"Trained on {len(images)} image(s), not saved yet.", amplitude=amplitude)
     return prior

@@ -482,3 +482,17 @@ def test_a_real_scan_with_an_untrained_network(shared, misfits):
     misfits["plain"]()
     with pytest.raises(InputError, match="diverged"):
         draws(prior, given, 4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_conditioning_twice_is_conditioning_on_both(seed):
+    """MMPS of MMPS against the exact posterior of both scans, and against MMPS of the stacked scan."""
+    bench = tb_g(seed)
+    rows, y = bench.matrix, bench.measurement.y
+    parts = [Measurement(y[0, i], Matrix(rows[i]), White(0.1)) for i in (slice(0, 1), slice(1, 4))]
+    first = posteriors.MMPS(bench.prior, parts[0], tolerance=1e-12)
+    both = posteriors.MMPS(first, parts[1], tolerance=1e-12)
+    exact = bench.prior.posterior(Measurement(y[0], Matrix(rows), White(0.1)))
+    x = torch.randn(5, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    for sigma in (0.1, 1.0, 10.0):
+        torch.testing.assert_close(both.denoise(x, sigma), exact.denoise(x, sigma), rtol=1e-6, atol=1e-8)

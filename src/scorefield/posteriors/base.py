@@ -7,15 +7,22 @@ Tweedie's formula for the conditional law gives
 .. math:: E[x_0 \mid x, y] \approx D + \sigma^2 J^T A^H (R + A V A^H)^{-1} (y - A D), \qquad J = \partial D/\partial x.
 
 The published methods differ in V, and in the gain that replaces :math:`\sigma^2 J^T`.
+
+Conditioning is closed: a posterior's own Jacobian, J taken as symmetric and constant near x, is
+:math:`J - \sigma^2 J^T A^H (R + A V A^H)^{-1} A J`, so a posterior conditioned again on a second scan works as one on
+both.
 """
 
 from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from scorefield.measurement import Measurement
-from scorefield.prior import Denoiser, Prior
+from scorefield.prior import Denoiser, Prior, Vjp
 
 
 class Posterior(Denoiser):
@@ -41,3 +48,35 @@ class Posterior(Denoiser):
 
     def _shaped(self, sigma: Tensor | float, x: Tensor) -> Tensor:
         return torch.as_tensor(sigma, dtype=x.real.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
+
+
+class Guided(Posterior):
+    """A posterior whose gain is ``sigma^2 J^T``; a subclass says how it solves for the innovation."""
+
+    @abstractmethod
+    def _solver(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+        """The map ``r -> (R + A V A^H)^-1 r`` on data.
+
+        Args:
+            variance: sigma^2, broadcastable to the image.
+            vjp: ``v -> J^T v`` of the prior's denoiser.
+            residual: ``y - A D``.
+        """
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self._condition(x, sigma)[0]
+
+    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        return self._condition(x, sigma)
+
+    def _condition(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        mean, vjp = self.prior.linearize(x, sigma)
+        variance = self._shaped(sigma, x).square()
+        operator, residual = self.measurement.operator, self.measurement.residual(mean)
+        solve = self._solver(variance, vjp, residual)
+
+        def pull(v: Tensor) -> Tensor:
+            w = vjp(v)
+            return w - vjp(operator.H(solve(operator(variance * w))))
+
+        return mean + variance * vjp(operator.H(solve(residual))), pull

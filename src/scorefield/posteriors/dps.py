@@ -2,17 +2,19 @@ r"""Diffusion posterior sampling: the residual of the denoised image, followed d
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.solve import inner
-from scorefield.posteriors.base import Posterior
-from scorefield.prior import Prior
+from scorefield.posteriors.base import Guided, Posterior
+from scorefield.prior import Prior, Vjp
 
 
-class DPS(Posterior):
+class DPS(Guided):
     r"""V = 0 with the paper's weight in place of the noise level.
 
     The paper moves x by :math:`-\zeta\,\nabla_x \|y - A D(x)\|` after each ancestral step, a weight that knows neither
@@ -41,9 +43,8 @@ class DPS(Posterior):
     def given(self, prior: Prior) -> Posterior:
         return DPS(prior, self.measurement, weight=self.weight)
 
-    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        mean, vjp = self.prior.linearize(x, sigma)
-        residual = self.measurement.residual(mean)
-        norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(x.real.dtype).tiny)
-        descent = vjp(self.measurement.operator.H(residual)) / norm.to(x.real.dtype).reshape(-1, *[1] * (x.ndim - 1))
-        return mean + self.weight * descent
+    def _solver(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+        norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
+        norm = norm.to(residual.real.dtype).reshape(-1, *[1] * (residual.ndim - 1))
+        pull = self.weight / variance.reshape(-1, *[1] * (residual.ndim - 1))
+        return lambda r: pull * r / norm

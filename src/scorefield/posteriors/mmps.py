@@ -8,12 +8,14 @@ J`, so
 with products by V as vector-Jacobian products.  Exact for every Gaussian prior and linear measurement.
 
 A learned Jacobian is neither symmetric nor positive, on which conjugate gradients can diverge without bound.  Two
-safeguards keep the update sane: GMRES, whose residual never grows; and, as the whitened matrix :math:`I +
-R^{-1/2}AVA^HR^{-1/2}` of a true
-covariance only ever shrinks, a solution longer than its right-hand side is cut back to that length.
+safeguards keep the update sane: GMRES, whose residual never grows; and, as the whitened matrix of a true covariance,
+:math:`I + R^{-1/2} A V A^H R^{-1/2}`, never shrinks a vector,
+a solution longer than its right-hand side is cut back to that length.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -21,11 +23,11 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.solve import gmres, inner
-from scorefield.posteriors.base import Posterior
-from scorefield.prior import Prior
+from scorefield.posteriors.base import Guided, Posterior
+from scorefield.prior import Prior, Vjp
 
 
-class MMPS(Posterior):
+class MMPS(Guided):
     """Moment-matching posterior: V = sigma^2 J, gain V.
 
     Args:
@@ -46,19 +48,19 @@ class MMPS(Posterior):
     def given(self, prior: Prior) -> Posterior:
         return MMPS(prior, self.measurement, iterations=self.iterations, tolerance=self.tolerance)
 
-    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        mean, vjp = self.prior.linearize(x, sigma)
-        variance = self._shaped(sigma, x).square()
+    def _solver(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         operator, noise = self.measurement.operator, self.measurement.noise
-        scale = noise.variance.to(x.real.dtype).sqrt()
+        scale = noise.variance.to(residual.real.dtype).to(residual.device).sqrt()
 
         def whitened(u: Tensor) -> Tensor:
             """``R^-1/2 (R + A V A^H) R^-1/2``: the noise is the preconditioner, its eigenvalues are at least 1."""
             return u + operator(variance * vjp(operator.H(u / scale))) / scale
 
-        residual = self.measurement.residual(mean) / scale
-        u = gmres(whitened, residual, tolerance=self.tolerance, iterations=self.iterations)
-        tiny = torch.finfo(x.real.dtype).tiny
-        stretch = (inner(u, u) / inner(residual, residual).clamp(min=tiny)).sqrt().clamp(min=1)
-        u = u / stretch.to(x.real.dtype).reshape(-1, *[1] * (u.ndim - 1))
-        return mean + variance * vjp(operator.H(u / scale))
+        def solve(r: Tensor) -> Tensor:
+            r = r / scale
+            u = gmres(whitened, r, tolerance=self.tolerance, iterations=self.iterations)
+            tiny = torch.finfo(r.real.dtype).tiny
+            stretch = (inner(u, u) / inner(r, r).clamp(min=tiny)).sqrt().clamp(min=1)
+            return u / stretch.to(r.real.dtype).reshape(-1, *[1] * (u.ndim - 1)) / scale
+
+        return solve

@@ -2,16 +2,18 @@ r"""Pseudo-inverse guided diffusion: an isotropic spread."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.linear import Isotropic
-from scorefield.posteriors.base import Posterior
-from scorefield.prior import Prior
+from scorefield.posteriors.base import Guided, Posterior
+from scorefield.prior import Prior, Vjp
 
 
-class PiGDM(Posterior):
+class PiGDM(Guided):
     r"""V = r^2 I with :math:`r^2 = \sigma^2 s^2/(\sigma^2 + s^2)`, gain :math:`\sigma^2 J^T`.
 
     r^2 is the exact conditional variance under the prior N(m, s^2 I).
@@ -32,8 +34,6 @@ class PiGDM(Posterior):
     def given(self, prior: Prior) -> Posterior:
         return PiGDM(prior, self.measurement, data_std=self.data_std)
 
-    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        mean, vjp = self.prior.linearize(x, sigma)
-        variance = self._shaped(sigma, x).square()
+    def _solver(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         spread = Isotropic((variance * self.data_std**2 / (variance + self.data_std**2)).reshape(-1))
-        return mean + variance * vjp(self.measurement.innovation(mean, spread))
+        return lambda r: self.measurement.operator.gram_solve(self.measurement.noise, spread, r)
