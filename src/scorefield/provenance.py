@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +15,8 @@ from scorefield.describe import describe
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.prior import Prior
+
+RUN = ("seed", "batch")  # what belongs to the run and not to the distribution
 
 
 def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch: int) -> dict[str, object]:
@@ -31,10 +36,35 @@ def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch
     }
 
 
-def _named(thing: object) -> object:
-    """The description of our own objects; the class name of a user's, or of one that holds tensors."""
+def merged(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """The origin of two runs together: their seeds and batches become lists, all else must agree.
+
+    Raises:
+        InputError: another origin, or a seed that both drew with.
+    """
+    for key in sorted({*mine, *theirs} - {*RUN}):
+        if mine.get(key) != theirs.get(key):
+            raise InputError(f"Cannot merge samples that differ in '{key}'; they are from different distributions.")
+    runs = {key: (_listed(mine.get(key)), _listed(theirs.get(key))) for key in RUN}
+    repeated = set(runs["seed"][0]) & set(runs["seed"][1])
+    if repeated:
+        raise InputError(f"Both samples hold draws of seed {min(repeated)}, so some are the same; use another seed.")
+    return {**mine, **{key: a + b for key, (a, b) in runs.items() if a + b}}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _named(thing: Any) -> object:
+    """The description of our own objects; of others the class, its plain fields and the priors inside."""
     try:
         return describe(thing)
     except InputError:
-        inner = getattr(thing, "prior", None)
-        return {"class": type(thing).__name__, **({"of": _named(inner)} if inner is not None else {})}
+        values = {name: getattr(thing, name, None) for name in inspect.signature(type(thing)).parameters}
+        fields = {
+            name: _named(value) if isinstance(value, Prior) else value
+            for name, value in values.items()
+            if isinstance(value, (Prior, bool, int, float, str))
+        }
+        return {"class": type(thing).__name__, "fields": fields}

@@ -15,6 +15,7 @@ from scorefield.atomic import atomic_path
 from scorefield.cost import Cost
 from scorefield.errors import InputError
 from scorefield.moments import Moments
+from scorefield.provenance import merged
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,7 @@ class Samples:
         """
         if self.draws.shape[1:] != other.draws.shape[1:]:
             raise InputError(f"Cannot merge draws of shapes {tuple(self.draws.shape)} and {tuple(other.draws.shape)}.")
-        mine, theirs = ({k: v for k, v in s.provenance.items() if k not in _RUN} for s in (self, other))
-        if mine != theirs:
-            key = next(k for k in [*mine, *theirs] if mine.get(k) != theirs.get(k))
-            raise InputError(f"Cannot merge samples that differ in '{key}'; they are from different distributions.")
-        runs = {k: [*_listed(self.provenance.get(k)), *_listed(other.provenance.get(k))] for k in _RUN}
-        repeated = set(_listed(self.provenance.get("seed"))) & set(_listed(other.provenance.get("seed")))
-        if repeated:
-            raise InputError(
-                f"Both samples hold draws of seed {min(repeated)}, so some are the same; use another seed."
-            )
-        provenance = {**mine, **{k: values for k, values in runs.items() if values}}
+        provenance = merged(self.provenance, other.provenance)
         return Samples(torch.cat([self.draws, other.draws]), self.cost + other.cost, provenance)
 
     def save(self, path: str | Path) -> Path:
@@ -105,11 +96,8 @@ class Samples:
             "provenance": dict(self.provenance),
         }
         with atomic_path(path) as temporary:
-            save_file(
-                {"draws": draws.contiguous().cpu()},
-                temporary,
-                metadata={"scorefield.samples": json.dumps(plain)},
-            )
+            metadata = {"scorefield.samples": json.dumps(plain)}
+            save_file({"draws": draws.contiguous().cpu()}, temporary, metadata=metadata)
         return Path(path)
 
     @staticmethod
@@ -131,10 +119,3 @@ class Samples:
             raise InputError(
                 f"{path} cannot be read as samples ({error}); give a file that Samples.save wrote."
             ) from error
-
-
-_RUN = ("seed", "batch")  # the parts of a provenance that belong to the run and not to the distribution
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
