@@ -11,6 +11,7 @@ from safetensors.torch import safe_open, save_file
 from scorefield import operators
 from scorefield.data import Scan, write
 from scorefield.errors import InputError
+from scorefield.operators import parallel_beam
 
 G = torch.Generator().manual_seed(0)
 ANGLES = torch.linspace(0, 3, 5, dtype=torch.float64)
@@ -228,3 +229,15 @@ def test_foreign_newer_and_altered_scans_are_refused(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             Scan.load(tmp_path / f"{name}.scan")
+
+
+def test_the_axis_of_rotation_travels_with_the_scan(tmp_path):
+    geometry = {"kind": "parallel_beam", "shape": [1, 12, 12], "detectors": 19, "detector_spacing": 1.0}
+    geometry |= {"pixel_spacing": 1.0, "center": [4.5, 6.0]}
+    arrays = {"angles": torch.linspace(0, 3, 5, dtype=torch.float64)}
+    scan = Scan(torch.zeros(1, 5, 19), geometry, arrays=arrays, noise_std=1.0)
+    operator = Scan.load(scan.save(tmp_path / "a.scan")).operator()
+    x = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    expected = parallel_beam((1, 12, 12), arrays["angles"], 19, center=(4.5, 6.0))
+    torch.testing.assert_close(operator(x), expected(x))
+    assert (operator(x) - parallel_beam((1, 12, 12), arrays["angles"], 19)(x)).abs().max() > 0.1

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+
+if TYPE_CHECKING:
+    from scorefield.demo import Row
 
 
 class DemoOptions(Options):
@@ -35,19 +39,13 @@ def run(options: DemoOptions) -> None:
 _HEADER = f"{'method':<28}{'PSNR dB':>9}{'SSIM':>8}{'coverage':>10}{'evaluations':>13}{'seconds':>9}{'MB':>7}"
 
 
-def _line(row: object) -> str:
+def _line(row: Row) -> str:
     def cell(value: float | None, width: int, form: str) -> str:
         return f"{'-' if value is None else format(value, form):>{width}}"
 
-    return (
-        f"{row.method:<28}"  # pyright: ignore[reportAttributeAccessIssue]
-        + cell(row.psnr, 9, ".2f")  # pyright: ignore[reportAttributeAccessIssue]
-        + cell(row.ssim, 8, ".3f")  # pyright: ignore[reportAttributeAccessIssue]
-        + cell(row.coverage, 10, ".1%")  # pyright: ignore[reportAttributeAccessIssue]
-        + cell(row.evaluations, 13, ".0f")  # pyright: ignore[reportAttributeAccessIssue]
-        + cell(row.seconds, 9, ".1f")  # pyright: ignore[reportAttributeAccessIssue]
-        + cell(row.memory_mb, 7, ".0f")  # pyright: ignore[reportAttributeAccessIssue]
-    )
+    scores = cell(row.psnr, 9, ".2f") + cell(row.ssim, 8, ".3f") + cell(row.coverage, 10, ".1%")
+    costs = cell(row.evaluations, 13, ".0f") + cell(row.seconds, 9, ".1f") + cell(row.memory_mb, 7, ".0f")
+    return f"{row.method:<28}{scores}{costs}"
 
 
 command = make_command(DemoOptions, run)

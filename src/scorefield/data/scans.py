@@ -237,7 +237,16 @@ def _parallel_beam(scan: Scan) -> Operator:
         scan.need("detectors"),
         detector_spacing=scan.need("detector_spacing"),
         pixel_spacing=scan.need("pixel_spacing"),
+        center=_center(scan),
     )
+
+
+def _center(scan: Scan) -> tuple[float, float] | None:
+    """The axis of rotation (row, column) in pixels, where it is not the middle of the image."""
+    if scan.geometry.get("center") is None:
+        return None
+    row, column = scan.geometry["center"]
+    return float(row), float(column)
 
 
 def _fan_beam(scan: Scan) -> Operator:
@@ -251,6 +260,7 @@ def _fan_beam(scan: Scan) -> Operator:
         detector_distance=scan.need("detector_distance"),
         detector_spacing=scan.need("detector_spacing"),
         pixel_spacing=scan.need("pixel_spacing"),
+        center=_center(scan),
     )
 
 
