@@ -36,7 +36,7 @@ from scorefield.samples import Samples
 from scorefield.schedule import Karras
 from scorefield.walk import sample
 
-LARGEST_BATCH = 16  # more at once is not faster; with memory to spare, the same seed gives the same draws anywhere
+LARGEST_BATCH = 8  # larger ones are slower on a CPU (cache), and the same seed should not depend on the memory free
 
 
 @dataclass(frozen=True)
