@@ -23,7 +23,7 @@ def main(folder: Path, out: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(CASES), len(PANELS) + 1)
     for row, case in zip(axes, CASES, strict=True):
-        images = {name: np.load(folder / case.name / f"{name}.npy")[0] for name, _ in PANELS}
+        images = {name: np.squeeze(np.load(folder / case.name / f"{name}.npy")) for name, _ in PANELS}
         truth = images["truth"]
         top = np.quantile(truth, 0.999)
         for ax, (name, title) in zip(row, PANELS, strict=False):
