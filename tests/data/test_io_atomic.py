@@ -130,3 +130,17 @@ def test_files_and_folders_are_not_confused(tmp_path):
     with pytest.raises(InputError, match="is a file"), atomic_folder(tmp_path / "file"):
         pass
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_files_get_the_permissions_of_any_new_file(tmp_path):
+    """Also those of a library that writes its files for the owner alone."""
+    (tmp_path / "plain").write_text("x")
+    ordinary = (tmp_path / "plain").stat().st_mode
+    with atomic_path(tmp_path / "one") as temporary:
+        temporary.write_text("x")
+        temporary.chmod(0o600)
+    with atomic_folder(tmp_path / "many") as folder:
+        (folder / "inner").write_text("x")
+        (folder / "inner").chmod(0o600)
+    assert (tmp_path / "one").stat().st_mode == ordinary
+    assert (tmp_path / "many" / "inner").stat().st_mode == ordinary

@@ -34,7 +34,7 @@ def make_command(options: type[O], run: Callable[[O], None]) -> TyperCommand:
     command line wins.
     """
 
-    def invoke(config: Path | None = None, **given: Any) -> None:
+    def _invoke(config: Path | None = None, **given: Any) -> None:
         values = _read(config, options) if config else {}
         values |= {name: value for name, value in given.items() if value not in (None, [], ())}
         run(_validated(options, values))
@@ -43,10 +43,10 @@ def make_command(options: type[O], run: Callable[[O], None]) -> TyperCommand:
     help_config = "YAML file with any of these options (names with underscores)."
     config = Annotated[Path | None, typer.Option("--config", help=help_config)]
     parameters.append(inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=config))
-    invoke.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-    invoke.__doc__ = run.__doc__
+    _invoke.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    _invoke.__doc__ = run.__doc__
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(invoke)
+    app.command()(_invoke)
     return typer.main.get_command(app)  # pyright: ignore[reportReturnType]
 
 
