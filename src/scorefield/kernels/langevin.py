@@ -17,8 +17,8 @@ from scorefield.prior import Prior
 class Langevin(Drift):
     r"""Unadjusted Langevin step: :math:`x + a\,s(x,\sigma) + \sqrt{2a}\,z` at level ``sigma``.
 
-    See :class:`Drift` for the arguments.  It stays at ``sigma``: ``target`` plays no part.  Its stationary law is off by
-    O(a): on N(m, P^-1) the covariance is :math:`P^{-1}(I - aP/2)^{-1}`.
+    See :class:`Drift` for the arguments.  It stays at ``sigma``: ``target`` plays no part.  Its stationary law is off
+    by O(a): on N(m, P^-1) the covariance is :math:`P^{-1}(I - aP/2)^{-1}`.
 
     References:
         Roberts & Tweedie, Bernoulli 1996; Song & Ermon, NeurIPS 2019, arXiv 1907.05600 (their a/2 is our a).
