@@ -21,7 +21,7 @@ from torch import Tensor
 
 import scorefield.checkpoint as checkpoint
 from scorefield.nets import UNet
-from scorefield.objectives import Denoising
+from scorefield.objectives import NoiseConditional
 from scorefield.priors import Homogeneous, Network
 from scorefield.progress import Bar
 from scorefield.schedule import Geometric
@@ -179,7 +179,7 @@ def main() -> None:
     train(
         prior,
         images,
-        objective=Denoising(noise, prior.weight),
+        objective=NoiseConditional(noise, prior.weight),
         budget=budget,
         settings=settings,
         progress=Bar(),

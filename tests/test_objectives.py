@@ -1,4 +1,4 @@
-"""Objectives: their minimizers are the closed-form scores, sign and scale."""
+"""Objectives: definitions, draws and refusals, and trained networks; their minimizers are in the law suite."""
 
 from __future__ import annotations
 
@@ -6,115 +6,87 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from objective_cases import NAMES, SIGMA, Linear, Nothing, objectives, standard
+from scorefield.errors import InputError
 from scorefield.nets import PatchMLP, UNet
-from scorefield.objectives import Denoising
-from scorefield.prior import Denoiser, Prior, Score, level
-from scorefield.priors import Gaussian, Network, Unitless
-from scorefield.schedule import Geometric, Schedule
+from scorefield.objectives import (
+    Denoising,
+    Explicit,
+    Hutchinson,
+    Implicit,
+    Likelihood,
+    NoiseConditional,
+    Objective,
+    Regularized,
+    Sliced,
+)
+from scorefield.prior import Score
+from scorefield.priors import AsComplex, Gaussian, GaussianMixture, Network, Unitless
+from scorefield.schedule import Geometric, Karras
 from scorefield.train import Settings, Steps, descend
 from support import normal
 
-
-class One(Schedule):
-    """A single level."""
-
-    def __init__(self, sigma: float):
-        self.sigma = sigma
-
-    def quantile(self, u: Tensor) -> Tensor:
-        return torch.full_like(u, self.sigma)
+every = pytest.mark.parametrize("name", NAMES)
 
 
-class LinearScore(Score):
-    def __init__(self, rate: float):
-        super().__init__()
-        self.rate = rate
-
-    def score(self, x, sigma):
-        return -self.rate * x
-
-
-class LinearDenoiser(Denoiser):
-    def __init__(self, d: int):
-        super().__init__()
-        self.matrix = nn.Parameter(torch.zeros(d, d, dtype=torch.float64))
-
-    def denoise(self, x, sigma):
-        return x @ self.matrix.T
+@every
+def test_complex_images_are_pairs_of_real_ones(name):
+    """Lifting a prior over two channels changes nothing: the same terms on the same draws."""
+    flat = Gaussian(normal(2, 3, seed=2), torch.diag(torch.linspace(0.5, 2, 6).double()) + 0.2)
+    lifted = AsComplex(flat)
+    x = normal(7, 2, 3, seed=1)
+    on_real, on_complex = objectives(standard(2, 3))[name], objectives(AsComplex(standard(2, 3)))[name]
+    drawn = on_real.draw(x, torch.Generator().manual_seed(0))
+    joined = [torch.complex(part[:, :1], part[:, 1:]) if part.ndim > 1 else part for part in drawn]
+    torch.testing.assert_close(on_complex.terms(lifted, *joined), on_real.terms(flat, *drawn), rtol=1e-8, atol=1e-8)
+    assert [part.shape for part in on_complex.draw(joined[0])] == [part.shape for part in joined]
 
 
-def loss(prior: Prior, x: Tensor, objective: Denoising, seed: int = 0) -> Tensor:
-    return objective(prior, x, torch.Generator().manual_seed(seed))
+def test_clean_data_are_not_perturbed():
+    x = normal(5, 3)
+    for objective in (Likelihood(), Explicit(standard(3)), Implicit(), Regularized(1.0)):
+        (found,) = objective.draw(x)
+        assert found is x
+    assert Sliced().draw(x)[0] is x
 
 
-# --- A10: scalar data N(0, v) and the model s = -a x
+# --- definitions
 
 
-def test_the_minimizer_over_linear_scores():
-    """argmin_a is 1/(v + sigma^2): from the sample moments to 1e-3, from the law to Monte-Carlo error."""
-    n, v, sigma = 200_000, 1.7, 0.8
-    x = math.sqrt(v) * normal(n, 1)
-    objective = Denoising(One(sigma))
-    values = [loss(LinearScore(a), x, objective).item() for a in (0.0, 0.5, 1.0)]
-    curvature = 2 * (values[0] - 2 * values[1] + values[2])  # a parabola through three points
-    slope = values[2] - values[0] - curvature
-    best = -slope / (2 * curvature)
-    assert curvature > 0
-    # Vincent's estimate -<x, z/sigma^2>/<x, x> on the very noise the objective drew
-    generator = torch.Generator().manual_seed(0)
-    torch.rand(n, generator=generator, dtype=torch.float64)
-    noise = sigma * torch.empty(n, 1, dtype=torch.float64).normal_(generator=generator)
-    moments = ((x + noise) * noise).mean() / sigma**2 / (x + noise).square().mean()
-    assert best == pytest.approx(moments.item(), abs=1e-9)
-    assert best == pytest.approx(1 / (v + sigma**2), abs=4 * 0.8 / math.sqrt(n))
+def test_definitions_by_hand():
+    """Sums over pixels with the literature's 1/2: a linear score -a x on images of N = 24 pixels."""
+    a, x, n = 0.7, normal(5, 2, 3, 4), 24
+    square = x.square().sum((1, 2, 3))
+    prior = Linear(a)
 
+    def terms(objective: Objective, *drawn: Tensor) -> Tensor:
+        return objective.terms(prior, x, *drawn)
 
-def test_denoising_and_explicit_score_matching_differ_by_a_constant():
-    """J_DSM(a) - J_ESM(a) does not depend on a; it is E tr Cov[x0 | x] / sigma^4, not 0."""
-    n, v, sigma = 400_000, 1.7, 0.8
-    x = math.sqrt(v) * normal(n, 1)
-    objective = Denoising(One(sigma), weight=lambda s: s**-4)  # the squared score error itself
-    rates = [0.1, 0.3, 0.5, 0.7]
-    implicit = torch.tensor([loss(LinearScore(a), x, objective).item() for a in rates])
-    explicit = torch.tensor([(a - 1 / (v + sigma**2)) ** 2 * (v + sigma**2) for a in rates])
-    constant = implicit - explicit
-    assert constant.std().item() < 0.01
-    assert constant.mean().item() == pytest.approx(v * sigma**2 / (v + sigma**2) / sigma**4, rel=0.01)
-
-
-def test_the_minimizer_over_linear_denoisers_in_several_dimensions():
-    """The objective is quadratic in the matrix, with its minimum at C (C + sigma^2)^-1: the closed-form score."""
-    n, sigma = 100_000, 0.6
-    covariance = torch.tensor([[1.0, 0.6, 0.2], [0.6, 0.8, 0.1], [0.2, 0.1, 0.3]], dtype=torch.float64)
-    law = Gaussian(torch.zeros(3, dtype=torch.float64), covariance)
-    x = law.rsample(n, torch.Generator().manual_seed(1))
-    prior, objective = LinearDenoiser(3), Denoising(One(sigma))
-
-    def gradient(matrix: Tensor) -> Tensor:
-        prior.matrix.data = matrix
-        return torch.autograd.grad(loss(prior, x, objective), prior.matrix)[0]
-
-    # the gradient is affine, M -> M H - B with H the second moment of the noisy images: two Newton points give it
-    offset = gradient(torch.zeros(3, 3).double())
-    curvature = gradient(torch.eye(3).double()) - offset
-    best = -offset @ torch.linalg.inv(curvature)
-    expected = covariance @ torch.linalg.inv(covariance + sigma**2 * torch.eye(3))
-    assert (best - expected).abs().max().item() < 4 / math.sqrt(n)
-    prior.matrix.data = best
-    y = normal(2, 3, seed=5)
-    assert ((prior.score(y, sigma) - law.score(y, sigma)).norm() / law.score(y, sigma).norm()).item() < 0.02
-
-
-# --- the definition
+    v = normal(5, 2, 3, 4, seed=9)
+    along = (v * x).sum((1, 2, 3))
+    expected = {
+        Explicit(Linear(0.2)): 0.5 * (a - 0.2) ** 2 * square,
+        Implicit(): -a * n + 0.5 * a**2 * square,
+        Regularized(0.3): -a * n + 0.5 * a**2 * square + 0.3 * n * a**2,
+    }
+    for objective, value in expected.items():
+        torch.testing.assert_close(terms(objective), value)
+    length = v.square().sum((1, 2, 3))
+    torch.testing.assert_close(terms(Implicit(trace=Hutchinson()), v), -a * length + 0.5 * a**2 * square)
+    torch.testing.assert_close(terms(Sliced(), v), -a * length + 0.5 * a**2 * along.square())
+    torch.testing.assert_close(terms(Denoising(0.5), v), 0.5 * (-a * x + v / 0.5).square().sum((1, 2, 3)))
+    mixture = GaussianMixture(normal(2, 4), torch.ones(2), torch.ones(2) / 2)
+    y = normal(6, 4, seed=3)
+    torch.testing.assert_close(Likelihood(0.4).terms(mixture, y), -mixture.log_prob(y, 0.4))
 
 
 def test_each_image_has_its_own_level_and_the_weight_is_per_level():
-    """E w(sigma) |D - x|^2 per pixel, written out on the very draws."""
+    """w(sigma) |D - x|^2 / 2, written out on the very draws: first the levels, then the noise."""
     x = normal(50, 2, 3, 4)
     law, weight = Geometric(0.1, 2.0), (lambda s: 1 / (1 + s))
-    found = Denoising(law, weight)(LinearScore(0.4), x, torch.Generator().manual_seed(3))
+    found = NoiseConditional(law, weight)(Linear(0.4), x, torch.Generator().manual_seed(3))
     generator = torch.Generator().manual_seed(3)
     sigma = law.draw(50, generator)
     noise = torch.empty_like(x).normal_(generator=generator)
@@ -122,32 +94,92 @@ def test_each_image_has_its_own_level_and_the_weight_is_per_level():
     for i in range(50):
         noisy = x[i] + sigma[i] * noise[i]
         denoised = noisy - sigma[i] ** 2 * 0.4 * noisy
-        total += (weight(sigma[i]) * (denoised - x[i]).square().mean()).item() / 50
+        total += (0.5 * weight(sigma[i]) * (denoised - x[i]).square().sum()).item() / 50
     assert found.item() == pytest.approx(total, rel=1e-12)
-    assert found.ndim == 0
 
 
-def test_the_default_weight_is_noise_conditional():
-    """sigma^2 times the squared score error: white noise costs 1 at every level if nothing is denoised."""
-
-    class Nothing(Denoiser):
-        def denoise(self, x, sigma):
-            level(sigma, x)
-            return x
-
-    x = torch.zeros(2000, 5, dtype=torch.float64)
-    for sigma in (0.01, 3.0):
-        value = loss(Nothing(), x, Denoising(One(sigma))).item()
-        assert value == pytest.approx(1, abs=4 * math.sqrt(2 / 10_000))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_noise_that_stays_costs_a_half_per_component(dtype):
+    """The default weight is sigma^2 on the squared score error: the same cost at every level."""
+    x = torch.zeros(2000, 5, dtype=dtype)
+    components = 10 if dtype.is_complex else 5
+    for law in (Karras(0.01, 0.0101), Karras(3.0, 3.001)):
+        value = NoiseConditional(law)(Nothing(), x, torch.Generator().manual_seed(0)).item()
+        assert value == pytest.approx(components / 2, abs=5 * 0.5 * math.sqrt(2 * components / 2000))
 
 
-def test_complex_images_have_two_components():
-    class Nothing(Denoiser):
-        def denoise(self, x, sigma):
-            return x
+def test_draws_follow_the_data():
+    """Single precision stays single, and the direction of a batch has its shape."""
+    x = torch.zeros(4, 2, 3, 4, dtype=torch.float32).contiguous(memory_format=torch.channels_last)
+    for name, objective in objectives(standard(2, 3, 4)).items():
+        drawn = objective.draw(x, torch.Generator().manual_seed(0))
+        assert all(part.dtype == torch.float32 for part in drawn), name
+        assert all(part.shape in (x.shape, (4,)) for part in drawn), name
+    drawn = Implicit(SIGMA).draw(x)
+    found = Implicit(SIGMA).terms(Linear(1.0), *drawn)
+    torch.testing.assert_close(found, -24 + 0.5 * drawn[0].square().sum((1, 2, 3)))
 
-    x = torch.zeros(2000, 5, dtype=torch.complex128)
-    assert loss(Nothing(), x, Denoising(One(0.5))).item() == pytest.approx(2, abs=8 * math.sqrt(1 / 10_000))
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Denoising(0.0), "sigma > 0, got 0"),
+        (lambda: Denoising(math.inf), "finite"),
+        (lambda: Denoising(math.nan), "finite"),
+        (lambda: Likelihood(-1.0), "got -1"),
+        (lambda: Explicit(standard(2), -0.1), "got -0.1"),
+        (lambda: Implicit(math.nan), "finite"),
+        (lambda: Sliced(sigma=-2.0), "got -2"),
+        (lambda: Regularized(0.1, -1.0), "got -1"),
+        (lambda: Regularized(-0.4), "strength >= 0, got -0.4"),
+    ],
+)
+def test_levels_out_of_range_are_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+@every
+def test_what_is_no_batch_is_refused(name):
+    objective = objectives(standard(3))[name]
+    for x in (torch.zeros(3), torch.zeros(()), torch.zeros(0, 3), torch.zeros(2, 3, dtype=torch.int64)):
+        with pytest.raises(InputError, match="An objective needs"):
+            objective.draw(x)
+
+
+class Narrow(Score):
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return -x.sum(1, keepdim=True)
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.score(x, sigma)
+
+
+@every
+def test_a_score_of_another_shape_is_refused(name):
+    with pytest.raises(InputError, match=r"shaped like x, \(4, 3\), but is \(4, 1\)"):
+        objectives(standard(3))[name](Narrow(), normal(4, 3))
+
+
+def test_other_refusals():
+    x = normal(4, 2)
+    with pytest.raises(InputError, match="no log-density"):
+        Likelihood()(Linear(1.0), x)
+    with pytest.raises(InputError, match="no score at sigma = 0"):
+        Implicit()(Nothing(), x)
+    with pytest.raises(InputError, match=r"\(4,\), but gives \(4, 1\)"):
+        NoiseConditional(weight=lambda s: s[:, None])(Linear(1.0), x)
+
+    class Detached(Score):
+        def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+            return -x.detach()
+
+    for objective in (Implicit(), Sliced(), Regularized(0.1)):
+        with pytest.raises(InputError, match="cannot be differentiated"):
+            objective(Detached(), x)
 
 
 # --- B2: trained networks reach the closed form
@@ -162,7 +194,7 @@ def patches(tau: float, n: int, generator: torch.Generator) -> Tensor:
 NETS = {
     "tutorial": (lambda: PatchMLP(size=2), 600),
     "conditional": (lambda: PatchMLP(size=2, levels=1), 600),
-    "unet": (lambda: UNet(widths=(32, 32), blocks=1), 200),
+    "unet": (lambda: UNet(widths=(32, 32), blocks=1), 120),
 }
 
 
@@ -171,12 +203,11 @@ def test_training_at_one_level_reaches_the_score(name):
     """B2: relative L2 error below 10 per cent against the closed form of covariance (tau^2 + sigma^2) I + 1 1^T."""
     tau, sigma = 0.1, 0.2
     make, steps = NETS[name]
-    generator = torch.Generator().manual_seed(0)
     prior = Network(make(), Unitless(), crop=2)
-    batches = iter(lambda: patches(tau, 256, generator), None)
-    settings = Settings(rate=5e-3)
-    for _ in descend(prior, batches, Denoising(One(sigma)), Steps(steps), settings=settings, generator=generator):
+    objective, settings = NoiseConditional(Karras(sigma, 1.0001 * sigma)), Settings(rate=5e-3)
+    for _ in descend(prior, lambda _, g: patches(tau, 256, g), objective, Steps(steps), settings=settings):
         pass
+    generator = torch.Generator().manual_seed(0)
     x = patches(tau, 4000, generator)
     x = x + sigma * torch.empty_like(x).normal_(generator=generator)
     flat, one = x.flatten(1), torch.ones(4, 4)

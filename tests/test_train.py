@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor, nn
 
 from scorefield.errors import InputError
 from scorefield.nets import PatchMLP, UNet
+from scorefield.objectives import NoiseConditional, Objective
 from scorefield.prior import Denoiser
-from scorefield.priors import EDM, FieldOfExperts, Gaussian, Network
+from scorefield.priors import EDM, AsComplex, FieldOfExperts, Gaussian, IndependentParts, Network
 from scorefield.progress import Silent
-from scorefield.train import Minutes, Settings, Steps, crops, descend, train
+from scorefield.schedule import Geometric
+from scorefield.train import Epochs, Minutes, Settings, Steps, Validation, descend, train
 
 
 def phantom(side: int = 64) -> Tensor:
@@ -53,6 +56,30 @@ def test_the_global_generator_is_left_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_dropout_too_belongs_to_the_seed():
+    """What a network draws from the global generator is fixed by (seed, step), whatever was drawn before."""
+
+    def trained(disturbance: int) -> Tensor:
+        prior = small()
+        prior.net = Dropped(prior.net)
+        torch.manual_seed(disturbance)
+        return weights(train(prior, [phantom()], budget=Steps(3)))
+
+    assert torch.equal(trained(5), trained(6))
+    assert not torch.equal(trained(5), weights(train(small(), [phantom()], budget=Steps(3))))
+
+
+class Dropped(nn.Module):
+    """A network whose output is dropped out."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        return nn.functional.dropout(self.net(x, noise), 0.3, self.training)
+
+
 def test_minutes_stop_the_descent():
     start = time.monotonic()
     prior = train(small(), [phantom()], budget=Minutes(0.5 / 60))
@@ -61,6 +88,15 @@ def test_minutes_stop_the_descent():
     assert 0.5 <= seconds < 20  # at least its time; how much more depends on the machine
     assert Minutes(2).used(17, 30.0) == 0.25
     assert Steps(8).used(2, 1e9) == 0.25
+
+
+def test_an_epoch_covers_every_pixel_once():
+    """64 x 64 and 32 x 32 pixels in crops of 16 x 16, 10 a step: 20 crops cover them, 2 steps; a half epoch is 1."""
+    images = [phantom(), phantom(32)]
+    for epochs, steps in ((3, 6), (0.5, 1), (1.2, 3)):
+        assert train(small(), images, budget=Epochs(epochs), settings=Settings(batch=10)).trained_steps == steps
+    with pytest.raises(InputError, match="give 'descend' a number of Steps"):
+        next(descend(Pull(), full, ToThree(), Epochs(1)))
 
 
 def test_the_learning_rate_rises_and_falls():
@@ -92,30 +128,42 @@ class Pull(Denoiser):
         return torch.ones_like(sigma)
 
 
-def to_three(prior, x, generator):
-    return (prior.w - 3) ** 2
+class ToThree(Objective):
+    """(w - 3)^2 for every image, and the path that w took."""
+
+    def __init__(self):
+        self.path: list[float] = []
+
+    def draw(self, x, generator):
+        return (x,)
+
+    def terms(self, prior, x):
+        self.path.append(prior.w.item())
+        return ((prior.w - 3) ** 2).expand(len(x))
+
+
+def same(x: Tensor, step: int, generator: torch.Generator) -> Tensor:
+    return x
+
+
+def full(step: int, generator: torch.Generator) -> Tensor:
+    return torch.zeros(4, 1)
 
 
 def test_descend_is_adam_on_the_objective():
     prior, other = Pull(), Pull()
     settings = Settings(rate=0.2, clip=1e9)
-    steps = list(
-        descend(
-            prior,
-            iter(lambda: torch.zeros(1), None),
-            to_three,
-            Steps(30),
-            settings=settings,
-            generator=torch.Generator(),
-        )
-    )
+    steps = list(descend(prior, full, ToThree(), Steps(30), settings=settings))
     optimizer = torch.optim.Adam(other.parameters(), lr=0.2)
     for i in range(30):
         optimizer.param_groups[0]["lr"] = settings.schedule(i / 30)
         optimizer.zero_grad()
-        loss = to_three(other, None, None)
+        loss = (other.w - 3) ** 2
         assert steps[i].loss == pytest.approx(loss.item())
+        assert steps[i].rate == settings.schedule(i / 30)
         loss.backward()
+        assert other.w.grad is not None
+        assert steps[i].norm == pytest.approx(other.w.grad.abs().item())
         optimizer.step()
     assert prior.w.item() == pytest.approx(other.w.item())
     assert [s.number for s in steps] == list(range(1, 31))
@@ -127,61 +175,51 @@ def test_gradients_are_clipped():
     moved = []
     for clip in (1e9, 1e-12):  # far below Adam's epsilon of 1e-8, the clipped step all but vanishes
         prior = Pull()
-        batches = iter(lambda: torch.zeros(1), None)
-        list(descend(prior, batches, to_three, Steps(1), settings=Settings(clip=clip), generator=torch.Generator()))
+        list(descend(prior, full, ToThree(), Steps(1), settings=Settings(clip=clip)))
         moved.append(prior.w.item())
     assert moved[1] < 1e-3 * moved[0]
 
 
+def test_the_loss_is_per_component():
+    """Clip and log do not depend on the size of the crops, nor on complex numbers counting as two."""
+    found = []
+    objective = NoiseConditional(Geometric(0.4999, 0.5), weight=lambda s: s**-2)
+    for x in (torch.ones(8, 1, 4, 4), torch.ones(8, 2, 16, 16), torch.ones(8, 1, 16, 16, dtype=torch.complex64)):
+        step = next(descend(Pull(), partial(same, x), objective, Steps(1)))
+        power = 0.5 if x.is_complex() else 1  # |1|^2 is shared by two components
+        found.append(step.loss / power)
+    assert found == pytest.approx([0.5 / 0.5**2] * 3, rel=1e-3)
+
+
+def test_parts_of_a_batch_add_up():
+    """A batch cut into parts gives the same weights to rounding."""
+    runs = []
+    for parts in (1, 3):
+        prior = small().double()
+        settings = Settings(batch=8, parts=parts)
+        runs.append(weights(train(prior, [phantom().double()], budget=Steps(5), settings=settings)))
+    assert not torch.equal(runs[0], weights(small().double()))
+    torch.testing.assert_close(runs[1], runs[0], rtol=1e-9, atol=1e-10)
+
+
 def test_the_weights_returned_are_the_average():
     """The moving average with its ramp, min(decay, (1 + k)/(10 + k)), replayed on the path of the weights."""
-    path: list[float] = []
-
-    def watched(prior, x, generator):
-        path.append(prior.w.item())
-        return to_three(prior, x, generator)
-
-    settings = Settings(rate=0.3, average=0.5)
+    settings = Settings(rate=0.3, average=0.5, batch=4)
+    watched, replayed = ToThree(), ToThree()
     prior = train(Pull(), [torch.zeros(1, 4, 4)], objective=watched, budget=Steps(12), settings=settings)
     last = Pull()  # the objective sees the weights before each step: the last ones come from a run one step longer
-    replay: list[float] = []
-
-    def replayed(prior, x, generator):
-        replay.append(prior.w.item())
-        return to_three(prior, x, generator)
-
-    batches = iter(lambda: torch.zeros(1), None)
-    for _ in descend(last, batches, replayed, Steps(12), settings=settings, generator=torch.Generator()):
-        pass
-    visited = [*path[1:], last.w.item()]
+    list(descend(last, full, replayed, Steps(12), settings=settings))
+    visited = [*watched.path[1:], last.w.item()]
     average = visited[0]
     for k, w in enumerate(visited[1:], start=1):
         decay = min(0.5, (1 + k) / (10 + k))
         average = decay * average + (1 - decay) * w
-    assert path == replay
+    assert watched.path == replayed.path
     assert prior.w.item() == pytest.approx(average, rel=1e-6)
     assert abs(prior.w.item() - last.w.item()) > 1e-4
 
 
-# --- crops
-
-
-def test_crops_are_parts_of_the_images_turned_and_flipped(generator):
-    image = torch.arange(35.0).reshape(1, 5, 7)
-    found = crops([image], 4, 1000, generator)
-    assert found.shape == (1000, 1, 4, 4)
-    windows = [image[:, a : a + 4, b : b + 4] for a in range(2) for b in range(4)]
-    turned = [torch.rot90(w, k, (-2, -1)) for w in windows for k in range(4)]
-    possible = {tuple(v.flatten().tolist()) for w in turned for v in (w, w.flip(-1))}
-    seen = {tuple(c.flatten().tolist()) for c in found}
-    assert len(possible) == 64
-    assert seen == possible  # 1000 draws miss one of 64 with probability 64 (63/64)^1000 < 1e-5
-
-
-def test_images_are_chosen_by_their_area(generator):
-    images = [torch.zeros(1, 8, 8), torch.ones(1, 24, 8)]
-    found = crops(images, 8, 4000, generator).mean().item()
-    assert found == pytest.approx(0.75, abs=4 * math.sqrt(0.75 * 0.25 / 4000))
+# --- refusals
 
 
 @pytest.mark.parametrize(
@@ -197,11 +235,20 @@ def test_images_that_do_not_do_are_refused(images, match):
         train(small(), images, budget=Steps(2))
 
 
-def test_an_exploding_loss_is_refused():
-    broken = phantom()
-    broken[0, 30:40, 30:40] = math.nan
-    with pytest.raises(InputError, match="loss became nan at step"):
-        train(small(), [broken], budget=Steps(20))
+def test_an_exploding_loss_stops_before_its_step():
+    """The weights left behind are the last good ones."""
+    prior = small()
+    kept = []
+
+    def batches(step: int, generator: torch.Generator) -> Tensor:
+        kept.append(weights(prior))
+        x = torch.rand(2, 1, 16, 16, generator=generator)
+        return x if step < 3 else x * math.nan
+
+    with pytest.raises(InputError, match="loss became nan and its gradient nan at step 4"):
+        train(prior, [phantom()], batches=batches, budget=Steps(20))
+    assert torch.equal(weights(prior), kept[-1])
+    assert weights(prior).isfinite().all()
 
 
 def test_what_cannot_learn_is_refused():
@@ -217,10 +264,21 @@ def test_what_cannot_learn_is_refused():
         lambda: Steps(0),
         lambda: Minutes(0),
         lambda: Minutes(math.nan),
+        lambda: Epochs(0),
+        lambda: Epochs(math.nan),
         lambda: Settings(batch=0),
         lambda: Settings(rate=0),
         lambda: Settings(clip=0),
         lambda: Settings(average=1.0),
+        lambda: Settings(warmup=-0.1),
+        lambda: Settings(warmup=1.0),
+        lambda: Settings(batch=4, parts=5),
+        lambda: Settings(parts=0),
+        lambda: Validation([]),
+        lambda: Validation([phantom()], sigmas=()),
+        lambda: Validation([phantom()], sigmas=(0.0,)),
+        lambda: Validation([phantom()], every=0),
+        lambda: Validation([phantom()], patience=0),
     ],
 )
 def test_bad_numbers_are_refused(make):
@@ -266,3 +324,18 @@ def test_one_image_trains_a_field_of_experts():
     assert not prior.net.training
     for sigma in (0.05, 0.1, 0.2, 0.4):
         assert error(prior, phantom(), sigma) < 0.7 * sigma**2
+
+
+@pytest.mark.parametrize("lift", [AsComplex, IndependentParts])
+def test_complex_images_train_a_lifted_prior(lift):
+    """The patch network sees both parts; denoising complex noise then beats the identity."""
+    torch.manual_seed(0)
+    inner = FieldOfExperts(PatchMLP(channels=lift(Network(UNet())).copies % 2 + 1, levels=1), levels=3, sigma_max=0.5)
+    prior = lift(inner)
+    image = phantom() * torch.exp(1j * phantom().mT * 2)
+    train(prior, [image], budget=Steps(150), settings=Settings(batch=128, rate=2e-3))
+    noise = torch.randn(2, 1, 64, 64, dtype=torch.complex64, generator=torch.Generator().manual_seed(1)) * 2**0.5
+    for sigma in (0.1, 0.3):
+        with torch.no_grad():
+            found = (prior.denoise(image + sigma * noise, sigma) - image).abs().square().mean().item()
+        assert found < 0.75 * 2 * sigma**2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
@@ -46,7 +47,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder beside ``path`` that becomes ``path`` when the block succeeds.
 
-    An existing folder is moved aside, replaced, and only then removed; when the block raises it stays as it
+    An existing folder is exchanged for the new one and only then removed; when the block raises it stays as it
     was.  It is replaced only if the new folder has every entry of the old one, so that saving into a folder
     of other things never deletes them.
 
@@ -84,6 +85,9 @@ def _exchange(new: Path, target: Path) -> None:
         raise InputError(
             f"Replacing the folder {target} would delete {', '.join(others[:5])}; move them away or save elsewhere."
         )
+    if _swap(new, target):
+        shutil.rmtree(new)
+        return
     old = _beside(target)
     os.replace(target, old)
     try:
@@ -92,6 +96,16 @@ def _exchange(new: Path, target: Path) -> None:
         os.replace(old, target)
         raise
     shutil.rmtree(old)
+
+
+def _swap(a: Path, b: Path) -> bool:
+    """Exchange two folders in one step, where the system can (Linux): a kill then leaves one of them in place."""
+    try:
+        swap = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return swap(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0
 
 
 def _beside(target: Path) -> Path:

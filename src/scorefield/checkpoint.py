@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,18 +47,26 @@ def save(prior: Prior, path: str | Path, *, card: Card | None = None) -> Path:
         path: the folder; an existing one is replaced only when the new one is complete.
         card: stored beside the fields; the prior's own card by default.
     """
+    with folder(prior, path, card=card):
+        return Path(path)
+
+
+@contextmanager
+def folder(prior: Prior, path: str | Path, *, card: Card | None = None) -> Iterator[Path]:
+    """As :func:`save`, for a folder that holds more: the block adds files to the folder it is given."""
+    stated: Card = card or prior.card or Card(Path(path).name)
+    text = json.dumps({"format": 1, "prior": describe(prior), "card": asdict(stated)}, indent=2)
+    with atomic_folder(path) as place:
+        (place / "prior.json").write_text(text + "\n")
+        write_tensors(prior.state_dict(), place / "weights.safetensors")
+        yield place
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Tensors by name as a safetensors file."""
     from safetensors.torch import save_file
 
-    path = Path(path)
-    stated: Card = card or prior.card or Card(path.name)
-    text = json.dumps({"format": 1, "prior": describe(prior), "card": asdict(stated)}, indent=2)
-    with atomic_folder(path) as folder:
-        (folder / "prior.json").write_text(text + "\n")
-        save_file(
-            {n: t.detach().contiguous() for n, t in prior.state_dict().items()},
-            folder / "weights.safetensors",
-        )
-    return path
+    save_file({name: t.detach().contiguous() for name, t in tensors.items()}, path)
 
 
 def load(path: str | Path) -> Prior:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import ctypes
 import os
 
 import pytest
 
+from scorefield import atomic
 from scorefield.atomic import atomic_folder, atomic_path
 from scorefield.errors import InputError
 
@@ -96,7 +98,22 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path, error):
     assert os.listdir(tmp_path) == ["prior"]
 
 
+def test_folders_are_exchanged_in_one_step(tmp_path, monkeypatch):
+    """There is no moment without a folder: where the system can swap, nothing is renamed twice."""
+    if not hasattr(ctypes.CDLL(None), "renameat2"):
+        pytest.skip("this system cannot exchange folders")
+    target = tmp_path / "prior"
+    target.mkdir()
+    (target / "file").write_text("old")
+    monkeypatch.setattr(os, "replace", lambda *_: pytest.fail("renamed"))
+    with atomic_folder(target) as folder:
+        (folder / "file").write_text("new")
+    assert (target / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["prior"]
+
+
 def test_a_failing_rename_puts_the_old_folder_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "_swap", lambda *_: False)  # a system that cannot exchange folders
     target = tmp_path / "prior"
     target.mkdir()
     (target / "file").write_text("old")

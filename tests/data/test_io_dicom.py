@@ -32,7 +32,7 @@ def series(tmp_path, oblique, write_dicom):
 
 def test_a_slice_is_rescaled_and_placed(tmp_path, oblique, write_dicom):
     image = read(write_dicom(tmp_path / "a.dcm", oblique, 2))
-    assert image.spatial == (5, 7) == dicom.shape(tmp_path / "a.dcm")
+    assert image.spatial == (5, 7) == dicom.header(tmp_path / "a.dcm").spatial
     assert image.unit == "HU"
     assert image.spacing == pytest.approx((1.5, 0.75))
     assert np.allclose(image.affine[:3, :3], oblique[:3, :3], atol=1e-6)

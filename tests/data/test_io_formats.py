@@ -34,7 +34,7 @@ def test_values_survive_exactly(tmp_path, name, shape, dtype):
     assert again.pixels.dtype == dtype
     assert (again.spacing, again.affine, again.unit, again.source) == (None, None, "a.u.", str(path))
     assert os.listdir(tmp_path) == [name]
-    assert find(path, FORMATS).shape(path)[: len(image.spatial)] == image.spatial
+    assert find(path, FORMATS).header(path).spatial[: len(image.spatial)] == image.spatial
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -159,7 +159,7 @@ def test_eight_bit_pictures_keep_their_values(tmp_path, suffix):
     image = read(tmp_path / f"a{suffix}")
     assert np.array_equal(image.pixels[0], stored)
     assert (image.spacing, image.unit) == (None, "a.u.")
-    assert raster.shape(tmp_path / f"a{suffix}") == (8, 32)
+    assert raster.header(tmp_path / f"a{suffix}").spatial == (8, 32)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_turned_photographs_are_turned_back(tmp_path, orientation):
     exif[0x0112] = orientation
     picture.save(tmp_path / "a.jpg", exif=exif)
     expected = (4, 6) if orientation < 5 else (6, 4)
-    assert read(tmp_path / "a.jpg").spatial == expected == raster.shape(tmp_path / "a.jpg")
+    assert read(tmp_path / "a.jpg").spatial == expected == raster.header(tmp_path / "a.jpg").spatial
 
 
 def test_pictures_that_would_lose_something_are_refused(tmp_path):

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import gzip
+import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import torch
 
 import scorefield.data.sources as sources
-from scorefield.data import Image, Images, Scan, read, write
+from scorefield.crops import Crops
+from scorefield.data import Image, Images, Normalized, Scan, read, write
 from scorefield.errors import InputError
+from scorefield.pool import Pool
+from scorefield.reconstruct import intensity_of
 
 
 @pytest.fixture
@@ -189,3 +196,260 @@ def test_real_projections(shared):
     images = read(shared / "ct-projections-savu" / "tiffs")
     assert len(images) == 91
     assert np.array_equal(images[90].pixels[0], tifffile.imread(images[90].source))
+
+
+# --- slices of volumes larger than memory
+
+
+def randn(*shape, dtype=torch.float32, seed=0):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def write_series(folder, affine, write_dicom, count=5):
+    for k in range(count):
+        write_dicom(folder / f"{(3 * k) % 7}.dcm", affine, k)  # names out of order
+    return folder
+
+
+def write_scaled(path, affine):
+    """16-bit, big-endian, slope and intercept."""
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.int16)
+    header["scl_slope"], header["scl_inter"] = 0.3, -7
+    stored = np.arange(120, dtype=np.int16).reshape(4, 5, 6)
+    raw = bytearray(nib.Nifti1Image(stored, affine, header).to_bytes())
+    raw[112:120] = np.array([0.3, -7], ">f4").tobytes()
+    path.write_bytes(gzip.compress(bytes(raw)) if path.suffix == ".gz" else bytes(raw))
+    return path
+
+
+@pytest.fixture(
+    params=[
+        *(f"{kind}{suffix}" for kind in ("plain", "channels", "complex") for suffix in (".npy", ".nii", ".nii.gz")),
+        *("scaled.nii", "scaled.nii.gz", "series", "fortran.npy"),
+    ]
+)
+def volume(request, tmp_path, oblique, write_dicom):
+    """One volume of each kind on disk."""
+    path = tmp_path / request.param
+    kind = request.param.partition(".")[0]
+    if kind == "series":
+        return write_series(path, oblique, write_dicom)
+    if kind == "scaled":
+        return write_scaled(path, oblique)
+    if kind == "fortran":
+        np.save(path, np.asfortranarray(randn(4, 5, 6).numpy().astype(">f8")))
+        return path
+    pixels = randn(
+        2 if kind == "channels" else 1, 4, 5, 6, dtype=torch.complex64 if kind == "complex" else torch.float32
+    )
+    return write(Image(pixels, affine=oblique, unit="1/mm"), path)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_slices_read_alone_are_those_of_the_volume(volume, axis, monkeypatch):
+    """To the bit, with geometry, unit and name, in any order; the volume itself is never read."""
+    expected = list(Images(volume, axis=axis))
+    alone = Images(volume, axis=axis, cache_bytes=0)
+    monkeypatch.setattr(sources.File, "read", lambda self: pytest.fail("the volume was read"))
+    monkeypatch.setattr(sources.Series, "read", lambda self: pytest.fail("the volume was read"))
+    for k in [*range(len(alone)), 2, 0, 2, -1]:
+        found, image = alone[k], expected[k]
+        assert torch.equal(found.pixels, image.pixels)
+        assert (found.spacing, found.unit, found.source) == (image.spacing, image.unit, image.source)
+        assert np.array_equal(found.affine, image.affine) if image.affine is not None else found.affine is None
+        assert found.pixels.is_contiguous()
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, 2])
+def test_headers_tell_what_will_be_read(volume, axis, reads):
+    images = Images(volume, axis=axis)
+    headers = [images.header(k) for k in range(len(images))]
+    assert reads == []
+    for header, image in zip(headers, images, strict=True):
+        assert header.shape == tuple(image.pixels.shape)
+        assert header.is_complex == image.pixels.is_complex()
+        assert header.nbytes == image.pixels.numel() * image.pixels.element_size()
+
+
+def test_only_volumes_too_large_are_read_in_slices(tmp_path, reads):
+    for k, rows in enumerate((3, 30)):
+        write(randn(1, rows, 4, 5, seed=k), tmp_path / f"{k}.npy")
+    images = Images(tmp_path, axis=2, cache_bytes=4 * 30 * 4 * 5 - 1)
+    for image in images:
+        assert image.spatial in ((3, 4), (30, 4))
+    assert reads == ["0.npy"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("suffix", [".npy", ".nii", ".nii.gz"])
+def test_the_whole_volume_is_never_in_memory(tmp_path, suffix, axis):
+    """numpy's and nibabel's memory while slices of 8 MB of pixels are read; a slice takes 64 kB."""
+    path = write(torch.arange(128.0).expand(1, 128, 128, 128).contiguous(), tmp_path / f"a{suffix}")
+
+    def peak(cache_bytes):
+        images = Images(path, axis=axis, cache_bytes=cache_bytes)
+        images[0]
+        images = Images(path, axis=axis, cache_bytes=cache_bytes)
+        tracemalloc.start()
+        for k in (5, 60, 127):
+            images[k]
+        images.amplitude(0)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(2**28) > 8e6
+    assert peak(2**20) < 1.2e6
+
+
+def test_a_slice_across_a_series_reads_one_file(tmp_path, oblique, write_dicom, monkeypatch):
+    write_series(tmp_path / "s", oblique, write_dicom)
+    images, counts, dcmread = Images(tmp_path / "s", axis=2, cache_bytes=0), [], pydicom.dcmread
+    monkeypatch.setattr(
+        pydicom, "dcmread", lambda path, **options: (counts.append(bool(options)), dcmread(path, **options))[1]
+    )
+    images[1], images[3], images[1]
+    assert counts == [True] * 5 + [False] * 3  # five headers once, then a file a slice
+
+
+def test_open_volumes_are_not_shared_with_copies_and_forks(tmp_path, monkeypatch):
+    path = write(randn(1, 3, 4, 5), tmp_path / "a.nii.gz")
+    images, opened, stack = Images(path, axis=2, cache_bytes=0), [], sources.File.stack
+    monkeypatch.setattr(sources.File, "stack", lambda self: (opened.append(os.getpid()), stack(self))[1])
+    first = [image.pixels for image in images]
+    again = [image.pixels for image in pickle.loads(pickle.dumps(images))]
+    monkeypatch.setattr(os, "getpid", lambda: -1)  # what a fork sees: the same object, another process
+    forked = [image.pixels for image in images]
+    assert len(opened) == 3
+    assert torch.equal(torch.stack(first), torch.stack(again))
+    assert torch.equal(torch.stack(first), torch.stack(forked))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".nii", ".nii.gz"])
+def test_a_volume_cut_short_says_so(tmp_path, suffix):
+    path = write(randn(1, 8, 9, 50), tmp_path / f"a{suffix}")
+    raw = path.read_bytes()
+    images = Images(path, axis=2, cache_bytes=0)
+    path.write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(InputError, match=f"Cannot read .*a{suffix}"):
+        images[49]
+
+
+# --- amplitude
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**28])
+@pytest.mark.parametrize("suffix", [".npy", ".nii.gz"])
+def test_the_amplitude_is_one_for_a_volume(tmp_path, suffix, cache_bytes):
+    """Of at most 16 slices, all of them; of more, 16 evenly spaced ones; never that of the slice."""
+    few, many = randn(1, 5, 6, 16), randn(1, 5, 6, 40, seed=1)
+    many[..., :10] *= 1e-3  # nearly empty slices at one end
+    for name, pixels in (("few", few), ("many", many)):
+        write(pixels, tmp_path / f"{name}{suffix}")
+    images = Images([tmp_path / f"few{suffix}", tmp_path / f"many{suffix}"], axis=2, cache_bytes=cache_bytes)
+    amplitudes = [images.amplitude(k) for k in range(len(images))]
+    assert set(amplitudes[:16]) == {intensity_of(few)}
+    middles = [int((k + 0.5) * 40 / 16) for k in range(16)]
+    assert set(amplitudes[16:]) == {intensity_of(many[..., middles])}
+    assert Normalized(images)[16].abs().max() < 0.01
+    for axis in (None, 0, 1):
+        other = Images(images.paths, axis=axis, cache_bytes=cache_bytes)
+        assert (other.amplitude(0), other.amplitude(-1)) == (amplitudes[0], amplitudes[-1])
+
+
+def test_amplitudes_of_whole_images(tmp_path, reads):
+    """A 2-D image's is its own, a volume kept whole has the amplitude that its slices would have."""
+    pixels = randn(1, 7, 6, 20, dtype=torch.complex64)
+    paths = [write(pixels, tmp_path / "volume.npy"), write(3 * pixels[..., 0], tmp_path / "flat.npy")]
+    images = Images(paths)
+    middles = [int((k + 0.5) * 20 / 16) for k in range(16)]
+    assert images.amplitude(0) == intensity_of(pixels[..., middles])
+    assert images.amplitude(1) == intensity_of(3 * pixels[..., 0])
+    reads.clear()
+    assert images.amplitude(0) == images.amplitude(0)
+    assert reads == []
+
+
+def test_what_has_no_amplitude_is_refused(tmp_path):
+    sparse = torch.zeros(1, 10, 10, 16)
+    sparse[0, 0, 0] = 1  # 1 of 100
+    for name, pixels in (("zero", 0 * sparse), ("sparse", sparse)):
+        path = write(pixels, tmp_path / f"{name}.npy")
+        for axis in (None, 2):
+            with pytest.raises(InputError, match=rf"{name}\.npy is zero in 99 of 100 pixels"):
+                Images(path, axis=axis).amplitude(0)
+    sparse[0, 1, 0, 0] = 1
+    assert Images(write(sparse, tmp_path / "dense.npy"), axis=2).amplitude(3) == 1
+
+
+# --- images for training
+
+
+def test_normalized_images_are_tensors_over_the_amplitude(tmp_path, reads):
+    pixels = [randn(2, 5, 6, 4), 7 * randn(1, 8, 9, dtype=torch.complex64)]
+    images = Images([write(p, tmp_path / f"{k}.nii.gz") for k, p in enumerate(pixels)], axis=2)
+    normalized = Normalized(images)
+    assert len(normalized) == 5
+    assert normalized.shapes == [(2, 5, 6)] * 4 + [(1, 8, 9)]
+    assert normalized.sizes == [4 * 60] * 4 + [8 * 72]
+    assert reads == []
+    for k in range(4):
+        assert torch.equal(normalized[k], pixels[0][..., k] / intensity_of(pixels[0]))
+    assert torch.equal(normalized[4], pixels[1] / intensity_of(pixels[1]))
+    assert [item.dtype for item in normalized] == [torch.float32] * 4 + [torch.complex64]
+    assert all(item.is_contiguous() for item in normalized)
+    assert torch.equal(pickle.loads(pickle.dumps(normalized))[2], normalized[2])
+
+
+def test_crops_of_volumes_larger_than_memory(tmp_path):
+    """From files to batches: the same whether slices are read alone or volumes whole, and wherever the run begins."""
+    for k in range(3):
+        write((k + 1) * randn(1, 8, 9, 10, seed=k), tmp_path / f"{k}.nii")
+
+    def batches(cache_bytes, steps):
+        images = Images(tmp_path, axis=2, cache_bytes=cache_bytes)
+        crops = Crops(Pool(Normalized(images), memory=7 * 4 * 72), 5, 6)
+        return [crops(s, torch.Generator().manual_seed(s)) for s in steps]
+
+    run = torch.stack(batches(2**28, range(25)))
+    assert torch.equal(torch.stack(batches(0, range(25))), run)
+    assert torch.equal(torch.stack(batches(0, [24, 11])), run[[24, 11]])
+    assert run.abs().amax() > 1  # the brightest hundredth
+
+
+# --- split
+
+
+@pytest.fixture
+def subjects(tmp_path):
+    """Seven volumes of three slices, slice j of volume k all 10 k + j."""
+    for k in range(7):
+        write((10 * k + torch.arange(3.0)).expand(1, 4, 5, 3).contiguous(), tmp_path / f"{k}.npy")
+    return Images(tmp_path, axis=2)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.3, 0.5, 0.99, 1.0])
+def test_whole_volumes_are_held_out(subjects, fraction):
+    kept, held = (firsts(part) for part in subjects.split(fraction, seed=1))
+    assert sorted(kept + held) == firsts(subjects)
+    assert kept == sorted(kept)  # in their order
+    assert {v // 10 for v in kept}.isdisjoint(v // 10 for v in held)
+    assert len(held) == 3 * min(max(round(7 * fraction), int(fraction > 0)), 6)
+    more = firsts(subjects.split(min(1.0, fraction + 0.3), seed=1)[1])
+    assert set(held) <= set(more)
+
+
+def test_the_split_is_drawn_by_the_seed(subjects):
+    drawn = {seed: tuple(firsts(subjects.split(0.3, seed=seed)[1])) for seed in range(20)}
+    assert drawn[3] == tuple(firsts(subjects.split(0.3, seed=3)[1]))
+    assert len(set(drawn.values())) > 5  # 21 pairs
+
+
+def test_a_single_source_is_not_split(subjects, tmp_path):
+    kept, held = Images([tmp_path / "3.npy", tmp_path / "3.npy"], axis=2).split(0.5)
+    assert firsts(kept) == [30, 31, 32] * 2
+    assert len(held) == 0
+    assert list(held) == []
+    with pytest.raises(InputError, match="between 0 and 1"):
+        subjects.split(1.5)

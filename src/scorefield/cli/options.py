@@ -53,7 +53,7 @@ def make_command(options: type[O], run: Callable[[O], None]) -> TyperCommand:
 def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     required = info.default is PydanticUndefined
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    text = info.description or ""
+    text = (info.description or "") + _range(info)
     if not required and info.default is not None:
         text += f" [default: {getattr(info.default, 'value', info.default)}]"
     positional = bool(extra.get("argument"))
@@ -61,6 +61,13 @@ def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     # nothing is required of click: the configuration may give it, and validation names what is missing
     annotation = Annotated[_optional(info.annotation), maker]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _range(info: FieldInfo) -> str:
+    """The bounds of a number as its validation knows them."""
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    bounds = [f"{sign} {getattr(m, name):g}" for m in info.metadata for name, sign in signs.items() if hasattr(m, name)]
+    return f" [{', '.join(bounds)}]" if bounds else ""
 
 
 def _optional(annotation: Any) -> Any:

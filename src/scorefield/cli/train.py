@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+from scorefield.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scorefield.augment import Augmentation
+    from scorefield.data.normalized import Normalized
+    from scorefield.prior import Prior
+    from scorefield.train import Budget, Record, Settings, Validation
 
 
 class Kind(str, Enum):
@@ -20,56 +30,146 @@ class Kind(str, Enum):
 
 class TrainOptions(Options):
     images: list[str] = Field(description="Images to learn from: files, folders or globs; repeat for more.")
-    out: Path = Field(Path("prior"), description="Folder of the new prior.")
+    out: Path = Field(Path("prior"), description="Folder of the new prior; the log is written beside it (OUT.jsonl).")
     kind: Kind = Field(Kind.patch, description="patch: p x p field of experts; network: whole-image U-Net.")
     patch_size: int = Field(3, ge=2, le=17, description="Patch side p in pixels.")
+    crop: int = Field(64, ge=8, le=1024, description="Side of a network's training crops in pixels.")
     minutes: float = Field(1.0, gt=0, description="Wall-clock budget.")
     steps: int | None = Field(None, ge=1, description="Reproducible budget in optimizer steps; overrides minutes.")
-    batch: int | None = Field(None, ge=1, description="Crops per step; default 2048 patches or 16 crops.")
+    epochs: float | None = Field(None, gt=0, description="Reproducible budget in times through the data.")
+    batch: int | None = Field(None, ge=1, description="Crops per step, over all processes; default 2048 patches or 16.")
+    parts: int = Field(1, ge=1, description="Parts a process cuts its batch into, to save memory.")
     rate: float = Field(1e-3, gt=0, description="Peak learning rate of Adam.")
+    warmup: float = Field(0.02, ge=0, lt=1, description="Fraction of the budget spent warming up.")
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm, of the loss per pixel.")
+    average: float = Field(0.999, ge=0, lt=1, description="Decay of the moving average of the weights.")
+    half: bool = Field(False, description="bfloat16 where the hardware computes in it.")
     sigma_min: float = Field(0.005, gt=0, description="Smallest training noise, in intensities.")
     sigma_max: float = Field(1.0, gt=0, description="Largest training noise, in intensities.")
     axis: int = Field(2, ge=0, le=2, description="Axis along which volumes are cut into slices.")
+    memory: float = Field(2.0, gt=0, description="Gigabytes of images held at a time; more are read as needed.")
+    balance: float | None = Field(None, ge=0, le=1, description="Share of textured crops; default as in the images.")
+    amplitude: float = Field(1.0, ge=1, description="Brightness varied by up to this factor either way.")
+    hold_out: float = Field(0.0, ge=0, lt=1, description="Share of the files kept for validation, whole files only.")
+    validate_on: list[str] = Field([], description="Images to validate on instead; repeat for more.")
+    validate_every: int = Field(250, ge=1, description="Steps between two validations.")
+    patience: int | None = Field(None, ge=1, description="Validations without gain that end the training.")
+    snapshot: float = Field(5.0, ge=0, description="Minutes between snapshots.")
+    resume: bool = Field(False, description="Continue the training in OUT, to the same bits.")
+    tensorboard: Path | None = Field(None, description="Folder for TensorBoard (needs scorefield[tensorboard]).")
     seed: int = Field(0, ge=0, description="Fixes weights, crops and noise.")
 
 
 def run(options: TrainOptions) -> None:
-    """Learn a prior from images; a 3 x 3 patch prior from one image takes a minute."""
+    """Learn a prior from images; a 3 x 3 patch prior from one image takes a minute.
+
+    Several processes share a batch under torchrun: torchrun --nproc-per-node 2 -m scorefield train ...
+    """
+    from scorefield.training.workers import joined
+
+    with joined() as workers:
+        _train(options, first=workers.rank == 0)
+
+
+def _train(options: TrainOptions, *, first: bool) -> None:
     import torch
 
-    from scorefield import checkpoint
-    from scorefield.data import Images
-    from scorefield.nets import PatchMLP, UNet
-    from scorefield.objectives import Denoising
-    from scorefield.priors import FieldOfExperts, Homogeneous, Network
-    from scorefield.progress import Bar
-    from scorefield.reconstruct import intensity_of
+    from scorefield.crops import Balance, Crops
+    from scorefield.objectives import NoiseConditional
+    from scorefield.pool import Pool
+    from scorefield.progress import Bar, Silent
     from scorefield.schedule import Geometric
-    from scorefield.train import Minutes, Settings, Steps, train
+    from scorefield.train import train
+
+    images, held = _images(options)
+    torch.manual_seed(options.seed)
+    prior = _prior(options, images[0])
+    if torch.cuda.is_available():
+        prior.cuda()
+    trainee: Any = getattr(prior, "trainee", prior)
+    settings = _settings(options)
+    balance = None if options.balance is None else Balance(options.balance)
+    pool = Pool(images, memory=int(2**30 * options.memory), seed=options.seed)
+    batches = Crops(pool, trainee.crop, settings.batch, augment=_augment(options), balance=balance)
+    noise = Geometric(options.sigma_min, options.sigma_max)
+    train(
+        prior, images, objective=NoiseConditional(noise, trainee.weight), budget=_budget(options), settings=settings,
+        batches=batches, validation=_validation(options, held), record=_record(options), seed=options.seed,
+        progress=Bar() if first else Silent(),
+    )  # fmt: skip
+    if first:
+        typer.echo(f"Wrote the prior {options.out} after {prior.trained_steps} steps.")
+
+
+def _images(options: TrainOptions) -> tuple[Normalized, Normalized | None]:
+    """What is trained on and what is validated on, if anything."""
+    from scorefield.data import Images
+    from scorefield.data.normalized import Normalized
 
     found = Images(options.images, axis=options.axis)
-    tensors = [image.pixels.real / intensity_of(image.pixels) for image in found]
-    torch.manual_seed(options.seed)
-    noise = Geometric(options.sigma_min, options.sigma_max)
+    if options.validate_on:
+        return Normalized(found), Normalized(Images(options.validate_on, axis=options.axis))
+    kept, held = found.split(options.hold_out, seed=options.seed)
+    if options.hold_out and not len(held):
+        raise InputError("There is a single file, so none can be held out; name others with --validate-on.")
+    return Normalized(kept), Normalized(held) if len(held) else None
+
+
+def _prior(options: TrainOptions, image: Tensor) -> Prior:
+    from scorefield.nets import PatchMLP, UNet
+    from scorefield.priors import AsComplex, FieldOfExperts, Homogeneous, Network
+
+    channels = len(image) * (2 if image.is_complex() else 1)
     if options.kind is Kind.patch:
-        net = PatchMLP(size=options.patch_size, levels=1)
+        net = PatchMLP(size=options.patch_size, channels=channels, levels=1)
         prior = FieldOfExperts(net, sigma_min=options.sigma_min, sigma_max=options.sigma_max)
-        batch, trainee = options.batch or 2048, prior.trainee
     else:
-        prior = trainee = Network(UNet(), Homogeneous())
-        batch = options.batch or 16
-    budget = Steps(options.steps) if options.steps else Minutes(options.minutes)
-    train(
-        prior, tensors, objective=Denoising(noise, trainee.weight), budget=budget,
-        settings=Settings(batch=batch, rate=options.rate), seed=options.seed, progress=Bar(),
+        prior = Network(UNet(channels=channels), Homogeneous(), crop=options.crop)
+    return AsComplex(prior) if image.is_complex() else prior
+
+
+def _augment(options: TrainOptions) -> tuple[Augmentation, ...]:
+    from scorefield.augment import Amplitude, Dihedral
+
+    brightness = (Amplitude(1 / options.amplitude, options.amplitude),) if options.amplitude > 1 else ()
+    return (Dihedral(), *brightness)
+
+
+def _budget(options: TrainOptions) -> Budget:
+    from scorefield.train import Epochs, Minutes, Steps
+
+    if options.steps is not None:
+        return Steps(options.steps)
+    return Epochs(options.epochs) if options.epochs is not None else Minutes(options.minutes)
+
+
+def _settings(options: TrainOptions) -> Settings:
+    from scorefield.train import Settings
+
+    batch = options.batch or (2048 if options.kind is Kind.patch else 16)
+    return Settings(
+        batch=batch, rate=options.rate, warmup=options.warmup, clip=options.clip, average=options.average,
+        parts=options.parts, half=options.half,
     )  # fmt: skip
-    record = {"steps": prior.trained_steps, **options.model_dump(mode="json", exclude={"out"})}
-    card = checkpoint.Card(
-        options.out.name, f"Trained on {len(tensors)} image(s).", provenance=list(options.images), training=record,
+
+
+def _validation(options: TrainOptions, held: Normalized | None) -> Validation | None:
+    from scorefield.train import Validation
+
+    return None if held is None else Validation(held, every=options.validate_every, patience=options.patience)
+
+
+def _record(options: TrainOptions) -> Record:
+    from scorefield.checkpoint import Card
+    from scorefield.train import Record
+
+    card = Card(
+        options.out.name, provenance=list(options.images), training={"options": options.model_dump(mode="json")},
         limits="Trained by its user; calibrate it before trusting its intervals.",
     )  # fmt: skip
-    checkpoint.save(prior, options.out, card=card)
-    typer.echo(f"Wrote the prior {options.out} after {prior.trained_steps} steps.")
+    return Record(
+        options.out, minutes=options.snapshot, resume=options.resume, card=card, tensorboard=options.tensorboard
+    )
 
 
 command = make_command(TrainOptions, run)

@@ -18,13 +18,25 @@ from scorefield.atomic import atomic_path
 from scorefield.data import formats, scans
 from scorefield.data.image import Image
 from scorefield.data.images import Images
+from scorefield.data.normalized import Normalized
 from scorefield.data.reading import Window
 from scorefield.data.sample_scans import ct_slice, mr_slice, skimage_images
 from scorefield.data.scans import Scan
 from scorefield.data.sources import PathLike, expand
 from scorefield.errors import InputError
 
-__all__ = ["Image", "Images", "Scan", "read", "read_image", "write", "ct_slice", "mr_slice", "skimage_images"]
+__all__ = [
+    "Image",
+    "Images",
+    "Normalized",
+    "Scan",
+    "read",
+    "read_image",
+    "write",
+    "ct_slice",
+    "mr_slice",
+    "skimage_images",
+]
 
 
 class Geometry(Protocol):

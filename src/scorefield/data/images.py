@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
+
+import torch
 
 from scorefield.data.image import Image
+from scorefield.data.reading import Header, Stack
+from scorefield.data.recent import Recent
 from scorefield.data.sources import PathLike, Source, expand
 from scorefield.errors import InputError
+from scorefield.streams import stream
 
 __all__ = ["Image", "Images"]
+
+OPEN_VOLUMES = 16  # each may hold a file open, of which a process may have about a thousand
+LOOKS = 16  # slices of a volume that tell its amplitude
 
 
 class Images(Sequence[Image]):
@@ -18,12 +27,14 @@ class Images(Sequence[Image]):
 
     With ``axis`` the items are the 2-D slices of the volumes along it (2-D images stay whole); the number of
     slices comes from the headers, so nothing is decoded before it is asked for.  The last images read are
-    kept.
+    kept.  A volume that does not fit among them is never read whole: its slices are read one by one, at the cost of a
+    slice from ``.npy``, ``.nii`` and along the last axis of a DICOM series, of the whole series across its other axes,
+    and of all the file up to the slice from ``.nii.gz`` (see :class:`scorefield.data.formats.nifti.Streamed`).
 
     Args:
         paths: a file, folder or glob, or a list of them; the DICOM files of a folder or glob are one volume.
         axis: spatial axis along which volumes are cut, 0 to 2, or None to keep them whole.
-        cache_bytes: memory for images already read; the last one is always kept.
+        cache_bytes: memory for images already read; the last one is always kept.  With 0 every slice is read by itself.
 
     Raises:
         InputError: nothing to read; a damaged file says so when it is read.
@@ -33,41 +44,119 @@ class Images(Sequence[Image]):
         if axis is not None and not -3 <= axis < 3:
             raise InputError(f"Volumes have the axes 0, 1 and 2, so none can be cut along axis {axis}.")
         self.paths, self.axis, self.cache_bytes = paths, axis, cache_bytes
+        self._across = None if axis is None else axis % 3
         places = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-        self._items: list[tuple[Source, int | None]] = []
-        for path in places:
-            for source in expand(path):
-                self._items += _cuts(source, axis)
+        listed = [source for path in places for source in expand(path)]
+        self._sources: list[Source] = list(dict.fromkeys(listed))
+        self._headers: dict[Source, Header] = {}
+        self._amplitudes: dict[Source, float] = {}
+        self._items = [(source, cut) for source in listed for cut in self._cuts(source)]
         if not self._items:
             raise InputError("An empty list holds no images; give at least one path.")
-        self._cache: OrderedDict[Source, Image] = OrderedDict()
+        self._forget()
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, index: int) -> Image:  # type: ignore[override]  # integers only
         source, cut = self._items[index]
-        image = self._read(source)
-        return image if cut is None or self.axis is None else image.slice(cut, self.axis)
+        return self._read(source, cut, self._across)
 
     def __repr__(self) -> str:
         return f"Images({len(self)} from {self.paths})"
 
-    def _read(self, source: Source) -> Image:
-        if source not in self._cache:
-            image = source.read()
-            self._cache[source] = image
-            while len(self._cache) > 1 and sum(_size(kept) for kept in self._cache.values()) > self.cache_bytes:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(source)
-        return self._cache[source]
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_kept", "_open")}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
 
-def _cuts(source: Source, axis: int | None) -> list[tuple[Source, int | None]]:
-    if axis is None:
-        return [(source, None)]
-    shape = source.shape()
-    return [(source, None)] if len(shape) == 2 else [(source, index) for index in range(shape[axis])]
+    def header(self, index: int) -> Header:
+        """Channels, size and type of item ``index``, without reading its pixels."""
+        source, cut = self._items[index]
+        header = self._header(source)
+        return header if cut is None or self._across is None else header.without(self._across)
+
+    def amplitude(self, index: int) -> float:
+        """The amplitude of the source of item ``index``: the 99th percentile of its magnitude.
+
+        That of a volume is one for all its slices, so that empty ones at its ends are not blown up to the size of the
+        others; it is taken from up to 16 evenly spaced slices across the last axis, whichever the items are cut along.
+
+        Raises:
+            InputError: 99 of 100 pixels are zero.
+        """
+        source = self._items[index][0]
+        if source not in self._amplitudes:
+            self._amplitudes[source] = self._measure(source)
+        return self._amplitudes[source]
+
+    def split(self, fraction: float, *, seed: int = 0) -> tuple[Images, Images]:
+        """The images in two parts, to train on and to hold out, no source (file or series) in both.
+
+        Slices of one volume are so alike that one held out from among them tests nothing.  With two sources or more at
+        least one is held out and one kept; a single source is kept and nothing is held out, an empty second part.
+        Files that belong to one patient are known as such only if they are one DICOM series: split others by folder.
+
+        Args:
+            fraction: of the sources to hold out, 0 to 1.
+            seed: decides which; a larger fraction holds out the same ones and more.
+
+        Raises:
+            InputError: a fraction outside 0 to 1.
+        """
+        if not 0 <= fraction <= 1:
+            raise InputError(f"A fraction of the images lies between 0 and 1, got {fraction:g}.")
+        count = len(self._sources)
+        held = min(max(round(fraction * count), 1 if fraction else 0), count - 1)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(stream(seed, "split"))).tolist()
+        return self._part(sorted(order[held:])), self._part(sorted(order[:held]))
+
+    def _part(self, numbers: list[int]) -> Images:
+        """The items of some of the sources."""
+        part = copy.copy(self)
+        part._sources = [self._sources[k] for k in numbers]
+        chosen = set(part._sources)
+        part._items = [item for item in self._items if item[0] in chosen]
+        return part
+
+    def _forget(self) -> None:
+        """Start with nothing in memory, and no file open."""
+        self._kept: Recent[Image] = Recent(self.cache_bytes, _size)
+        self._open: Recent[Stack] = Recent(OPEN_VOLUMES, lambda stack: 1)
+
+    def _header(self, source: Source) -> Header:
+        if source not in self._headers:
+            self._headers[source] = source.header()
+        return self._headers[source]
+
+    def _cuts(self, source: Source) -> Sequence[int | None]:
+        if self._across is None or len(self._header(source).spatial) == 2:
+            return [None]
+        return range(self._header(source).spatial[self._across])
+
+    def _read(self, source: Source, cut: int | None, axis: int | None) -> Image:
+        """A whole source, or its slice number ``cut`` across ``axis``."""
+        if cut is None or axis is None:
+            return self._kept.get(source, source.read)
+        if self._header(source).nbytes <= self.cache_bytes:
+            return self._kept.get(source, source.read).slice(cut, axis)
+        # a forked process must not share its parent's place in an open file
+        stack = self._open.get((os.getpid(), source), source.stack)
+        return self._kept.get((source, cut, axis), lambda: stack.slice(cut, axis))
+
+    def _measure(self, source: Source) -> float:
+        from scorefield.reconstruct import intensity_of
+
+        spatial = self._header(source).spatial
+        few = min(LOOKS, spatial[-1])
+        cuts = [(2 * k + 1) * spatial[2] // (2 * few) for k in range(few)] if len(spatial) == 3 else [None]
+        # across the last axis, where every format that is read slice by slice is quickest
+        pixels = torch.cat([self._read(source, cut, 2).pixels.abs().flatten() for cut in cuts])
+        if pixels.count_nonzero() <= 0.01 * len(pixels):
+            raise InputError(f"{source} is zero in 99 of 100 pixels, so it has no amplitude; crop it or leave it out.")
+        return intensity_of(pixels)
 
 
 def _size(image: Image) -> int:

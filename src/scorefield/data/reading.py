@@ -1,18 +1,94 @@
-"""What all readers and writers share: errors in one sentence, and arrays turned into pixels."""
+"""What all readers and writers share: errors in one sentence, headers, arrays turned into pixels, and slices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield.data.image import Image
 from scorefield.errors import InputError
 
 Window = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its image before any pixel is read.
+
+    Args:
+        spatial: size along each spatial axis.
+        channels: number of channels.
+        is_complex: whether the pixels are complex64, else float32.
+    """
+
+    spatial: tuple[int, ...]
+    channels: int = 1
+    is_complex: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        r"""(C, \*spatial)."""
+        return (self.channels, *self.spatial)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the pixels take once read."""
+        return prod(self.shape) * (8 if self.is_complex else 4)
+
+    def without(self, axis: int) -> Header:
+        """Of a slice across spatial ``axis``."""
+        return replace(self, spatial=self.spatial[:axis] + self.spatial[axis + 1 :])
+
+    def squeeze(self) -> Header:
+        """Of the image that :meth:`Image.squeeze` makes."""
+        thin = [axis for axis, size in enumerate(self.spatial) if size == 1]
+        return self.without(thin[-1]) if len(self.spatial) == 3 and thin else self
+
+
+class Stack(Protocol):
+    """A volume on disk whose slices are read one at a time."""
+
+    def slice(self, index: int, axis: int) -> Image:
+        """The image that ``read(...).slice(index, axis)`` would be, axis 0 to 2; the volume is never in memory."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """All of an Image but its pixels.
+
+    Args:
+        source: where it comes from, usually the file.
+        spacing: mm per spatial axis, or None.
+        affine: (4, 4), array indices to RAS+ mm, or None.
+        unit: of the pixel values.
+    """
+
+    source: str
+    spacing: tuple[float, ...] | None = None
+    affine: np.ndarray | None = None
+    unit: str = "a.u."
+
+    def image(self, pixels: Tensor) -> Image:
+        """The image of ``pixels``."""
+        return Image(pixels, self.spacing, affine=self.affine, unit=self.unit, source=self.source)
+
+    def slice(self, pixels: Tensor, index: int, axis: int) -> Image:
+        """What ``image(volume).slice(index, axis)`` would be, from that slice's ``pixels`` (C, H, W) alone."""
+        affine = self.affine
+        if affine is not None:
+            affine = affine.copy()
+            affine[:, 3] += index * affine[:, axis]
+        named = replace(self, affine=affine, source=f"{self.source} [axis {axis}, slice {index}]")
+        return replace(named.image(pixels.unsqueeze(axis + 1)).slice(0, axis), source=named.source)
 
 
 @contextmanager

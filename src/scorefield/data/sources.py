@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scorefield.data.formats import FORMATS, dicom, find
+from scorefield.data.formats import FORMATS, VOLUMES, dicom, find
 from scorefield.data.image import Image
+from scorefield.data.reading import Header, Stack
 from scorefield.errors import InputError
 
 PathLike = str | os.PathLike[str]
@@ -23,17 +24,20 @@ class File:
 
     path: Path
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     def read(self) -> Image:
         """The image."""
         return find(self.path, FORMATS).read(self.path)
 
-    def shape(self) -> tuple[int, ...]:
-        """The spatial shape that ``read`` will give, from the header."""
-        shape = find(self.path, FORMATS).shape(self.path)
-        if len(shape) == 2 or 1 not in shape:
-            return shape
-        thin = len(shape) - 1 - shape[::-1].index(1)
-        return shape[:thin] + shape[thin + 1 :]
+    def header(self) -> Header:
+        """Sizes of the image that ``read`` will give."""
+        return find(self.path, FORMATS).header(self.path).squeeze()
+
+    def stack(self) -> Stack:
+        """The volume, to read slices of."""
+        return find(self.path, VOLUMES).stack(self.path)
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,21 @@ class Series:
 
     paths: tuple[Path, ...]
 
+    def __str__(self) -> str:
+        return f"{self.paths[0].parent} ({len(self.paths)} slices)"
+
     def read(self) -> Image:
         """The volume."""
         return dicom.read_series(self.paths)
 
-    def shape(self) -> tuple[int, ...]:
-        """(rows, columns, slices), or (rows, columns) of a single slice."""
-        rows, columns = dicom.shape(self.paths[0])
-        return (rows, columns) if len(self.paths) == 1 else (rows, columns, len(self.paths))
+    def header(self) -> Header:
+        """Rows, columns and slices, or rows and columns of a single slice."""
+        spatial = dicom.header(self.paths[0]).spatial
+        return Header(spatial if len(self.paths) == 1 else (*spatial, len(self.paths)))
+
+    def stack(self) -> Stack:
+        """The volume, to read slices of."""
+        return dicom.stack(self.paths)
 
 
 Source = File | Series

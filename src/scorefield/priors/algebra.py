@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -162,6 +162,25 @@ class Lift(Prior):
 
     def draw(self, generator: torch.Generator | None = None) -> Lift:
         return type(self)(self.prior.draw(generator))
+
+    @property
+    def trainee(self) -> Lift:
+        """What learns, on complex crops: the part of the prior that learns, lifted."""
+        return type(self)(getattr(self.prior, "trainee", self.prior))
+
+    @property
+    def crop(self) -> int:
+        """Side of the training crops in pixels."""
+        return self.prior.crop  # pyright: ignore[reportReturnType]
+
+    def weight(self, sigma: Tensor) -> Tensor:
+        """Training weight of the squared denoising error at ``sigma``."""
+        return _able(self.prior, "weight", "training weight")(sigma)
+
+    def finish(self, images: Sequence[Tensor], generator: torch.Generator) -> None:
+        """What the prior does after training, on the parts of complex ``images`` (C, H, W)."""
+        if hasattr(self.prior, "finish"):
+            self.prior.finish([part for image in images for part in self._split(image[None])], generator)  # pyright: ignore
 
     def _parts(self, x: Tensor) -> Tensor:
         if not x.is_complex():

@@ -141,7 +141,10 @@ class GaussianMixture(Exact):
             raise InputError("A mixture with a singular component has no density at sigma = 0; ask at sigma > 0.")
         scaled = modes / total
         log_det = torch.log(2 * math.pi * total).expand(-1, -1, modes.shape[-1]).sum(-1)
-        log_joint = self.weights.log().unsqueeze(1) - 0.5 * ((modes * scaled).sum(-1) + log_det)
+        # log 0 is right, but its gradient is NaN: a fit meets it when a softmax underflows
+        absent = self.weights == 0
+        log_weights = torch.where(absent, 1.0, self.weights).log().masked_fill(absent, -torch.inf)
+        log_joint = log_weights.unsqueeze(1) - 0.5 * ((modes * scaled).sum(-1) + log_det)
         return log_joint, -self._synthesize(scaled)
 
     def _analyze(self, v: Tensor) -> Tensor:

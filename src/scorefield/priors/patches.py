@@ -110,13 +110,19 @@ class FieldOfExperts(Score):
         sigmas = torch.logspace(0, 1, self.levels, base=self.sigma_max / self.sigma_min) * self.sigma_min
         top, bottom = torch.zeros(2, self.levels, dtype=torch.float64)
         for image in images:
-            clean = image[None, :, :128, :128]
+            clean = _center(image[None].to(self.weights.device), 128)  # pyright: ignore
             for i, sigma in enumerate(sigmas.to(clean)):
-                noise = sigma * normal_like(clean, generator)
+                noise = sigma * normal_like(clean.cpu(), generator).to(clean)
                 correction = sigma * self.overlap(clean + noise, sigma.reshape(1, 1, 1, 1))
                 top[i] -= (noise * correction).sum()
                 bottom[i] += correction.square().sum()
         self.weights = (top / bottom.clamp(min=1e-300)).clamp(min=0).to(torch.as_tensor(self.weights))
+
+
+def _center(x: Tensor, side: int) -> Tensor:
+    """The middle of images (B, C, H, W), at most ``side`` pixels wide and high."""
+    top, left = (max(n - side, 0) // 2 for n in x.shape[2:])
+    return x[:, :, top : top + side, left : left + side]
 
 
 def _mirror(n: int, border: int) -> Tensor:

@@ -1,7 +1,8 @@
 """File formats of images, one module each; this list is the registry.
 
-A format is a module with ``suffixes``, ``matches(path)``, ``read(path) -> Image``, ``shape(path)`` (spatial
-shape from the header alone) and ``write(image, path, window)``.
+A format is a module with ``suffixes``, ``matches(path)``, ``read(path) -> Image``, ``header(path) -> Header`` (sizes,
+without the pixels) and ``write(image, path, window)``; one that holds volumes also has ``stack(path) -> Stack``, which
+reads single slices of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from scorefield.data.formats import dicom, nifti, npy, raster
 from scorefield.data.image import Image
-from scorefield.data.reading import Window
+from scorefield.data.reading import Header, Stack, Window
 from scorefield.errors import InputError
 
 
@@ -30,12 +31,19 @@ class Format(Matcher, Protocol):
 
     def read(self, path: Path) -> Image: ...
 
-    def shape(self, path: Path) -> tuple[int, ...]: ...
+    def header(self, path: Path) -> Header: ...
 
     def write(self, image: Image, path: Path, window: Window | None = None) -> None: ...
 
 
+class VolumeFormat(Format, Protocol):
+    """A format whose files may hold volumes."""
+
+    def stack(self, path: Path) -> Stack: ...
+
+
 FORMATS: tuple[Format, ...] = (nifti, npy, raster, dicom)
+VOLUMES: tuple[VolumeFormat, ...] = (nifti, npy)
 
 M = TypeVar("M", bound=Matcher)
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from scorefield.data.image import Image
-from scorefield.data.reading import Window, reading, to_pixels
+from scorefield.data.image import Image, check_pixels
+from scorefield.data.reading import Frame, Header, Window, reading, to_pixels
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,16 +49,13 @@ def read(path: Path) -> Image:
     Raises:
         InputError: damaged, no pixels, color, or several frames.
     """
-    return _read_slice(Path(path)).image
+    pixels, here = _read_slice(Path(path))
+    return Frame(str(path), here.spacing, here.affine, here.unit).image(pixels)
 
 
-def shape(path: Path) -> tuple[int, ...]:
-    """(rows, columns), from the header."""
-    import pydicom
-
-    with reading(path, _FIX):
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-        return int(header.Rows), int(header.Columns)
+def header(path: Path) -> Header:
+    """Rows and columns, without reading the pixels."""
+    return Header(_read_header(path).spatial)
 
 
 def read_series(paths: Sequence[Path]) -> Image:
@@ -66,18 +64,36 @@ def read_series(paths: Sequence[Path]) -> Image:
     Raises:
         InputError: several series, different geometry, a position held twice, or a missing slice.
     """
-    slices = [_read_slice(Path(path)) for path in paths]
-    if len(slices) == 1:
-        return slices[0].image
-    _check_alike(slices)
-    normal = slices[0].affine[:3, 2]
-    slices = sorted(slices, key=lambda s: float(s.affine[:3, 3] @ normal))
-    step = _common_step(slices)
-    affine = slices[0].affine.copy()
-    affine[:3, 2] = step
-    pixels = torch.stack([s.image.pixels for s in slices], dim=-1)
-    source = f"{slices[0].path.parent} ({len(slices)} slices)"
-    return Image(pixels, affine=affine, unit=slices[0].image.unit, source=source)
+    if len(paths) == 1:
+        return read(paths[0])
+    pixels, slices = zip(*(_read_slice(Path(path)) for path in paths), strict=True)
+    layout = _Layout(slices)
+    volume = torch.stack([pixels[k] for k in layout.order], dim=-1)
+    return layout.frame.image(volume)
+
+
+class Files:
+    """The volume of a series, a file at a time.
+
+    A slice across axis 2 is one file; across axis 0 or 1 it is a line of every file, so all are read, one after the
+    other.  The headers of all files are read at the start.
+    """
+
+    def __init__(self, paths: Sequence[Path]):
+        slices = [_read_header(path) for path in paths]
+        layout = _Layout(slices)
+        self._frame, self._paths = layout.frame, [slices[k].path for k in layout.order]
+
+    def slice(self, index: int, axis: int) -> Image:
+        """Slice ``index`` across ``axis`` of the volume."""
+        if axis == 2:
+            pixels = _read_slice(self._paths[index])[0]
+        else:
+            pixels = torch.stack([_read_slice(path)[0].select(axis + 1, index) for path in self._paths], -1)
+        return self._frame.slice(pixels, index, axis)
+
+
+stack = Files
 
 
 def write(image: Image, path: Path, window: Window | None = None) -> None:
@@ -88,21 +104,58 @@ def write(image: Image, path: Path, window: Window | None = None) -> None:
 
 @dataclass(frozen=True)
 class _Slice:
+    """What a file says of its slice."""
+
     path: Path
-    image: Image
+    spatial: tuple[int, int]
+    spacing: tuple[float, float] | None
+    affine: np.ndarray | None
+    unit: str
     series: tuple[str, str]
 
     @property
-    def affine(self) -> np.ndarray:
-        if self.image.affine is None:
+    def placed(self) -> np.ndarray:
+        """The affine.
+
+        Raises:
+            InputError: the file has none.
+        """
+        if self.affine is None:
             raise InputError(
                 f"{self.path} does not say where its slice lies: ImagePositionPatient, "
                 "ImageOrientationPatient or PixelSpacing is missing; read it by itself."
             )
-        return self.image.affine
+        return self.affine
 
 
-def _read_slice(path: Path) -> _Slice:
+class _Layout:
+    """How the files of a series make a volume: their ``order``, and its ``frame``.
+
+    Raises:
+        InputError: several series, different geometry, a position held twice, or a missing slice.
+    """
+
+    def __init__(self, slices: Sequence[_Slice]):
+        _check_alike(slices)
+        normal = slices[0].placed[:3, 2]
+        heights = [float(s.placed[:3, 3] @ normal) for s in slices]
+        self.order = sorted(range(len(slices)), key=heights.__getitem__)
+        ordered = [slices[k] for k in self.order]
+        affine = ordered[0].placed.copy()
+        affine[:3, 2] = _common_step(ordered)
+        source = f"{slices[0].path.parent} ({len(slices)} slices)"
+        self.frame = Frame(source, affine=affine, unit=slices[0].unit)
+
+
+def _read_header(path: Path) -> _Slice:
+    import pydicom
+
+    with reading(path, _FIX):
+        return _described(pydicom.dcmread(path, stop_before_pixels=True), path)
+
+
+def _read_slice(path: Path) -> tuple[Tensor, _Slice]:
+    """The pixels (1, rows, columns), and where they lie."""
     import pydicom
     from pydicom.pixels.processing import apply_modality_lut
 
@@ -110,13 +163,23 @@ def _read_slice(path: Path) -> _Slice:
         dataset = pydicom.dcmread(path)
         _refuse(dataset, path)
         array = apply_modality_lut(dataset.pixel_array, dataset)
-        spacing = dataset.get("PixelSpacing")
-        spacing = None if not spacing else (float(spacing[0]), float(spacing[1]))
-        affine = None if spacing is None else _affine(dataset, spacing, path)
-        unit = _unit(dataset)
-        series = (str(dataset.get("SeriesInstanceUID", "")), str(dataset.get("SeriesDescription", "unnamed")))
+        here = _described(dataset, path)
     pixels = to_pixels(array, path)[None]
-    return _Slice(path, Image(pixels, spacing, affine=affine, unit=unit, source=str(path)), series)
+    check_pixels(pixels, str(path))
+    return pixels, here
+
+
+def _described(dataset: pydicom.Dataset, path: Path) -> _Slice:
+    spacing = dataset.get("PixelSpacing")
+    spacing = None if not spacing else (float(spacing[0]), float(spacing[1]))
+    return _Slice(
+        path,
+        (int(dataset.Rows), int(dataset.Columns)),
+        spacing,
+        None if spacing is None else _affine(dataset, spacing, path),
+        _unit(dataset),
+        (str(dataset.get("SeriesInstanceUID", "")), str(dataset.get("SeriesDescription", "unnamed"))),
+    )
 
 
 def _refuse(dataset: pydicom.Dataset, path: Path) -> None:
@@ -167,8 +230,8 @@ def _check_alike(slices: Sequence[_Slice]) -> None:
         )
     first = slices[0]
     for other in slices[1:]:
-        same = other.image.spatial == first.image.spatial and other.image.unit == first.image.unit
-        if not same or not np.allclose(other.affine[:3, :2], first.affine[:3, :2], atol=1e-3):
+        same = other.spatial == first.spatial and other.unit == first.unit
+        if not same or not np.allclose(other.placed[:3, :2], first.placed[:3, :2], atol=1e-3):
             raise InputError(
                 f"{other.path} differs from {first.path} in size, spacing, orientation or unit;"
                 " select slices of one geometry."
@@ -177,7 +240,7 @@ def _check_alike(slices: Sequence[_Slice]) -> None:
 
 def _common_step(slices: Sequence[_Slice]) -> np.ndarray:
     """The mean step (3,) from slice to slice, in mm; sheared when the gantry is tilted."""
-    positions = np.array([s.affine[:3, 3] for s in slices])
+    positions = np.array([s.placed[:3, 3] for s in slices])
     steps = np.diff(positions, axis=0)
     typical = np.median(steps, axis=0)
     for before, after, step in zip(slices, slices[1:], steps, strict=False):

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scorefield.data.image import Image
-from scorefield.data.reading import Window, no_window, reading, to_pixels
+from scorefield.data.reading import Frame, Header, Window, no_window, reading, to_pixels
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
     import nibabel as nib
+    from torch import Tensor
 
 suffixes = (".nii", ".nii.gz")
 _FIX = "it is damaged, cut short or not NIfTI, so copy or convert it again"
@@ -50,24 +51,15 @@ def read(path: Path, *, volume: int | None = None) -> Image:
     path = Path(path)
     with reading(path, _FIX):
         file = _load(path)
-        header: Any = file.header
         sizes = _five(file.shape, path)
         number = _chosen(sizes[3], volume, path)
         array = np.asanyarray(file.dataobj).reshape(sizes)[:, :, :, number]
-        scale = _MM[header.get_xyzt_units()[0]]
-        affine = spacing = None
-        if header["sform_code"] > 0 or header["qform_code"] > 0:
-            affine = np.diag([scale] * 3 + [1.0]) @ file.affine
-        elif header.get_xyzt_units()[0] != "unknown" or not (header["pixdim"][1:4] == 1).all():
-            spacing = tuple(float(s) * scale for s in header["pixdim"][1:4])
-        signed = bytes(header["descrip"]).startswith(_SIGNATURE.encode())
-        unit = header["intent_name"].item().decode() if signed else "a.u."
-    pixels = to_pixels(np.moveaxis(array, -1, 0), path)
-    return Image(pixels, spacing, affine=affine, unit=unit, source=str(path)).squeeze()
+        frame = _frame(file, path)
+    return frame.image(to_pixels(np.moveaxis(array, -1, 0), path)).squeeze()
 
 
-def shape(path: Path) -> tuple[int, ...]:
-    """Spatial shape, from the header.
+def header(path: Path) -> Header:
+    """Sizes, without reading the pixels.
 
     Raises:
         InputError: damaged, or several volumes.
@@ -78,7 +70,69 @@ def shape(path: Path) -> tuple[int, ...]:
         file: Any = nib.load(path)
         sizes = _five(file.shape, path)
         _chosen(sizes[3], None, path)
-        return sizes[:3]
+        return Header(sizes[:3], sizes[4], file.get_data_dtype().kind == "c")
+
+
+class Mapped:
+    """A volume of a ``.nii`` mapped into memory: a slice costs the pages of the file that it touches."""
+
+    def __init__(self, path: Path):
+        import nibabel as nib
+
+        self.path = path
+        with reading(path, _FIX):
+            file: Any = nib.load(path)
+            self._proxy, self._frame = file.dataobj, _frame(file, path)
+            self._array = self._proxy.get_unscaled()
+
+    def slice(self, index: int, axis: int) -> Image:
+        """Slice ``index`` across ``axis`` of the volume."""
+        from nibabel.volumeutils import apply_read_scaling
+
+        with reading(self.path, _FIX):
+            cut = _cut(self._proxy, [index if a == axis else slice(None) for a in range(3)])
+            array = apply_read_scaling(self._array[cut], self._proxy.slope, self._proxy.inter)
+        return self._frame.slice(_planar(array, self.path), index, axis)
+
+
+class Streamed:
+    """A volume of a ``.nii.gz`` decompressed plane by plane, a plane being (i, j) at one k, as the file has them.
+
+    A plane costs the decompression of all before it, from the last one read where that lies before it, else from the
+    beginning.  A slice across axis 2 is one plane, so slices in ascending order cost one pass in all, but each of
+    slices in random order half a pass on average; across axis 0 or 1 it is one line of every plane, a pass for each.
+    A pass takes about six seconds for a GB of pixels: to read slices in random order decompress the file first.  The
+    file's checksum is not reached, so not checked.
+    """
+
+    def __init__(self, path: Path):
+        import nibabel as nib
+
+        self.path = path
+        with reading(path, _FIX):
+            file: Any = nib.load(path, keep_file_open=True)
+            self._proxy, self._frame = file.dataobj, _frame(file, path)
+
+    def slice(self, index: int, axis: int) -> Image:
+        """Slice ``index`` across ``axis`` of the volume."""
+        with reading(self.path, _FIX):
+            if axis == 2:
+                array = self._plane(index)
+            else:
+                array = np.stack([self._plane(k).take(index, axis) for k in range(self._proxy.shape[2])], 1)
+        return self._frame.slice(_planar(array, self.path), index, axis)
+
+    def _plane(self, k: int) -> np.ndarray:
+        return np.asarray(self._proxy[_cut(self._proxy, [slice(None), slice(None), k])])
+
+
+def stack(path: Path) -> Mapped | Streamed:
+    """The volume of the file, to read slices of.
+
+    Raises:
+        InputError: damaged.
+    """
+    return Streamed(path) if path.suffix.lower() == ".gz" else Mapped(path)
 
 
 def write(image: Image, path: Path, window: Window | None = None) -> None:
@@ -117,6 +171,29 @@ def _mirror_in_qform(file: nib.Nifti1Image, affine: np.ndarray) -> None:
     cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     orthogonal = np.allclose(cosines.T @ cosines, np.eye(3), atol=1e-6)
     file.set_qform(affine if orthogonal else None, code=1 if orthogonal else 0)
+
+
+def _cut(proxy: Any, spatial: list[Any]) -> tuple[Any, ...]:
+    """The index of ``spatial`` in the first volume of the file, all its channels."""
+    return (*spatial, 0, slice(None))[: proxy.ndim]
+
+
+def _planar(array: np.ndarray, path: Path) -> Tensor:
+    """A slice (H, W) or (H, W, C) as pixels (C, H, W)."""
+    return to_pixels(np.moveaxis(array.reshape(*array.shape[:2], -1), -1, 0), path)
+
+
+def _frame(file: Any, path: Path) -> Frame:
+    """Geometry and unit that the header states."""
+    header = file.header
+    scale = _MM[header.get_xyzt_units()[0]]
+    affine = spacing = None
+    if header["sform_code"] > 0 or header["qform_code"] > 0:
+        affine = np.diag([scale] * 3 + [1.0]) @ file.affine
+    elif header.get_xyzt_units()[0] != "unknown" or not (header["pixdim"][1:4] == 1).all():
+        spacing = tuple(float(s) * scale for s in header["pixdim"][1:4])
+    signed = bytes(header["descrip"]).startswith(_SIGNATURE.encode())
+    return Frame(str(path), spacing, affine, header["intent_name"].item().decode() if signed else "a.u.")
 
 
 def _load(path: Path) -> nib.Nifti1Image:

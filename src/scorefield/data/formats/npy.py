@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scorefield.data.image import Image
-from scorefield.data.reading import Window, no_window, reading, to_pixels
+from scorefield.data.reading import Frame, Header, Window, no_window, reading, to_pixels
 from scorefield.errors import InputError
 
 suffixes = (".npy",)
@@ -32,17 +32,33 @@ def read(path: Path) -> Image:
     """
     with reading(path, _FIX), open(path, "rb") as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
-    if array.ndim not in (2, 3, 4):
-        raise InputError(f"{path} has shape {array.shape}; save (H, W), (X, Y, Z) or (C, X, Y, Z).")
-    pixels = to_pixels(array if array.ndim == 4 else array[None], path)
-    return Image(pixels, source=str(path)).squeeze()
+    return Image(to_pixels(_with_channels(array, path), path), source=str(path)).squeeze()
 
 
-def shape(path: Path) -> tuple[int, ...]:
-    """Spatial shape, from the header."""
-    with reading(path, _FIX):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        return tuple(array.shape[1:] if array.ndim == 4 else array.shape)
+def header(path: Path) -> Header:
+    """Sizes, without reading the pixels.
+
+    Raises:
+        InputError: damaged, pickled, or not 2 to 4 axes.
+    """
+    array = _mapped(path)
+    return Header(array.shape[1:], len(array), array.dtype.kind == "c")
+
+
+class Mapped:
+    """A volume mapped into memory: a slice costs the pages of the file that it touches."""
+
+    def __init__(self, path: Path):
+        self.path, self._array = path, _mapped(path)
+
+    def slice(self, index: int, axis: int) -> Image:
+        """Slice ``index`` across ``axis`` of the volume."""
+        with reading(self.path, _FIX):
+            pixels = to_pixels(self._array[(slice(None),) * (axis + 1) + (index,)], self.path)
+        return Frame(str(self.path)).slice(pixels, index, axis)
+
+
+stack = Mapped
 
 
 def write(image: Image, path: Path, window: Window | None = None) -> None:
@@ -53,3 +69,15 @@ def write(image: Image, path: Path, window: Window | None = None) -> None:
     array = array[0] if len(array) == 1 else array[..., None] if two_channels else array
     with open(path, "wb") as file:  # given a name, numpy would add its own suffix to .NPY
         np.save(file, array, allow_pickle=False)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The array (C, ...) on disk."""
+    with reading(path, _FIX):
+        return _with_channels(np.load(path, mmap_mode="r", allow_pickle=False), path)
+
+
+def _with_channels(array: np.ndarray, path: Path) -> np.ndarray:
+    if array.ndim not in (2, 3, 4):
+        raise InputError(f"{path} has shape {array.shape}; save (H, W), (X, Y, Z) or (C, X, Y, Z).")
+    return array if array.ndim == 4 else array[None]

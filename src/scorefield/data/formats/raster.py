@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scorefield.data.image import Image
-from scorefield.data.reading import Window, reading, to_pixels
+from scorefield.data.reading import Header, Window, reading, to_pixels
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def read(path: Path) -> Image:
     return Image(gray[None], source=str(path))
 
 
-def shape(path: Path) -> tuple[int, ...]:
-    """(rows, columns), from the header."""
+def header(path: Path) -> Header:
+    """Rows and columns, without reading the pixels."""
     from PIL import Image as pillow
 
     with reading(path, _FIX), pillow.open(path) as picture:
         turned = picture.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5-8 swap rows and columns
-        return picture.size if turned else picture.size[::-1]
+        return Header(picture.size if turned else picture.size[::-1])
 
 
 def write(image: Image, path: Path, window: Window | None = None) -> None:

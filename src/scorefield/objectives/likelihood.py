@@ -1,0 +1,43 @@
+"""Maximum likelihood, the yardstick that score matching is to do without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.objectives.base import Objective, check_level, leaf, perturbed
+from scorefield.prior import Prior
+
+
+@dataclass(frozen=True)
+class Likelihood(Objective):
+    r"""Negative log-likelihood :math:`-\log p_\sigma(x + \sigma n)`, for priors that know their normalized density.
+
+    Its minimizer has the least Kullback-Leibler divergence from the law of the data at level sigma.  A density known up
+    to a constant that depends on the parameters has none: that is what score matching is for.
+
+    Args:
+        sigma: noise level; 0 for the clean images.
+
+    Raises:
+        InputError: a negative or non-finite sigma, or a prior without a log-density.
+    """
+
+    sigma: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_level(self.sigma)
+
+    def draw(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
+        return (perturbed(x, self.sigma, generator),)
+
+    def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
+        (x,) = drawn
+        log_prob: Any = getattr(prior, "log_prob", None)  # by name and not by class: priors made of priors have one too
+        if log_prob is None:
+            raise InputError(f"{type(prior).__name__} has no log-density to maximize; match its score instead.")
+        return -log_prob(leaf(x), self.sigma)

@@ -1,0 +1,1 @@
+"""Training: budgets, the descent, validation, and what a run leaves on disk."""

@@ -1,0 +1,146 @@
+"""What a training leaves on disk while it runs: snapshots to resume from, and a log."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from scorefield import checkpoint
+from scorefield.checkpoint import Card
+from scorefield.errors import InputError
+from scorefield.prior import Prior
+from scorefield.training.logs import JsonLines, Log, TensorBoard
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A training at one step.
+
+    Args:
+        tensors: weights, optimizer, average, and the best weights so far.
+        record: step, seconds, settings, validation history: JSON-able.
+    """
+
+    tensors: dict[str, Tensor]
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """The folder of a training.
+
+    The folder is always a complete prior (``scorefield.load`` reads it in the middle of a training, too) and holds
+    beside it ``training.json`` and ``training.safetensors``, from which the training continues to the same bits.  It is
+    replaced whole or not at all.  The log, one JSON object a line, lies beside it as ``FOLDER.jsonl``.
+
+    Args:
+        path: the folder.
+        minutes: between two snapshots.
+        resume: continue the training that the folder holds, if it holds one.
+        card: what the prior's card will say; how it was trained is added.
+        tensorboard: folder of TensorBoard's event files, if wanted.
+
+    Raises:
+        InputError: the folder holds an unfinished training and ``resume`` is False.
+    """
+
+    path: Path
+    minutes: float = 5.0
+    resume: bool = False
+    card: Card | None = None
+    tensorboard: Path | None = None
+    logs: tuple[Log, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        path = Path(self.path)
+        object.__setattr__(self, "path", path)
+        if not self.minutes >= 0:
+            raise InputError(f"Minutes between snapshots are >= 0, got {self.minutes:g}.")
+        plain = _plain(path)
+        if plain is not None and not self.resume and not plain.get("finished", False):
+            raise InputError(
+                f"{path} holds a training that stopped at step {plain['step']}; resume it (--resume), or choose another"
+                " folder."
+            )
+        logs: list[Log] = [JsonLines(path.with_name(path.name + ".jsonl"))]
+        if self.tensorboard is not None:
+            logs.append(TensorBoard(self.tensorboard))
+        object.__setattr__(self, "logs", tuple(logs))
+
+    def begin(self, expected: Mapping[str, Any]) -> Snapshot | None:
+        """The snapshot to continue from; None starts anew, with an empty log.
+
+        Raises:
+            InputError: the training there is damaged, or was run with other settings.
+        """
+        plain = _plain(self.path) if self.resume else None
+        self._rewind(plain["step"] if plain else -1)
+        if plain is None:
+            return None
+        for name, value in expected.items():
+            if plain.get(name) != value:
+                raise InputError(
+                    f"{self.path} was trained with {name} = {plain.get(name)}, not {value}; resume with the same, or"
+                    " train anew in another folder."
+                )
+        return Snapshot(_tensors(self.path), plain)
+
+    def _rewind(self, step: int) -> None:
+        for log in self.logs:
+            log.rewind(step)
+
+    def write(self, prior: Prior, snapshot: Snapshot) -> None:
+        """Replace the folder by ``prior`` and ``snapshot``."""
+        state = "Trained" if snapshot.record["finished"] else "Unfinished training"
+        card = self.card or prior.card or Card(self.path.name)
+        summary = card.summary or f"{state}, {snapshot.record['step']} steps."
+        told = {name: snapshot.record[name] for name in ("seconds", "seed", "settings", "validation")}
+        training = {**card.training, "steps": snapshot.record["step"], **told}
+        card = replace(card, summary=summary, training=training)
+        with checkpoint.folder(prior, self.path, card=card) as place:
+            checkpoint.write_tensors(snapshot.tensors, place / "training.safetensors")
+            (place / "training.json").write_text(json.dumps(snapshot.record, indent=2) + "\n")
+
+
+class Clock:
+    """Tells when the next snapshot is due."""
+
+    def __init__(self, minutes: float):
+        self.seconds, self.last = 60 * minutes, time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time; if so, the clock starts again."""
+        now = time.monotonic()
+        if now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
+
+
+def _plain(path: Path) -> dict[str, Any] | None:
+    place = path / "training.json"
+    if not place.is_file():
+        return None
+    try:
+        plain = json.loads(place.read_text())
+        return {**plain, "step": int(plain["step"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{place} cannot be read ({error}); train anew in another folder.") from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path / "training.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path / 'training.safetensors'} cannot be read ({error}); train anew in another folder."
+        ) from error
