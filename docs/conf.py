@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
 from scorefield import __version__
 
@@ -11,8 +13,16 @@ author = "The scorefield developers"
 copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+sys.path.insert(0, str(Path(__file__).parent))  # for gallery_setup
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery"]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
@@ -21,6 +31,19 @@ autodoc_preserve_defaults = True
 autodoc_type_aliases = {"Spread": "Spread", "Vjp": "Vjp"}
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("References", "notes")]
+
+# strings, not objects: the configuration must survive pickling
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "gallery_out",
+    "within_subsection_order": "gallery_setup.Order",
+    "reset_modules": ("matplotlib", "gallery_setup.reset"),
+    "capture_repr": (),  # a page prints what it wants to show
+    "image_srcset": ["2x"],
+    "write_computation_times": False,
+    "show_signature": False,
+    "download_all_examples": False,
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "scorefield"

@@ -102,7 +102,7 @@ def test_score_and_denoiser_of_one_prior_count_once():
             return -x
 
     prior, x = Written(), normal(4, 2)
-    with metered(prior, 4) as cost:
+    with metered(prior, Heun(), 4) as cost:
         prior.denoise(x, 0.5)
         prior.score(x, 0.5)
         prior.linearize(x, 0.5)[1](x)
@@ -124,21 +124,21 @@ def test_the_default_reconstruction_takes_at_most_50_evaluations():
 def test_the_meter_is_gone_afterwards_and_nests():
     prior, x = WhitePrior(1.0), normal(2, 3)
     before = dict(vars(prior))
-    with metered(prior, 1) as outer:
+    with metered(prior, Heun(), 1) as outer:
         prior.denoise(x, 1.0)
-        with metered(prior, 1) as inside:
+        with metered(prior, Heun(), 1) as inside:
             prior.denoise(x, 1.0)
         prior.denoise(x, 1.0)
     prior.denoise(x, 1.0)
     assert (outer.forward, inside.forward) == (6, 2)
     assert vars(prior) == before
-    with pytest.raises(ZeroDivisionError), metered(prior, 1):
+    with pytest.raises(ZeroDivisionError), metered(prior, Heun(), 1):
         raise ZeroDivisionError
     assert vars(prior) == before
 
 
 def test_time_and_memory():
-    with metered(tb_g().prior, 1) as cost:
+    with metered(tb_g().prior, Heun(), 1) as cost:
         time.sleep(0.02)
     assert 0.02 <= cost.seconds < 2
     assert 10 < cost.peak_memory_mb < 1e6  # a Python process with torch

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scorefield.kernel import Kernel
 from scorefield.operators.linear import Operator
-from scorefield.prior import Prior, Vjp
+from scorefield.prior import Density, Prior, Vjp
 
 
 @dataclass
@@ -62,13 +63,12 @@ class Cost:
 
 
 @contextmanager
-def metered(prior: Prior, draws: int) -> Iterator[Cost]:
-    """Count everything ``prior`` does inside the block into the yielded :class:`Cost`."""
+def metered(prior: Prior, kernel: Kernel, draws: int) -> Iterator[Cost]:
+    """Count everything ``prior`` and ``kernel`` do inside the block into the yielded :class:`Cost`."""
     cost, start = Cost(draws=draws), time.perf_counter()
     modules = [m for m in prior.modules() if isinstance(m, Prior)]
     leaves = [m for m in modules if not any(isinstance(inner, Prior) for inner in _inside(m))]
-    measurements: list[Any] = [m.measurement for m in modules if hasattr(m, "measurement")]
-    operators = {id(given.operator): given.operator for given in measurements}
+    operators = {id(given.operator): given.operator for given in measurements(prior, kernel)}
     with ExitStack() as stack:
         for leaf in leaves:
             _count_prior(leaf, cost, stack)
@@ -81,6 +81,14 @@ def metered(prior: Prior, draws: int) -> Iterator[Cost]:
         finally:
             cost.seconds = time.perf_counter() - start
             cost.peak_memory_mb = _peak_memory_mb()
+
+
+def measurements(prior: Prior, kernel: Kernel) -> list[Any]:
+    """The measurements that the posteriors inside ``prior`` and the kernels inside ``kernel`` hold."""
+    things: list[Any] = [*prior.modules(), kernel]
+    for thing in things:  # grows while it is read: kernels hold kernels
+        things += [part for part in vars(thing).values() if isinstance(part, Kernel)]
+    return [thing.measurement for thing in things if hasattr(thing, "measurement")]
 
 
 def _inside(module: nn.Module) -> Iterator[nn.Module]:
@@ -109,7 +117,7 @@ def _count_prior(prior: Prior, cost: Cost, stack: ExitStack) -> None:
     depth = 0
 
     def counted(function: Callable[[Tensor, Any], Any]) -> Callable[[Tensor, Any], Any]:
-        def call(x: Tensor, sigma: Any) -> Any:
+        def call(x: Tensor, sigma: Any = 0.0) -> Any:
             nonlocal depth
             cost.forward += len(x) if depth == 0 else 0
             depth += 1
@@ -132,6 +140,8 @@ def _count_prior(prior: Prior, cost: Cost, stack: ExitStack) -> None:
     _override(prior, "denoise", counted(denoise), stack)
     _override(prior, "score", counted(score), stack)
     _override(prior, "linearize", linearized, stack)
+    if isinstance(prior, Density):
+        _override(prior, "log_prob", counted(prior.log_prob), stack)
 
 
 def _count_operator(operator: Operator, cost: Cost, stack: ExitStack) -> None:

@@ -36,6 +36,11 @@ def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch
     }
 
 
+def nameof(thing: object) -> str:
+    """The name of a function, or of an object's class."""
+    return getattr(thing, "__name__", type(thing).__name__)
+
+
 def merged(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     """The origin of two runs together: their seeds and batches become lists, all else must agree.
 

@@ -28,6 +28,7 @@ from scorefield.kernels.dpm import DPMpp2M
 from scorefield.measurement import Measurement
 from scorefield.memory import draws_that_fit
 from scorefield.operators.solve import conjugate_gradients, inner
+from scorefield.partial import Partial
 from scorefield.posteriors.mmps import MMPS
 from scorefield.prior import Prior
 from scorefield.priors.algebra import IndependentParts, Scaled
@@ -65,6 +66,7 @@ def reconstruct(
     n: int = 16,
     method: Method | None = None,
     seed: int | None = None,
+    partial: Partial | None = None,
     progress: Silent | None = None,
 ) -> Samples:
     """Posterior samples of the image behind ``measurement``.
@@ -73,6 +75,7 @@ def reconstruct(
         prior: learned or closed form.
         n: number of draws.
         seed: fixes the draws.
+        partial: where finished batches are kept; a sampling that was interrupted continues from there.
 
     Returns:
         ``n`` draws in the measurement's units, with cost (49 denoiser evaluations a draw by default) and provenance.
@@ -88,17 +91,12 @@ def reconstruct(
     schedule = Karras(method.sigma_min * intensity, method.sigma_max * intensity)
     sigmas = schedule.grid(method.steps)
     fit = min(draws_that_fit(prior, image, sigmas[0]), LARGEST_BATCH)
+    if partial is not None:
+        fit, seed = partial.setting("batch", fit), partial.setting("seed", seed) if seed is None else seed
     samples = sample(
-        posterior,
-        method.kernel,
-        sigmas,
-        n=n,
-        shape=measurement.shape,
-        seed=seed,
-        like=image,
-        batch=fit,
-        progress=progress,
-    )
+        posterior, method.kernel, sigmas, n=n, shape=measurement.shape, seed=seed, like=image, batch=fit,
+        partial=partial, progress=progress,
+    )  # fmt: skip
     return Samples(samples.draws, samples.cost, {**samples.provenance, "intensity": intensity})
 
 

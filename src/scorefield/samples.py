@@ -55,9 +55,7 @@ class Samples:
         """The ``q`` quantile of each pixel, at the plotting position (n + 1) q between order statistics.
 
         That position makes the quantile unbiased in coverage: a new draw falls below it with probability q exactly when
-        (n + 1) q is whole.  Beyond the outermost draws the value is extrapolated linearly, so that a few draws do not
-        feign
-        narrow intervals.
+        (n + 1) q is whole.  Beyond the outermost draws it is extrapolated, so that few draws do not feign certainty.
 
         Raises:
             InputError: q outside (0, 1), or a single draw.

@@ -38,7 +38,8 @@ class Schedule(ABC):
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """``n`` independent noise levels, float64."""
-        return self.quantile(torch.rand(n, generator=generator, dtype=torch.float64))
+        device = generator.device if generator is not None else None
+        return self.quantile(torch.rand(n, generator=generator, dtype=torch.float64, device=device))
 
 
 def _check_range(sigma_min: float, sigma_max: float) -> None:

@@ -1,11 +1,7 @@
-r"""The one sampling loop, and how it starts.
-
-``walk`` moves a batch of images down a grid of noise levels; ``sample`` runs it batch by batch and collects the draws.
-"""
+"""The one sampling loop: ``walk`` moves images down a grid of noise levels, ``sample`` collects draws."""
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,11 +12,13 @@ from torch import Tensor
 from scorefield.cost import metered
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
+from scorefield.partial import Partial
 from scorefield.prior import Prior
 from scorefield.progress import Silent
-from scorefield.provenance import provenance
+from scorefield.provenance import nameof, provenance
 from scorefield.samples import Samples
-from scorefield.start import begin
+from scorefield.start import Start, begin
+from scorefield.streams import stream
 
 
 def walk(prior: Prior, kernel: Kernel, x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Iterator[State]:
@@ -46,6 +44,8 @@ def sample(
     seed: int | None = None,
     like: Tensor | None = None,
     batch: int | None = None,
+    start: Start = begin,
+    partial: Partial | None = None,
     progress: Silent | None = None,
 ) -> Samples:
     """``n`` draws from ``prior`` by walking ``kernel`` down ``sigmas``.
@@ -58,6 +58,8 @@ def sample(
         seed: fixes every draw; a fresh one is drawn and recorded when None.
         like: a tensor whose dtype and device the draws share; by default float32 on the CPU.
         batch: draws walked together; all of them by default.  Each batch has its own stream of random numbers.
+        start: where walks start: :func:`scorefield.start.begin`, or :class:`scorefield.start.WarmStart`.
+        partial: where finished batches are kept, and taken from when the sampling was interrupted.
 
     Raises:
         InputError: no draws asked for, an unknown image shape, levels that do not descend, or draws that stopped being
@@ -74,24 +76,27 @@ def sample(
     seed = secrets.randbits(31) if seed is None else seed
     like = torch.empty(0) if like is None else like
     batch = min(batch or n, n)
-    starts = range(0, n, batch)
-    progress = progress or Silent()
+    origin = provenance(prior, kernel, sigmas, seed=seed, batch=batch) | {"start": nameof(start)}
+    done: dict[int, Tensor] = partial.resume((prior, kernel, start), origin, n) if partial else {}
+    left = [first for first in range(0, n, batch) if first not in done]
 
-    def states() -> Iterator[tuple[int, State]]:
-        for first in starts:
-            generator = torch.Generator(like.device).manual_seed(_stream(seed, first))
-            blank = like.new_empty((min(batch, n - first), *shape))
-            x = begin(prior, blank, sigmas[0], generator)
-            yield from ((first, state) for state in walk(prior, kernel, x, sigmas, generator))
+    def states() -> Iterator[State]:
+        for first in left:
+            generator = torch.Generator(like.device).manual_seed(stream(seed, first))
+            x = start(prior, like.new_empty((min(batch, n - first), *shape)), sigmas[0], generator)
+            for state in walk(prior, kernel, x, sigmas, generator):
+                done[first] = state.x
+                yield state
+            if partial:
+                partial.keep(done, cost)
 
-    with metered(prior, n) as cost:
-        last: dict[int, Tensor] = {}
-        for first, state in progress.track(states(), total=len(starts) * len(sigmas), label="sampling"):
-            last[first] = state.x
-    draws = torch.cat([last[first] for first in starts])
+    with metered(prior, kernel, n) as cost:
+        for _ in (progress or Silent()).track(states(), total=len(left) * len(sigmas), label="sampling"):
+            pass
+    draws = torch.cat([done[first].to(like.device) for first in range(0, n, batch)])
     if not bool(draws.isfinite().all()):
         raise InputError(f"{type(kernel).__name__} diverged: the draws are not finite; use more steps or smaller ones.")
-    return Samples(draws, cost, provenance(prior, kernel, sigmas, seed=seed, batch=batch))
+    return Samples(draws, cost if partial is None else partial.total(cost), origin)
 
 
 def _levels(sigmas: Tensor) -> Tensor:
@@ -102,8 +107,3 @@ def _levels(sigmas: Tensor) -> Tensor:
             "Noise levels must be a descending 1-D tensor of at least two values >= 0, such as Karras().grid(32)."
         )
     return sigmas
-
-
-def _stream(seed: int, first: int) -> int:
-    """The seed of the batch that starts at draw ``first``: 56 well-mixed bits."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{first}".encode()).digest()[:7], "big")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -13,7 +15,9 @@ import torch
 from scorefield import checkpoint
 from scorefield.cli import COMMANDS, main
 from scorefield.nets import UNet
+from scorefield.partial import Partial
 from scorefield.priors import Homogeneous, Network
+from scorefield.samples import Samples
 
 
 @pytest.fixture
@@ -206,3 +210,58 @@ def test_progress_reaches_standard_error(call, tmp_path, picture):
     _, out, err = call("train", "--images", picture, "--out", tmp_path / "p", "--steps", 2, "--batch", 32)
     assert "100%" in err
     assert "%" not in out
+
+
+def test_an_interrupted_reconstruction_is_resumed(call, tmp_path, picture, monkeypatch):
+    """Ctrl-C after the first batch; --resume ends with the draws of an uninterrupted run, and cleans up."""
+    monkeypatch.setattr(sys.modules["scorefield.reconstruct"], "LARGEST_BATCH", 2)
+    scan = tmp_path / "s.scan"
+    assert call("simulate", picture, "--out", scan)[0] == 0
+    options = (scan, "--prior", "photo", "--draws", 4, "--steps", 2)
+    assert call("reconstruct", *options, "--out", tmp_path / "whole")[0] == 0
+    out, kept = tmp_path / "parts", Partial.keep
+
+    def keep_and_stop(self, *args):
+        kept(self, *args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Partial, "keep", keep_and_stop)
+    assert call("reconstruct", *options, "--out", out)[0] == 130
+    monkeypatch.setattr(Partial, "keep", kept)
+    assert not out.exists()
+    status, _, err = call("reconstruct", *options, "--out", out)
+    assert status == 2
+    assert "--resume" in sentence(err)
+    assert call("reconstruct", *options, "--out", out, "--resume")[0] == 0
+    draws = [Samples.load(folder / "samples.safetensors").draws for folder in (tmp_path / "whole", out)]
+    assert torch.equal(*draws)
+    assert not [entry for entry in os.listdir(tmp_path) if "partial" in entry]
+
+
+def test_a_killed_training_is_resumed_by_the_command(call, tmp_path, picture):
+    options = ("train", "--images", picture, "--batch", 64, "--out")
+    assert call(*options, tmp_path / "whole", "--steps", 4)[0] == 0
+    state = tmp_path / "whole/training.json"
+    plain = json.loads(state.read_text())
+    state.write_text(json.dumps({**plain, "finished": False}))
+    status, _, err = call(*options, tmp_path / "whole", "--steps", 6)
+    assert status == 2
+    assert "--resume" in sentence(err)
+    assert call(*options, tmp_path / "whole", "--steps", 6, "--resume")[0] == 0
+    assert json.loads(state.read_text())["step"] == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (("--warmup", 1.5), "'warmup' is '?1.5'?: input should be less than 1"),
+        (("--batch", 0), "'batch' is '?0'?: input should be greater than or equal to 1"),
+        (("--hold-out", 0.3), "single file"),
+        (("--tensorboard", "runs"), r"pip install scorefield\[tensorboard\]"),
+    ],
+)
+def test_training_options_are_checked(call, tmp_path, picture, options, match):
+    status, _, err = call("train", "--images", picture, "--steps", 2, "--out", tmp_path / "p", *options)
+    assert status == 2
+    assert re.search(match, sentence(err))
+    assert not (tmp_path / "p").exists()

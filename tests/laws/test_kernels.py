@@ -13,7 +13,30 @@ from torch import Tensor
 
 from scorefield import kernels, posteriors
 from scorefield.errors import InputError
-from scorefield.kernels import Ancestral, Ascent, DPMpp2M, Heun, Hold, Kernel, Langevin, Repeat, Then
+from scorefield.kernels import (
+    HMC,
+    MALA,
+    Ancestral,
+    AnnealedHMC,
+    Ascent,
+    ByPath,
+    Churn,
+    Corrector,
+    DPMpp2M,
+    DPMpp2S,
+    DPMSolver2,
+    FinalDenoise,
+    FixedLarge,
+    Heun,
+    Hold,
+    Kernel,
+    Langevin,
+    PriorNoise,
+    Renoise,
+    Repeat,
+    ReverseDiffusion,
+    Then,
+)
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
 from scorefield.schedule import Geometric, Karras
 from scorefield.walk import sample, walk
@@ -28,23 +51,43 @@ EXAMPLES = [
     Ascent(),
     DPMpp2M(),
     DPMpp2M(eta=1.0),
+    DPMpp2S(),
+    DPMSolver2(ratio=0.3),
     Heun(),
+    Churn(),
+    FinalDenoise(),
+    FixedLarge(),
+    ReverseDiffusion(),
+    Renoise(),
+    PriorNoise(),
+    Corrector(),
     Langevin(),
+    MALA(),
+    MALA(acceptance=ByPath()),
+    HMC(),
+    HMC(acceptance=ByPath()),
+    AnnealedHMC(HMC(0.7)),
     Hold(Langevin()),
     Repeat(Langevin(), 2),
     Then(Heun(), Hold(Langevin(rate=0.05))),
 ]
 every = pytest.mark.parametrize("kernel", EXAMPLES, ids=str)
-RANDOM = (Langevin, Hold, Repeat, Then)
+QUIET = (Ascent, DPMpp2S, DPMSolver2, Heun, FinalDenoise)  # besides those with eta = 0
 
 
 def g(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def holds_data(cls: type) -> bool:
+    return "measurement" in inspect.signature(cls).parameters
+
+
 def test_every_exported_kernel_is_here():
+    """Those that hold a measurement have laws of their own."""
     exported = {getattr(kernels, name) for name in kernels.__all__}
     concrete = {cls for cls in exported if issubclass(cls, Kernel) and not inspect.isabstract(cls)}
+    concrete = {cls for cls in concrete if not holds_data(cls)}
     assert concrete == {type(kernel) for kernel in EXAMPLES}
 
 
@@ -67,7 +110,7 @@ def test_a_step_uses_the_generator_it_is_given_and_no_other(kernel):
     results = [kernel.step(BENCH.prior, kernel.start(x), s, t, g(seed)).x for seed in (0, 0, 1)]
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(results[0], results[1])
-    is_random = isinstance(kernel, RANDOM) or getattr(kernel, "eta", 0) > 0
+    is_random = not isinstance(kernel, QUIET) and getattr(kernel, "eta", 1) > 0
     assert torch.equal(results[0], results[2]) != is_random
 
 
@@ -78,6 +121,8 @@ def test_a_step_leaves_its_input_and_treats_each_image_alone(kernel):
     moved = kernel.step(BENCH.prior, state, s, t, g())
     assert torch.equal(state.x, x)
     shifted = kernel.step(BENCH.prior, kernel.start(x + torch.tensor([[0.0], [1], [0]])), s, t, g())
+    if isinstance(kernel, Corrector):
+        return  # its step is the published one, a mean over the batch
     same = torch.tensor([True, False, True])
     torch.testing.assert_close(moved.x[same], shifted.x[same], rtol=1e-12, atol=1e-12)
     assert not torch.allclose(moved.x[1], shifted.x[1])
@@ -103,20 +148,31 @@ def flow(x: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
     return prior.mean + ((x - prior.mean) @ prior.basis * ratio) @ prior.basis.T
 
 
-@pytest.mark.parametrize(
-    ("kernel", "order"), [(Ancestral(eta=0), 1), (Heun(), 2), (DPMpp2M(), 2)], ids=lambda v: str(v)
-)
-def test_order_of_convergence(kernel, order):
-    x = BENCH.prior.mean + 10 * normal(50, 8)
-    counts, errors = [32, 64, 128, 256], []
-    for steps in counts:
-        sigmas = Geometric(0.05, 10.0).grid(steps + 1)[:-1]
+# methods D7: RMS errors at 16 steps from 20 to 0.01
+ORDERS = [
+    (Ancestral(eta=0), 1, 0.095),
+    (Heun(), 2, 0.027),
+    (DPMpp2M(), 2, 0.0107),
+    (DPMpp2S(), 2, None),
+    (DPMpp2S(ratio=0.3), 2, None),
+    (DPMSolver2(), 2, None),
+    (DPMSolver2(ratio=0.3), 2, None),
+    (Churn(DPMpp2M(), gamma=0), 2, 0.0107),
+]
+
+
+@pytest.mark.parametrize(("kernel", "order", "error"), ORDERS, ids=str)
+def test_order_of_convergence(kernel, order, error):
+    x = BENCH.prior.mean + ((BENCH.prior.eigenvalues + 400).sqrt() * normal(100, 8)) @ BENCH.prior.basis.T
+    errors = []
+    for steps in (16, 32, 64, 128, 256):
+        sigmas = Geometric(0.01, 20.0).grid(steps + 1)[:-1]
         *_, last = walk(BENCH.prior, kernel, x, sigmas, g())
         errors.append((last.x - flow(x, sigmas[0], sigmas[-1])).square().mean().sqrt().item())
     slopes = [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
-    assert slopes[-1] == pytest.approx(order, abs=0.1)
-    assert slopes[-2] == pytest.approx(order, abs=0.15)
-    assert errors[-1] < 0.05
+    assert slopes[-1] == pytest.approx(order, abs=0.05)
+    assert slopes[-2] == pytest.approx(order, abs=0.1)
+    assert error is None or 1 / 1.5 < errors[0] / error < 1.5
 
 
 @pytest.mark.parametrize(("kernel", "steps"), [(Heun(), 20), (DPMpp2M(), 39)], ids=["heun", "2m"])
@@ -131,6 +187,27 @@ def test_forty_evaluations_sample_a_gaussian_posterior(kernel, steps):
     first, same = (sample(law, kernel, sigmas, n=40, seed=1, like=DOUBLE) for law in (matched, exact))
     torch.testing.assert_close(first.draws, same.draws, rtol=1e-7, atol=1e-7)
     assert first.cost.evaluations == 40
+
+
+# methods 0.4, on levels from 60 to .003: relative W2 of 5000 draws, and their trace over that of the exact covariance
+TABLE = [
+    (Ancestral(), 200, 0.028, 0.95),
+    (Ancestral(eta=0), 200, 0.028, 0.98),
+    (Heun(), 40, 0.029, 1.01),
+    (Heun(), 18, 0.05, 1.08),
+    (Heun(), 10, 0.16, 1.32),
+]
+
+
+@pytest.mark.parametrize(("kernel", "steps", "distance", "trace"), TABLE, ids=str)
+def test_the_bench_has_its_measured_errors(kernel, steps, distance, trace):
+    prior = BENCH.prior
+    drawn = sample(prior, kernel, Karras(0.003, 60.0).grid(steps), n=5000, seed=0, like=DOUBLE).draws
+    assert relative_wasserstein(drawn, prior.mean, prior.covariance) < 1.5 * distance
+    # the standard error of the trace: sqrt(2 tr S^2 / n) / tr S
+    error = math.sqrt(2 / 5000) * (prior.eigenvalues.norm() / prior.eigenvalues.sum()).item()
+    found = (torch.cov(drawn.T).trace() / prior.covariance.trace()).item()
+    assert found == pytest.approx(trace, abs=4 * math.sqrt(2) * error + 0.005)  # two runs, and a rounded number
 
 
 # --- ancestral sampling
@@ -265,7 +342,7 @@ def test_memory_of_another_level_is_not_used():
 
 def test_repeated_levels_do_no_harm():
     sigmas = torch.tensor([4.0, 2, 2, 2, 1, 0.5, 0.5, 0], dtype=torch.float64)
-    for kernel in (Ancestral(), Heun(), DPMpp2M()):
+    for kernel in (Ancestral(), Heun(), DPMpp2M(), DPMpp2S(), DPMSolver2(), FixedLarge(), ReverseDiffusion(), Churn()):
         draws = sample(BENCH.prior, kernel, sigmas, n=2, seed=0, like=DOUBLE).draws
         assert bool(draws.isfinite().all())
 
@@ -290,6 +367,16 @@ def test_predictor_corrector_samples_the_prior():
         lambda: Ascent(rate=-1),
         lambda: Ascent(step_size=0.0),
         lambda: Repeat(Heun(), 0),
+        lambda: MALA(rate=0),
+        lambda: HMC(step_size=0.0),
+        lambda: HMC(leapfrogs=0),
+        lambda: AnnealedHMC(accepted=3, proposals=2),
+        lambda: ByPath(intervals=3),
+        lambda: Corrector(snr=0),
+        lambda: Churn(gamma=-0.1),
+        lambda: Churn(s_min=2.0, s_max=1.0),
+        lambda: DPMSolver2(ratio=0),
+        lambda: DPMpp2S(ratio=1.1),
     ],
 )
 def test_bad_numbers_are_refused(make):

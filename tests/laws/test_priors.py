@@ -33,6 +33,7 @@ from closed_forms import (
 )
 from torch import Tensor
 
+from scorefield import priors
 from scorefield.errors import InputError
 from scorefield.noise import normal_like
 from scorefield.prior import Denoiser, Exact, Prior, Score
@@ -43,6 +44,12 @@ CONDITIONABLE = [pytest.param(make, id=name) for name, make in PRIORS.items() if
 LEVELS = t([0.5, 0.7, 1.0, 2.0, 0.5])
 every = pytest.mark.parametrize("make", CASES)
 every_conditionable = pytest.mark.parametrize("make", CONDITIONABLE)
+
+
+def test_every_exported_law_with_a_posterior_is_here():
+    exported = {getattr(priors, name) for name in priors.__all__}
+    exact = {cls for cls in exported if issubclass(cls, Exact)}
+    assert exact <= {type(make()) for make in PRIORS.values()}
 
 
 def jacobian(prior: Prior, x: Tensor, sigma: Tensor) -> Tensor:

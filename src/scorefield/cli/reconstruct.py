@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+from scorefield.errors import InputError
+
+if TYPE_CHECKING:
+    from scorefield.partial import Partial
 
 
 class ReconstructOptions(Options):
@@ -18,6 +23,7 @@ class ReconstructOptions(Options):
     steps: int = Field(48, ge=1, description="Sampler steps, one denoiser evaluation each.")
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval bounds.")
     seed: int = Field(0, ge=0, description="Fixes the draws.")
+    resume: bool = Field(False, description="Continue a sampling that was interrupted, to the same draws.")
 
 
 def run(options: ReconstructOptions) -> None:
@@ -31,13 +37,27 @@ def run(options: ReconstructOptions) -> None:
     prior = checkpoint.load(shipped.find(options.prior))
     scan = Scan.load(options.scan)
     method = Method(steps=options.steps)
-    samples = reconstruct(prior, scan.measurement(), n=options.draws, method=method, seed=options.seed, progress=Bar())
+    partial = _partial(options)
+    samples = reconstruct(
+        prior, scan.measurement(), n=options.draws, method=method, seed=options.seed, partial=partial, progress=Bar()
+    )
     record = {"scan": str(options.scan), "prior": options.prior}
     save_run(samples, options.out, scan=scan, level=options.level, record=record)
+    partial.path.unlink(missing_ok=True)
     cost = samples.cost
     typer.echo(
         f"Wrote {options.out}: {len(samples)} draws, {cost.evaluations:.0f} evaluations a draw, {cost.seconds:.0f} s."
     )
+
+
+def _partial(options: ReconstructOptions) -> Partial:
+    """The draws finished so far, beside the folder of the results."""
+    from scorefield.partial import Partial
+
+    path = options.out.with_name(f".{options.out.name}.partial.safetensors")
+    if path.exists() and not options.resume:
+        raise InputError(f"A sampling for {options.out} was interrupted; add --resume, or delete {path}.")
+    return Partial(path)
 
 
 command = make_command(ReconstructOptions, run)

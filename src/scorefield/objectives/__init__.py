@@ -6,17 +6,17 @@ Score matching fits :math:`s = \nabla \log p` to data without the normalization 
 
 with q the law of the data at level sigma, made computable in different ways:
 
-========================= ================================== ============= ======
+========================= ========================================================== ============= ======
 Objective                 Term of an image                                           Needs         Passes
-========================= ================================== ============= ======
+========================= ========================================================== ============= ======
 :class:`Likelihood`       :math:`-\log p(x)`                                         the density   0
 :class:`Explicit`         :math:`\tfrac12 \|s - s_{target}\|^2`                      the answer    0
 :class:`Implicit`         :math:`tr\,\partial s/\partial x + \tfrac12 \|s\|^2`       the trace     N or 1
 :class:`Regularized`      the same :math:`+ \lambda \sum_i (\partial_i s_i)^2`       the diagonal  N
-:class:`Sliced`           :math:`v^T (\partial s/\partial x) v + \tfrac12 (v^T s)^2` one direction 1
+:class:`Sliced`                                                                      :math:`v^T (\partial s/\partial x) v + \tfrac12 (v^T s)^2` one direction1
 :class:`Denoising`        :math:`\tfrac12 \|s + n/\sigma\|^2`                        sigma > 0     0
 :class:`NoiseConditional` :math:`\tfrac12 w(\sigma) \|D - x\|^2`                     sigma > 0     0
-========================= ================================== ============= ======
+========================= ========================================================== ============= ======
 
 Passes are backward passes to x inside the objective, for images of N real components (one by :class:`Hutchinson`);
 its gradient comes on top.  Sums run over the real components of an image, means over the batch.  A model is any prior

@@ -4,6 +4,8 @@ This list is the registry: the law suites test every prior named here, checkpoin
 """
 
 from scorefield.priors.algebra import AsComplex, IndependentParts, Scaled
+from scorefield.priors.frozen import Frozen
+from scorefield.priors.gamma import Gamma
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
 from scorefield.priors.kde import Kde
 from scorefield.priors.mixture import GaussianMixture
@@ -11,7 +13,9 @@ from scorefield.priors.network import EDM, Homogeneous, Network, Unitless
 from scorefield.priors.normal import ConditionedGaussian
 from scorefield.priors.patches import FieldOfExperts
 from scorefield.priors.stationary import StationaryGaussian
+from scorefield.priors.timesteps import ContinuousBetas, CosineBetas, LinearBetas, SqrtLinearBetas
 from scorefield.priors.tv import GeneralizedGaussian, TotalVariation
+from scorefield.priors.vp import VP, ImagePrediction, NoisePrediction, VelocityPrediction
 
 __all__ = [
     # closed forms
@@ -21,6 +25,7 @@ __all__ = [
     "ConditionedGaussian",
     "GaussianMixture",
     "Kde",
+    "Gamma",
     "TotalVariation",
     "GeneralizedGaussian",
     # learned
@@ -29,8 +34,18 @@ __all__ = [
     "Homogeneous",
     "Unitless",
     "FieldOfExperts",
+    # learned elsewhere, and the clocks they were trained with
+    "VP",
+    "NoisePrediction",
+    "ImagePrediction",
+    "VelocityPrediction",
+    "LinearBetas",
+    "SqrtLinearBetas",
+    "CosineBetas",
+    "ContinuousBetas",
     # algebra
     "Scaled",
     "AsComplex",
     "IndependentParts",
+    "Frozen",
 ]

@@ -73,7 +73,8 @@ class Scaled(Prior):
         return self._outward(denoised), vjp
 
     def draw(self, generator: torch.Generator | None = None) -> Scaled:
-        return Scaled(self.prior.draw(generator), self.scale, self.offset)
+        drawn = self.prior.draw(generator)
+        return self if drawn is self.prior else Scaled(drawn, self.scale, self.offset)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """``log p_sigma(x)`` in user units: (B,).
@@ -161,7 +162,8 @@ class Lift(Prior):
         return self._join(_able(self.prior, "rsample", "exact draws")(self.copies * n, generator))
 
     def draw(self, generator: torch.Generator | None = None) -> Lift:
-        return type(self)(self.prior.draw(generator))
+        drawn = self.prior.draw(generator)
+        return self if drawn is self.prior else type(self)(drawn)
 
     @property
     def trainee(self) -> Lift:
