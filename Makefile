@@ -62,7 +62,7 @@ benchmarks: $(VENV)/.dev
 	@for script in benchmarks/*.py; do $(say) "$$script"; $(BIN)/python $$script; done
 
 clean:
-	rm -rf out build dist docs/_build .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf out build dist docs/_build docs/gallery_out .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find src tests benchmarks scripts docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean

@@ -13,7 +13,7 @@ Objective                 Term of an image                                      
 :class:`Explicit`         :math:`\tfrac12 \|s - s_{target}\|^2`                      the answer    0
 :class:`Implicit`         :math:`tr\,\partial s/\partial x + \tfrac12 \|s\|^2`       the trace     N or 1
 :class:`Regularized`      the same :math:`+ \lambda \sum_i (\partial_i s_i)^2`       the diagonal  N
-:class:`Sliced`                                                                      :math:`v^T (\partial s/\partial x) v + \tfrac12 (v^T s)^2` one direction1
+:class:`Sliced`           :math:`v^T (\partial s/\partial x) v + \tfrac12 (v^T s)^2` one direction 1
 :class:`Denoising`        :math:`\tfrac12 \|s + n/\sigma\|^2`                        sigma > 0     0
 :class:`NoiseConditional` :math:`\tfrac12 w(\sigma) \|D - x\|^2`                     sigma > 0     0
 ========================= ========================================================== ============= ======
