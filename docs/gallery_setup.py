@@ -21,6 +21,7 @@ PAGES = (
     "plot_langevin_mixture.py",
     "plot_annealed_langevin.py",
     "plot_posterior_langevin.py",
+    "plot_map_ascent.py",
 )
 
 

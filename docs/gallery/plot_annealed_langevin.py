@@ -152,8 +152,8 @@ g = ncsn.ratio(3 * 32 * 32)
 print(f"CIFAR-10, n = 3072: ratio {g:.4f} (reference 1.0398), {count(g):.0f} levels from 50 to 0.01 (232 were used)")
 
 # %%
-# **3. The parameterization** :math:`s(x, \sigma) = \tilde s(x) / \sigma`, because scores grow as :math:`1 / \sigma`: the
-# network's own output :math:`\sigma s` then has the same size at all levels.  In this library that is
+# **3. The parameterization** :math:`s(x, \sigma) = \tilde s(x) / \sigma`, because scores grow as :math:`1 / \sigma`:
+# the network's own output :math:`\sigma s` then has the same size at all levels.  In this library that is
 # :class:`~scorefield.priors.Unitless`.
 
 sigmas = torch.logspace(-2, 2, 25)
@@ -211,6 +211,6 @@ fourth.set(xlabel=r"step $\epsilon \cdot 10^6$", title="4. variance over $\\sigm
 plt.show()
 
 # %%
-# The first rule is on the safe side: these modes merge already at :math:`\sigma = 1.5`, after which the error is that of
-# 4000 exact draws.  The third is about images.  This mixture fills its plane, and its score stops growing below the
-# width of its components, .5; images lie close to a thin set, where it goes on growing.
+# The first rule is on the safe side: these modes merge already at :math:`\sigma = 1.5`, after which the error is close
+# to that of 4000 exact draws.  The third is about images.  This mixture fills its plane, and its score stops growing
+# below the width of its components, .5; images lie close to a thin set, where it goes on growing.

@@ -21,7 +21,6 @@ All expectations below are averages over the samples :math:`x_1 \dots x_T`.
 import matplotlib.pyplot as plt
 import torch
 
-import scorefield as sf
 from scorefield.fit import fit
 from scorefield.objectives import Denoising, Explicit, Implicit, Likelihood, Objective, Regularized
 from scorefield.priors import Frozen, Gamma, GaussianMixture
@@ -194,6 +193,5 @@ plt.show()
 # - Denoising does best among those that can be used: adding noise to the data is a regularizer.  It also needs no
 #   derivative of the score, which is why the rest of the field is built on it.
 # - Regularization helps.  The tutorial's program plots the parameters of ISM under the label RSM, which made the two
-#   look alike.  With its own parameters RSM is better in the median, though not on every data set: on 40 of them it beat
-#   ISM 33 times, and DSM beat it 36 times.  Small differences between the reference's numbers and these are of the kind
-#   that another hundred samples make.
+#   look alike.  With its own parameters RSM is better in the median, though not on every data set: of 40 it won 33, and
+#   DSM won 36 against ISM.  The reference's numbers are from other samples, and with a hundred of them that matters.

@@ -19,8 +19,8 @@ histogram is from the density it should show, and mends it.
 # :math:`a_t = (0.99^t)^2`, chains start from a Gaussian with the mixture's own mean and standard deviation (the
 # tutorial asks itself whether that is cheating), and run for 600 steps.
 #
-# The library's Langevin kernel takes its step from the noise level, :math:`a = r \sigma^2`, as annealing wants it.  Here
-# the density is to stay what it is while the step decays: :class:`~scorefield.priors.Frozen` holds a prior at one
+# The library's Langevin kernel takes its step from the noise level, :math:`a = r \sigma^2`, as annealing wants it.
+# Here the density is to stay what it is while the step decays: :class:`~scorefield.priors.Frozen` holds a prior at one
 # level, 0 in this case, and leaves sigma free to be a clock, :math:`\sigma_t = 0.99^t`.
 
 import math
@@ -191,7 +191,7 @@ fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols
 plt.show()
 
 for name, chains in runs.items():
-    print(f"{name:24} fraction below 7 = {below(chains[-1]):.4f}   KS = {distance(chains[-1]):.3f}")
+    print(f"{name.replace('$', ''):24} fraction below 7 = {below(chains[-1]):.4f}   KS = {distance(chains[-1]):.3f}")
 
 # %%
 # The corrected run ends within its Monte-Carlo error of the mixture.  The lesson is not that 600 steps are too few,

@@ -194,8 +194,8 @@ plt.show()
 # mixture of the page before, nor for images, of whose prior there are no draws to start from.
 #
 # What the inflated likelihood does not do is to get the weights of modes right: it is a good likelihood where
-# :math:`\sigma` is small, but the chains choose their mode while it is not.  On the mixture of the page before, with its
-# first coordinate measured as :math:`1 \pm 0.5`:
+# :math:`\sigma` is small, but the chains choose their mode while it is not.  On the mixture of the page before, with
+# its first coordinate measured as :math:`1 \pm 0.5`:
 
 means = torch.tensor([[-2.0, -1.5], [1.5, 2.0], [2.0, -2.0]])
 mixture = sf.priors.GaussianMixture(means, torch.full((3,), 0.25), torch.tensor([0.3, 0.3, 0.4]))

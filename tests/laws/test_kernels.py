@@ -56,6 +56,8 @@ EXAMPLES = [
     Heun(),
     Churn(),
     FinalDenoise(),
+    PriorNoise(),
+    Renoise(),
     FixedLarge(),
     ReverseDiffusion(),
     Renoise(),

@@ -45,6 +45,8 @@ CASES = {
     "matrix, real on complex": (lambda: ops.Matrix(randn(3, 5)), COMPLEX, True),
     "mask, weights": (lambda: ops.Mask(randn(4, 1), (2, 4, 3)), REAL, True),
     "mask, boolean": (lambda: ops.Mask(scattered(4, 3), (1, 4, 3)), COMPLEX, True),
+    "mix": (lambda: ops.Mix(randn(2, 3), (3, 4, 5)), REAL, False),
+    "mix, complex": (lambda: ops.Mix(randn(4, 3, dtype=COMPLEX), (3, 6)), COMPLEX, False),
     "sample, shared": (lambda: ops.Sample(scattered(4, 5), (3, 4, 5)), COMPLEX, True),
     "sample, one channel": (lambda: ops.Sample(scattered(1, 4, 5), (1, 4, 5)), REAL, True),
     "sample, by channel": (lambda: ops.Sample(scattered(3, 4, 5), (3, 4, 5)), REAL, True),
@@ -80,6 +82,14 @@ CASES = {
     "adjoint": (lambda: ops.Matrix(randn(4, 7)).H, REAL, False),
     "sum": (lambda: ops.Identity((6,)) + ops.Matrix(randn(6, 6)), REAL, False),
     "product": (lambda: ops.Downsample((1, 6, 6), 2) @ ops.Blur((1, 6, 6), randn(3, 3)), REAL, False),
+    "stack": (lambda: ops.Stack(ops.Downsample((2, 4, 6), 2), ops.Mask(randn(4, 6), (2, 4, 6))), REAL, False),
+    "stack, complex": (
+        lambda: ops.Stack(
+            ops.mri(lines(1, 4, 5)), ops.Stack(ops.Fourier((1, 4, 5)), ops.Coils(randn(2, 4, 5, dtype=COMPLEX)))
+        ),
+        COMPLEX,
+        False,
+    ),
     "multiple": (lambda: -0.7 * ops.Blur((1, 5, 6), randn(3, 4)), REAL, True),
     "multiple, complex": (lambda: (0.3 - 1.1j) * ops.Fourier((1, 4, 5)), COMPLEX, True),
     "multiple, complex of a real image": (lambda: (0.3 - 1.1j) * ops.RealToComplex((1, 2, 3)), REAL, True),

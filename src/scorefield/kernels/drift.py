@@ -30,7 +30,11 @@ class Drift(Kernel):
             raise InputError(f"{name} needs a positive rate, and a positive step_size when one is given.")
 
     def _size(self, sigma: Tensor) -> Tensor:
-        return self.rate * sigma**2 if self.step_size is None else torch.as_tensor(self.step_size, dtype=sigma.dtype)
+        if self.step_size is not None:
+            return torch.as_tensor(self.step_size, dtype=sigma.dtype)
+        if not bool(sigma > 0):
+            raise InputError(f"{type(self).__name__}'s rate is in units of sigma^2; at sigma = 0 give it a step_size.")
+        return self.rate * sigma**2
 
     def _drifted(self, prior: Prior, x: Tensor, sigma: Tensor) -> Tensor:
         return x + self._size(sigma) * prior.score(x, sigma)

@@ -10,9 +10,11 @@ from scorefield.operators.ct_fbp import fbp, hann, ramlak, shepp_logan
 from scorefield.operators.ct_geometry import FanBeam, Geometry, ParallelBeam
 from scorefield.operators.fourier import Fourier
 from scorefield.operators.linear import Adjoint, Isotropic, Multiple, Operator, Product, Spread, Sum
+from scorefield.operators.mix import Mix
 from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask, mri
 from scorefield.operators.resample import Blur, Downsample
 from scorefield.operators.solve import conjugate_gradients, gmres
+from scorefield.operators.stack import Stack
 
 __all__ = [
     # the algebra
@@ -21,12 +23,14 @@ __all__ = [
     "Product",
     "Sum",
     "Multiple",
+    "Stack",
     "Isotropic",
     "Spread",
     # elementary
     "Identity",
     "Matrix",
     "Mask",
+    "Mix",
     "Sample",
     "RealToComplex",
     # resolution

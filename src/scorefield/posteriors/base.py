@@ -80,3 +80,33 @@ class Guided(Posterior):
             return w - vjp(operator.H(solve(operator(variance * w))))
 
         return mean + variance * vjp(operator.H(solve(residual))), pull
+
+
+class Correction(Posterior):
+    """A posterior that moves the denoised image towards the data without asking for the prior's Jacobian."""
+
+    @abstractmethod
+    def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """The denoised image given the data.
+
+        Args:
+            mean: the prior's denoised image ``D(x, sigma)``.
+            x: the noisy image behind it.
+            sigma: noise level of x, () or (B,).
+        """
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.correct(self.prior.denoise(x, sigma), x, sigma)
+
+    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        mean, vjp = self.prior.linearize(x, sigma)
+        with torch.enable_grad():
+            leaves = mean.detach().requires_grad_(), x.detach().requires_grad_()
+            corrected = self.correct(*leaves, sigma)
+
+        def pull(v: Tensor) -> Tensor:
+            through, direct = torch.autograd.grad(corrected, leaves, v, retain_graph=True, allow_unused=True)
+            pulled = torch.zeros_like(x) if through is None else vjp(through)
+            return pulled if direct is None else pulled + direct
+
+        return corrected.detach(), pull

@@ -22,8 +22,7 @@ class DPS(Guided):
     ancestral step
     from s to t then moves x by :math:`(1 - t^2/s^2)\,w` times the gradient, so the paper's :math:`\zeta` per step is
     :math:`w = \zeta/(1 - t^2/s^2)`, about 100 zeta for 1000 steps over two decades of sigma.  Never exact, not
-    calibrated; it is here to be
-    compared with.
+    calibrated; it is here to be compared with.  The published update itself is ``kernels.LiteralDPS``.
 
     Args:
         weight: w, in image units squared over data units.  The paper's code uses zeta = 0.3 (deblurring,

@@ -16,7 +16,8 @@ from scorefield.prior import Prior, Vjp
 class PiGDM(Guided):
     r"""V = r^2 I with :math:`r^2 = \sigma^2 s^2/(\sigma^2 + s^2)`, gain :math:`\sigma^2 J^T`.
 
-    r^2 is the exact conditional variance under the prior N(m, s^2 I).
+    r^2 is the exact conditional variance under the prior N(m, s^2 I).  The published update adds its guidance after
+    the step, with a weight of its own: ``kernels.LiteralPiGDM``.
 
     Args:
         data_std: s, the pixels' standard deviation; the paper assumes 1.

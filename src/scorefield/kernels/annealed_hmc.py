@@ -1,0 +1,61 @@
+r"""Annealed Hamiltonian Monte Carlo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.kernel import Kernel, State
+from scorefield.kernels.acceptance import ByPath
+from scorefield.kernels.hmc import HMC
+from scorefield.prior import Prior
+
+PUBLISHED = HMC(rate=0.01, leapfrogs=3, exponent=1.5, acceptance=ByPath(4))  # stride 10 (sigma/100)^1.5
+
+
+@dataclass(frozen=True)
+class AnnealedHMC(Kernel):
+    r"""Proposals of ``kernel`` at ``sigma`` until each chain has accepted ``accepted`` of them; it then waits.
+
+    Walked down a geometric grid this is tempering by score alone.  The published sampler of posteriors is
+    ``Then(AnnealedHMC(), FinalDenoise())`` on ``posteriors.AnnealedLikelihood``, whose data term is compared at noise
+    variance :math:`\sigma_y^2 + \sigma^2`, over levels that fall by 0.995 each.  Its defaults are those of images times
+    1e6: stride :math:`10\,(\sigma/100)^{1.5}`, three leapfrog steps, Simpson's rule on four intervals.  In other units
+    give ``HMC`` a rate and an exponent that follow the narrowest width of the posterior at each level.
+
+    A chain at a level is exact but for its stopping rule and the moves of level, which are never rejected.
+
+    Args:
+        kernel: one proposal.
+        accepted: proposals that each chain must accept at a level; 2 is published.
+        proposals: at most so many at a level, so that a stuck chain ends.
+
+    References:
+        Ramzi, Remy, Lanusse, Starck, Ciuciu, "Denoising score-matching for uncertainty quantification in inverse
+        problems", NeurIPS workshop 2020, arXiv 2011.08698.
+    """
+
+    kernel: HMC = PUBLISHED
+    accepted: int = field(default=2, kw_only=True)
+    proposals: int = field(default=20, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.accepted <= self.proposals:
+            raise InputError(f"AnnealedHMC needs 1 <= accepted <= proposals, got {self.accepted} and {self.proposals}.")
+
+    def start(self, x: Tensor) -> State:
+        return self.kernel.start(x)
+
+    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+        before = state.memory.accepted if state.memory else 0
+        for _ in range(self.proposals):
+            moved = self.kernel.step(prior, state, sigma, target, generator).memory
+            if state.memory:
+                moved = state.memory.where(state.memory.accepted - before >= self.accepted, moved)
+            state = State(moved.point.x, moved)
+            if bool((moved.accepted - before >= self.accepted).all()):
+                break
+        return state

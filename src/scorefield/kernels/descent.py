@@ -1,0 +1,68 @@
+r"""A whole walk inside one step: from a noisy image down to a clean one.
+
+A schedule is a quantile function u -> sigma, so the levels below s are its values at u <= F(s), F being its inverse.
+For :class:`~scorefield.schedule.Karras` and :class:`~scorefield.schedule.Geometric` these are again schedules of the
+same family, with s for ``sigma_max``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.kernel import Kernel
+from scorefield.prior import Prior
+from scorefield.schedule import Schedule
+from scorefield.walk import walk
+
+BISECTIONS = 50  # halvings of [0, 1], down to the precision of float64
+
+
+def arrive(prior: Prior, kernel: Kernel, x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Tensor:
+    """The images at the end of a walk."""
+    for state in walk(prior, kernel, x, sigmas, generator):
+        x = state.x
+    return x
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A walk of ``kernel`` from any level to clean images, in at most ``steps`` steps of ``schedule``.
+
+    A kernel of the reverse SDE draws from p(x0 | x); one of the probability-flow ODE follows the flow to its end,
+    which is neither a draw nor the mean; a single step is the denoised image E[x0 | x].
+
+    Args:
+        kernel: what moves the images.
+        schedule: where the levels below the first one are; below its smallest level there is one step to 0.
+        steps: number of steps.
+
+    Raises:
+        InputError: fewer than one step.
+    """
+
+    kernel: Kernel
+    schedule: Schedule
+    steps: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"A descent needs at least 1 step, got {self.steps}.")
+
+    def grid(self, sigma: Tensor) -> Tensor:
+        """Levels from ``sigma`` (0-d) to 0: at most (steps + 1,), float64."""
+        low, high = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            below = self.schedule.quantile(middle) < sigma.cpu()
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        levels = self.schedule.quantile(high * torch.linspace(1, 0, self.steps, dtype=torch.float64))[1:]
+        first = sigma.cpu().double().reshape(1)
+        return torch.cat([first, levels[levels < first], first.new_zeros(1)])
+
+    def __call__(self, prior: Prior, x: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+        """Clean images from ``x`` (B, C, *spatial) at level ``sigma`` (0-d)."""
+        return arrive(prior, self.kernel, x, self.grid(sigma), generator)

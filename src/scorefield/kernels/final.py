@@ -1,0 +1,25 @@
+"""The last move of samplers that stay at a level: to clean images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scorefield.kernel import Kernel, State
+from scorefield.prior import Prior
+
+
+@dataclass(frozen=True)
+class FinalDenoise(Kernel):
+    r"""``x + sigma^2 s(x, sigma)`` when ``target`` is 0, nothing before: the Tweedie step that ends annealed sampling.
+
+    ``Then(Repeat(Langevin(rate), 5), FinalDenoise())`` is annealed Langevin dynamics as of NCSNv2.
+
+    References:
+        Jolicoeur-Martineau et al., ICLR 2021, arXiv 2009.05475; Song & Ermon, NeurIPS 2020, arXiv 2006.09011.
+    """
+
+    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+        return state if bool(target > 0) else state.at(prior.denoise(state.x, sigma))

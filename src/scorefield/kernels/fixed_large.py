@@ -1,0 +1,38 @@
+r"""DDPM's ancestral sampling with the larger of its two variances.
+
+In DDPM's units :math:`x/\sqrt{1 + \sigma^2}` a step adds noise of variance :math:`\beta = 1 - \frac{1 + t^2}{1 + s^2}`
+("fixedlarge") or :math:`\tilde\beta = \beta\,\bar\beta_t/\bar\beta_s` ("fixedsmall", :class:`Ancestral`), with
+:math:`\bar\beta_\sigma = \sigma^2/(1 + \sigma^2)`.  Multiplied by :math:`1 + t^2` they are in ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scorefield.kernel import Kernel, State
+from scorefield.noise import normal_like
+from scorefield.prior import Prior
+
+
+@dataclass(frozen=True)
+class FixedLarge(Kernel):
+    r"""Ancestral step with noise of variance :math:`(s^2 - t^2)(1 + t^2)/(1 + s^2)`: DDPM's "fixedlarge".
+
+    Exact in the limit of small steps, and for any step if the images are white with unit variance, the units of DDPM;
+    :class:`Ancestral` is exact for images that are one point.  One denoiser evaluation; the last step, to 0, adds no
+    noise.
+
+    References:
+        Ho, Jain, Abbeel, NeurIPS 2020, arXiv 2006.11239, section 3.2 (their default for CIFAR-10).
+    """
+
+    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+        denoised = prior.denoise(state.x, sigma)
+        if not bool(target > 0):
+            return state.at(denoised)
+        variance = (sigma**2 - target**2).clamp(min=0) * (1 + target**2) / (1 + sigma**2)
+        mean = denoised + (target / sigma) ** 2 * (state.x - denoised)
+        return state.at(mean + variance.sqrt() * normal_like(denoised, generator))

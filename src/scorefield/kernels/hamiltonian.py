@@ -1,0 +1,118 @@
+r"""The Metropolis step that MALA and Hamiltonian Monte Carlo share.
+
+With a momentum :math:`p \sim N(0, I)` the law of (x, p) has :math:`-\log` density
+:math:`H = -\log p_\sigma(x) + \|p\|^2/2`.  Leapfrog steps of stride :math:`\epsilon`,
+
+.. math::
+    p \leftarrow p + \tfrac{\epsilon}{2} s(x), \qquad x \leftarrow x + \epsilon p, \qquad
+    p \leftarrow p + \tfrac{\epsilon}{2} s(x),
+
+preserve volume and are undone by flipping p, so accepting their end with probability
+:math:`\min(1, e^{H - H'})` leaves :math:`p_\sigma` as it is, whatever the stride.  One leapfrog step of
+:math:`\epsilon = \sqrt{2a}` is the Langevin proposal of step a, and its H - H' the Metropolis-Hastings ratio of that
+proposal: MALA is the case of one step.
+
+References:
+    Duane, Kennedy, Pendleton, Roweth, Phys. Lett. B 1987; Neal, "MCMC using Hamiltonian dynamics", 2011, arXiv
+    1206.1901.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from scorefield.kernel import State
+from scorefield.kernels.acceptance import Acceptance, Point
+from scorefield.noise import normal_like
+from scorefield.operators.solve import inner
+from scorefield.prior import Prior
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a Metropolis kernel remembers: its last point, and how many of its proposals were accepted.
+
+    Args:
+        point: images and what the prior said of them.
+        prior: which prior.
+        sigma: at which level.
+        proposals: made by each chain since the start, at all levels: (B,).
+        accepted: of them (B,).
+    """
+
+    point: Point
+    prior: Prior
+    sigma: Tensor
+    proposals: Tensor
+    accepted: Tensor
+
+    @property
+    def acceptance(self) -> Tensor:
+        """The fraction of proposals that each chain accepted: (B,)."""
+        return self.accepted / self.proposals
+
+    def where(self, chosen: Tensor, other: Chain) -> Chain:
+        """This memory for the images ``chosen`` (B,), the other's elsewhere."""
+        point = self.point.where(chosen, other.point)
+        proposals = torch.where(chosen, self.proposals, other.proposals)
+        return replace(
+            other, point=point, proposals=proposals, accepted=torch.where(chosen, self.accepted, other.accepted)
+        )
+
+    def knows(self, prior: Prior, x: Tensor, sigma: Tensor) -> bool:
+        """Whether the point is still of this prior, at this level, and where the images are now."""
+        return prior is self.prior and bool(sigma == self.sigma) and torch.equal(x, self.point.x)
+
+
+@dataclass(frozen=True)
+class Hamiltonian:
+    """One proposal by leapfrog steps, accepted or rejected by each chain on its own.
+
+    Args:
+        stride: epsilon, 0-d.
+        leapfrogs: steps in a proposal, one score each.
+        acceptance: where the difference of log-densities comes from.
+    """
+
+    stride: Tensor
+    leapfrogs: int
+    acceptance: Acceptance
+
+    def step(self, prior: Prior, state: State, sigma: Tensor, generator: torch.Generator) -> State:
+        chain = self._chain(prior, state, sigma)
+        here = chain.point
+        momentum = normal_like(here.x, generator)
+        there, after = self._leap(prior, here, momentum, sigma)
+        fall = (inner(momentum, momentum) - inner(after, after)) / 2
+        threshold = -torch.empty_like(fall).exponential_(generator=generator)
+        # a proposal that overflowed is NaN here, compares as False and is rejected
+        accepted = threshold < self.acceptance.gain(prior, here, there, sigma) + fall
+        point = there.where(accepted, here)
+        return State(point.x, Chain(point, prior, sigma, chain.proposals + 1, chain.accepted + accepted))
+
+    def _chain(self, prior: Prior, state: State, sigma: Tensor) -> Chain:
+        """The memory, asked anew if the prior, the level or the images are others than those it knows."""
+        old = state.memory
+        if old is not None and old.knows(prior, state.x, sigma):
+            return old
+        point = self._point(prior, state.x, prior.score(state.x, sigma), sigma)
+        if old is None:
+            none = state.x.real.new_zeros(len(state.x))
+            return Chain(point, prior, sigma, none, none)
+        return Chain(point, prior, sigma, old.proposals, old.accepted)
+
+    def _point(self, prior: Prior, x: Tensor, score: Tensor, sigma: Tensor) -> Point:
+        return Point(x, score, self.acceptance.height(prior, x, sigma))
+
+    def _leap(self, prior: Prior, here: Point, momentum: Tensor, sigma: Tensor) -> tuple[Point, Tensor]:
+        """The end of the trajectory, and the momentum there."""
+        x, score = here.x, here.score
+        for _ in range(self.leapfrogs):
+            momentum = momentum + self.stride / 2 * score
+            x = x + self.stride * momentum
+            score = prior.score(x, sigma)
+            momentum = momentum + self.stride / 2 * score
+        return self._point(prior, x, score, sigma), momentum

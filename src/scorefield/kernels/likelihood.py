@@ -1,0 +1,127 @@
+r"""Draws from the data's side of a split: what the measurement makes of a guess.
+
+Methods that alternate between prior and data need, at some level :math:`\rho`, draws from
+
+.. math:: p(x \mid c, y) \propto \exp(-\|x - c\|^2 / 2\rho^2)\; p(y \mid x).
+
+For :math:`y = A x + n`, :math:`n \sim N(0, R)` it is Gaussian, and perturbing the guess and the data by their own noise
+and then solving for the mean draws from it exactly:
+
+.. math:: x = u + \rho^2 A^H (R + \rho^2 A A^H)^{-1} (y - n' - A u), \qquad u = c + \rho z, \quad n' \sim N(0, R).
+
+Any other likelihood, known by its score, is left to a Markov chain.
+
+References:
+    Papandreou & Yuille, "Gaussian sampling by local perturbations", NeurIPS 2010 (perturb and MAP).
+    Lee, Shen, Tian, "Structured logconcave sampling with a restricted Gaussian oracle", COLT 2021 (the law above).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.kernel import Kernel
+from scorefield.kernels.descent import arrive
+from scorefield.kernels.langevin import Langevin
+from scorefield.measurement import Measurement
+from scorefield.noise import normal_like
+from scorefield.operators.linear import Isotropic
+from scorefield.operators.solve import inner
+from scorefield.prior import Density
+
+POWER_STEPS = 10  # of power iteration: a few per cent of the largest curvature
+
+
+class LikelihoodStep(ABC):
+    """A way to draw from ``exp(-|x - center|^2 / 2 rho^2) p(y | x)``."""
+
+    @abstractmethod
+    def draw(self, measurement: Measurement, center: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
+        """One image for each of ``center`` (B, C, *spatial); ``rho`` (0-d) is positive."""
+
+
+@dataclass(frozen=True)
+class PerturbAndMap(LikelihoodStep):
+    """An exact draw for Gaussian noise, at the price of one linear solve.
+
+    References:
+        Papandreou & Yuille, NeurIPS 2010.
+    """
+
+    def draw(self, measurement: Measurement, center: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
+        u = center + rho * normal_like(center, generator)
+        residual = measurement.residual(u)
+        residual = residual - measurement.noise.sample(residual, generator)
+        operator, spread = measurement.operator, Isotropic(rho**2)
+        return u + spread(operator.H(operator.gram_solve(measurement.noise, spread, residual)))
+
+
+@dataclass(frozen=True)
+class MarkovChain(LikelihoodStep):
+    """``steps`` steps of a kernel from the center on; any noise whose score is known.
+
+    The chain is walked at the level s = (1/rho^2 + L)^-1/2, the smallest standard deviation of the law, L being the
+    largest curvature of -log p(y | x) near the center.  A step of ``rate`` s^2 is then stable for a rate below 2.
+
+    Args:
+        kernel: one that stays where it is, with a step in units of its level.
+        steps: 100 in DAPS (Zhang et al., CVPR 2025), whose first step is 1 in the units of ``rate``.
+
+    Raises:
+        InputError: fewer than one step.
+    """
+
+    kernel: Kernel = field(default=Langevin(rate=0.1))
+    steps: int = 100
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"A Markov chain needs at least 1 step, got {self.steps}.")
+
+    def draw(self, measurement: Measurement, center: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
+        law = Tethered(measurement, center, rho)
+        scale = (rho**-2 + _curvature(measurement, center, rho, generator)).rsqrt()
+        return arrive(law, self.kernel, center, scale.expand(self.steps + 1), generator)
+
+
+class Tethered(Density):
+    """The law ``exp(-|x - center|^2 / 2 rho^2) p(y | x)`` of clean images; the level plays no part.
+
+    Args:
+        measurement: the data.
+        center: one guess for each image of a batch, or one for all.
+        rho: how far images stray from it, a standard deviation per real component.
+    """
+
+    def __init__(self, measurement: Measurement, center: Tensor, rho: Tensor | float):
+        super().__init__()
+        self.measurement, self.center, self.rho = measurement, center, rho
+        self.event_shape = measurement.shape
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        del sigma
+        gap = x - self.center
+        return self.measurement.log_likelihood(x) - inner(gap, gap) / (2 * self.rho**2)
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        del sigma
+        return self.measurement.score(x) + (self.center - x) / self.rho**2
+
+
+def _curvature(measurement: Measurement, x: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
+    """Largest curvature of -log p(y | x) within about ``rho`` of ``x``, over the batch: ()."""
+    base, v = measurement.score(x), rho * normal_like(x, generator)
+    length = inner(v, v).sqrt()
+    largest = torch.zeros_like(length)
+    for _ in range(POWER_STEPS):
+        turned = base - measurement.score(x + v)
+        size = inner(turned, turned).sqrt()
+        largest = size / length
+        v = (length / torch.where(size > 0, size, 1)).reshape(-1, *[1] * (x.ndim - 1)) * turned
+        length = inner(v, v).sqrt().clamp(min=torch.finfo(size.dtype).tiny)
+    return largest.max().to(rho)

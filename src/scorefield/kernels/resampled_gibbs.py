@@ -1,0 +1,67 @@
+r"""Split Gibbs sampling of a population, resampled as the level falls.
+
+At level :math:`\rho` split Gibbs leaves :math:`\pi_\rho(x_0) \propto p(x_0)\, N(y; A x_0, R + \rho^2 A A^H)` invariant.
+Walked down, each image stays in the mode that it fell into when the modes parted, with the probability of that level,
+not of the last.  But the ratio of two such laws holds no prior:
+
+.. math:: \frac{\pi_t(x_0)}{\pi_s(x_0)} \propto \exp\Big(\tfrac12 r^H (R + s^2 A A^H)^{-1} r
+    - \tfrac12 r^H (R + t^2 A A^H)^{-1} r\Big), \qquad r = y - A x_0.
+
+Resampling a population by these weights before each new level is a sequential Monte Carlo sampler whose moves are split
+Gibbs sweeps: exact for an unbounded population, whatever the modes, and two linear solves dearer than the sweep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scorefield.kernel import Kernel, State
+from scorefield.kernels.ancestral import Ancestral
+from scorefield.kernels.descent import Descent
+from scorefield.kernels.likelihood import LikelihoodStep, PerturbAndMap
+from scorefield.kernels.resampling import systematic
+from scorefield.measurement import Measurement
+from scorefield.operators.linear import Isotropic
+from scorefield.operators.solve import inner
+from scorefield.prior import Prior
+from scorefield.schedule import Karras
+
+
+@dataclass(frozen=True)
+class ResampledGibbs(Kernel):
+    """Split Gibbs sweeps between which a batch is resampled to the law of the next level.
+
+    Walk it with the unconditional prior.  The batch is the population: draws walked together depend on each other, and
+    the more of them, the better.  The noise must be Gaussian.
+
+    Args:
+        measurement: the data.
+        descent: how x0 given z is drawn, as in :class:`~scorefield.kernels.SplitGibbs`.
+        likelihood: how z given x0 is drawn.
+
+    References:
+        Del Moral, Doucet, Jasra, "Sequential Monte Carlo samplers", JRSS B 2006, for the weights; Vono, Dobigeon,
+        Chainais, IEEE TSP 2019, arXiv 1804.05809, for the moves.
+    """
+
+    measurement: Measurement = field(repr=False)
+    descent: Descent = field(default=Descent(Ancestral(), Karras(0.002, 80.0), 100))
+    likelihood: LikelihoodStep = field(default=PerturbAndMap())
+
+    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+        x = self.descent(prior, state.x, sigma, generator)
+        residual = self.measurement.residual(x)
+        # without memory the images are draws from the prior: no data, so no level to come from
+        before = 0.0 if state.memory is None else self._log_evidence(residual, state.memory)
+        x = x[systematic(self._log_evidence(residual, target) - before, len(x), generator)]
+        if bool(target > 0):
+            x = self.likelihood.draw(self.measurement, x, target, generator)
+        return State(x, target)
+
+    def _log_evidence(self, residual: Tensor, rho: Tensor) -> Tensor:
+        """``log N(y; A x0, R + rho^2 A A^H)`` of each image up to a constant: (B,)."""
+        operator, noise = self.measurement.operator, self.measurement.noise
+        return -inner(residual, operator.gram_solve(noise, Isotropic(rho**2), residual)) / 2

@@ -1,0 +1,118 @@
+r"""The twist: how likely the data are, as far as a noisy image can tell.
+
+The second moment of Tweedie's formula gives :math:`x_0 \mid x \approx N(D, V)` with :math:`V = \sigma^2 J` and no free
+parameter, hence
+
+.. math::
+    \tilde p(y \mid x) = N(y;\ A D,\ S), \qquad S = R + A V A^H, \qquad
+    D_y = D + V A^H S^{-1} (y - A D),
+
+exact under a Gaussian prior, and as :math:`\sigma \to 0` under any: the twist becomes the likelihood.  TDS has r^2 I in
+place of V.  Any positive function that ends in the likelihood leaves the particles asymptotically exact; a
+better one keeps their weights even.
+
+Few data (m real numbers) take m vector-Jacobian products, with which S is formed and factored.  With many, S is solved
+in a Krylov space and its determinant is left out.  It is the same for all images under a Gaussian prior, and in the
+whitened form :math:`R^{-1/2} S R^{-1/2} \to I` it disappears as :math:`\sigma \to 0`: a legitimate twist, if a lesser
+one where modes differ in how much of the data they explain.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+from scorefield.operators.solve import inner
+from scorefield.posteriors.base import Posterior
+from scorefield.posteriors.mmps import MMPS
+from scorefield.prior import Prior, Vjp, level
+from scorefield.priors.normal import as_rows
+
+
+class Twist(NamedTuple):
+    """What the twist says of images (M, *event)."""
+
+    denoised: Tensor  # D
+    guided: Tensor  # D_y
+    log: Tensor  # (M,) float64, log of the twist
+
+    def take(self, indices: Tensor) -> Twist:
+        """Those of some of the images."""
+        return Twist(*(part[indices] for part in self))
+
+
+class Twisted(Posterior):
+    r"""The twisted law :math:`\pi_\sigma(x) \propto p_\sigma(x)\, \tilde p(y \mid x)`.
+
+    A density when the prior is one; its ``score`` neglects how V varies with x, as MMPS does.
+
+    Args:
+        rank: data of up to this many real numbers are treated densely; more take this many Krylov iterations.
+    """
+
+    def __init__(self, prior: Prior, measurement: Measurement, *, rank: int):
+        super().__init__(prior, measurement)
+        self.rank = rank
+
+    def given(self, prior: Prior) -> Twisted:
+        return Twisted(prior, self.measurement, rank=self.rank)
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.at(x, sigma).guided
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """``log p_sigma(x) + log twist(x)``: (B,).
+
+        Raises:
+            InputError: the prior has no ``log_prob``.
+        """
+        log_prob = getattr(self.prior, "log_prob", None)
+        if log_prob is None:
+            raise InputError(f"{type(self.prior).__name__} has no log_prob; use particles without a Metropolis move.")
+        return log_prob(x, sigma) + self.at(x, sigma).log.to(x.real.dtype)
+
+    def at(self, x: Tensor, sigma: Tensor | float) -> Twist:
+        """The twist at images x (B, *event), sigma ()."""
+        denoised, vjp = self.prior.linearize(x, sigma)
+        variance = level(sigma, x).square()
+        constant = self.measurement.noise.log_prob(torch.zeros_like(self.measurement.y)).double()
+        weigh = self._dense if _count(self.measurement.y) <= self.rank else self._krylov
+        guided, log = weigh(denoised, variance, vjp)
+        return Twist(denoised, guided, constant + log)
+
+    def _dense(self, denoised: Tensor, variance: Tensor, vjp: Vjp) -> tuple[Tensor, Tensor]:
+        operator, whiten = self.measurement.operator, self.measurement.noise.whiten
+        pulled = operator.H(whiten(_units(self.measurement.y))).to(denoised.dtype)  # (m, *event): rows of R^-1/2 A
+        columns = torch.stack([variance * vjp(row.expand_as(denoised)) for row in pulled])
+        seen = torch.stack([as_rows(whiten(operator(column))) for column in columns], dim=-1).double()  # (B, m, m)
+        values, vectors = torch.linalg.eigh((seen + seen.mT) / 2)
+        values = values.clamp(min=0) + 1  # a covariance has no negative eigenvalue; a learned Jacobian might
+        residual = as_rows(whiten(self.measurement.residual(denoised))).double().unsqueeze(-1)
+        modes = (vectors.mT @ residual).squeeze(-1)
+        solved = (vectors @ (modes / values).unsqueeze(-1)).squeeze(-1).to(denoised.real.dtype)  # (B, m)
+        shaped = solved.T.reshape(len(pulled), -1, *[1] * (denoised.ndim - 1))
+        return denoised + (shaped * columns).sum(0), -0.5 * (modes.square() / values + values.log()).sum(-1)
+
+    def _krylov(self, denoised: Tensor, variance: Tensor, vjp: Vjp) -> tuple[Tensor, Tensor]:
+        residual = self.measurement.residual(denoised)
+        matched = MMPS(self.prior, self.measurement, iterations=self.rank)
+        solved = matched._solver(variance, vjp, residual)(residual)
+        return denoised + variance * vjp(self.measurement.operator.H(solved)), -0.5 * inner(residual, solved).double()
+
+
+def _count(y: Tensor) -> int:
+    """Real numbers in the data."""
+    return y.numel() * (2 if y.is_complex() else 1)
+
+
+def _units(y: Tensor) -> Tensor:
+    """Unit vectors of the data's real components, shaped (m, *data)."""
+    m = _count(y)
+    identity = torch.eye(m, dtype=y.real.dtype, device=y.device)
+    if y.is_complex():
+        return torch.view_as_complex(identity.reshape(m, *y.shape[1:], 2))
+    return identity.reshape(m, *y.shape[1:])

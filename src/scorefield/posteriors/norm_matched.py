@@ -1,0 +1,43 @@
+r"""The data gradient scaled to the length of the score, as the code of score-ALD does it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+from scorefield.operators.solve import inner
+from scorefield.posteriors.base import Correction, Posterior
+from scorefield.prior import Prior
+
+
+class NormMatched(Correction):
+    r"""Score :math:`s + w \frac{\|s\|}{\|g\|} g` with :math:`g = A^H(y - A x)`, each image with its own norms.
+
+    What the public code of Jalal et al. runs in place of :class:`~scorefield.posteriors.ScoreALD`: the noise level
+    plays no part, and the update is a heuristic, not a posterior's score.  It is here to be compared with.
+    The code's chain is ``Repeat(Langevin(rate=5e-5 / 0.0066**2), 3)``, a step of 5e-5 (sigma/sigma_L)^2 with
+    sigma_L = 0.0066, over ``Geometric(0.0066, 232).grid(2311)[1155:-1]``.
+
+    Args:
+        weight: w; the code uses 5.
+
+    References:
+        Jalal et al., NeurIPS 2021, arXiv 2108.01368; github.com/utcsilab/csgm-mri-langevin.
+    """
+
+    def __init__(self, prior: Prior, measurement: Measurement, *, weight: float = 5.0):
+        super().__init__(prior, measurement)
+        if not weight > 0:
+            raise InputError(f"NormMatched needs a positive weight, got {weight:g}.")
+        self.weight = weight
+
+    def given(self, prior: Prior) -> Posterior:
+        return NormMatched(prior, self.measurement, weight=self.weight)
+
+    def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
+        pull = self.measurement.operator.H(self.measurement.residual(x))
+        size = inner(pull, pull).clamp(min=torch.finfo(pull.real.dtype).tiny)
+        ratio = (inner(mean - x, mean - x) / size).sqrt().to(x.real.dtype)
+        return mean + self.weight * ratio.reshape(-1, *[1] * (x.ndim - 1)) * pull

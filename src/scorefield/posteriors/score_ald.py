@@ -1,0 +1,49 @@
+r"""The likelihood of annealed Langevin dynamics as published: noisy image, white inflation."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+from scorefield.posteriors.base import Correction, Posterior
+from scorefield.prior import Prior, level
+
+
+class ScoreALD(Correction):
+    r"""Score :math:`s(x,\sigma) + A^H(R + c\,\sigma^2 I)^{-1}(y - A x)`: one product by A and one by its adjoint.
+
+    The paper writes the inflation :math:`\gamma_t^2`, annealed with sigma; c = 1 is :math:`\gamma_t = \sigma`.
+    :class:`~scorefield.posteriors.AnnealedLikelihood` has the :math:`\sigma^2 A A^H` that the noise of x really
+    adds to the data.  Both are exact only as sigma tends to 0, so they need a kernel that equilibrates at every
+    level: ``Repeat(Langevin(rate), 20)`` over some 60 levels, stable for :math:`rate\,(1 + \|A\|^2) < 2`.
+    The paper's code runs another gradient, :class:`~scorefield.posteriors.NormMatched`.
+
+    Args:
+        inflation: c, a pure number.
+
+    References:
+        Jalal, Arvinte, Daras, Price, Dimakis, Tamir, NeurIPS 2021, arXiv 2108.01368.
+    """
+
+    def __init__(self, prior: Prior, measurement: Measurement, *, inflation: float = 1.0):
+        super().__init__(prior, measurement)
+        if not 0 <= inflation < math.inf:
+            raise InputError(f"ScoreALD needs a finite inflation >= 0, got {inflation:g}.")
+        self.inflation = inflation
+
+    def given(self, prior: Prior) -> Posterior:
+        return ScoreALD(prior, self.measurement, inflation=self.inflation)
+
+    def _pull(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        residual = self.measurement.residual(x)
+        noise = self.measurement.noise.variance.to(residual.real.dtype).to(residual.device)
+        return self.measurement.operator.H(residual / (noise + self.inflation * level(sigma, residual).square()))
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.prior.score(x, sigma) + self._pull(x, sigma)
+
+    def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return mean + level(sigma, x).square() * self._pull(x, sigma)

@@ -1,0 +1,98 @@
+"""DAPS: exact with the exact law of x0 given x, and the published approximation's error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from benches import GaussianBench, tb_g
+from torch import Tensor
+
+from scorefield.kernels import DAPS, Descent, Heun, Langevin, LikelihoodStep, MarkovChain, PerturbAndMap
+from scorefield.measurement import Measurement
+from scorefield.schedule import Karras
+from scorefield.start import begin
+from scorefield.walk import sample, walk
+from support import monte_carlo_floor, normal, relative_wasserstein
+
+MEAN = Descent(Heun(), Karras(), 1)  # one step to 0: the denoised image
+
+
+@dataclass(frozen=True)
+class Conditional(LikelihoodStep):
+    """Draws from N(center, V) N(y; A x, 0.01 I), V = (S^-1 + I/rho^2)^-1 the true spread of x0 given x."""
+
+    bench: GaussianBench
+
+    def draw(self, measurement: Measurement, center: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
+        matrix, prior = self.bench.matrix, self.bench.prior
+        before = torch.linalg.inv(prior.covariance) + torch.eye(8) / rho**2
+        covariance = torch.linalg.inv(before + matrix.T @ matrix / 0.01)
+        mean = (center @ before + measurement.y @ matrix / 0.01) @ covariance
+        white = torch.empty_like(center).normal_(generator=generator)
+        return mean + white @ torch.linalg.cholesky(covariance).T
+
+
+@dataclass(frozen=True)
+class Center(LikelihoodStep):
+    def draw(self, measurement: Measurement, center: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
+        return center
+
+
+def g(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def error(bench: GaussianBench, kernel: DAPS, n: int, steps: int = 200) -> float:
+    sigmas = Karras(0.003, 60.0).grid(steps)
+    x = begin(bench.prior, torch.empty(n, 8).double(), sigmas[0], g(1))
+    *_, last = walk(bench.prior, kernel, x, sigmas, g(2))
+    return relative_wasserstein(last.x, bench.mean, bench.covariance)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_it_is_exact_with_the_exact_conditional(seed):
+    """Methods E24: relative W2 below 0.05."""
+    bench = tb_g(seed)
+    assert monte_carlo_floor(bench.mean, bench.covariance, 4000) < 0.03
+    assert error(bench, DAPS(bench.measurement, MEAN, Conditional(bench)), 4000) < 0.05
+
+
+def test_the_published_approximation():
+    """Methods E24: below 0.5 on TB-G with the end of the flow, much better with the mean, neither of them exact."""
+    bench = tb_g(3)
+    flow = error(bench, DAPS(bench.measurement, likelihood=PerturbAndMap()), 4000)
+    mean = error(bench, DAPS(bench.measurement, MEAN, PerturbAndMap()), 4000)
+    assert 0.2 < flow < 0.5
+    assert 0.04 < mean < 0.11
+    # and on an instance that mixes worse
+    bench = tb_g(0)
+    flow = error(bench, DAPS(bench.measurement, likelihood=PerturbAndMap()), 2000)
+    assert error(bench, DAPS(bench.measurement, MEAN, PerturbAndMap()), 2000) < flow - 0.05
+
+
+def test_langevin_steps_do_as_well_as_exact_ones():
+    bench, short = tb_g(3), MarkovChain(Langevin(0.2), 40)
+    exact = error(bench, DAPS(bench.measurement, MEAN, PerturbAndMap()), 1000, steps=60)
+    assert error(bench, DAPS(bench.measurement, MEAN, short), 1000, steps=60) < exact + 0.1
+
+
+def test_noise_is_added_afresh():
+    """x - x0 is white of the target's level, and does not depend on the noise that was there."""
+    bench, n = tb_g(), 20_000
+    kernel = DAPS(bench.measurement, MEAN, Center())
+    x, (sigma, target) = normal(1, 8).expand(n, 8), torch.tensor([2.0, 0.7]).double()
+    moved = kernel.step(bench.prior, kernel.start(x), sigma, target, g()).x - bench.prior.denoise(x, sigma)
+    covariance = moved.T @ moved / n
+    assert bool(((covariance - 0.49 * torch.eye(8)).abs() < 5 * 0.49 * math.sqrt(2 / n)).all())
+    clean = kernel.step(bench.prior, kernel.start(x), sigma, torch.zeros(()), g()).x
+    torch.testing.assert_close(clean, bench.prior.denoise(x, sigma))
+
+
+def test_evaluations():
+    """Five a step, as published; fewer where the schedule has fewer levels."""
+    bench = tb_g()
+    drawn = sample(bench.prior, DAPS(bench.measurement, likelihood=PerturbAndMap()), Karras(0.1, 100.0).grid(20), n=2)
+    assert drawn.cost.evaluations == 20 * 5 + 1  # one to begin

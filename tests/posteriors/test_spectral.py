@@ -1,0 +1,142 @@
+"""DDRM and TMPD, and the spectra that DDRM asks for, against dense matrices, real and complex."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scenes import OPERATORS, SHAPE, Uneven, corrected, dense, eye, g, scene
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+from scorefield.noise import White, normal_like
+from scorefield.operators import (
+    Matrix,
+    birdcage,
+    cartesian_mask,
+    mri,
+)
+from scorefield.posteriors import (
+    DDRM,
+    MMPS,
+    TMPD,
+)
+from scorefield.posteriors.ddrm import restoration_gain
+from scorefield.posteriors.spectrum import Spectrum
+from scorefield.priors import DiagonalGaussian, IndependentParts
+from scorefield.priors.normal import as_rows
+from support import normal
+
+SIGMAS = torch.tensor([0.05, 0.4, 3.0], dtype=torch.float64)
+each = pytest.mark.parametrize("name", OPERATORS)
+
+
+@each
+@pytest.mark.parametrize("uneven", [False, True])
+@pytest.mark.parametrize("etab", [0.6, 1.0])
+def test_ddrm_is_its_gain_in_the_singular_basis(name, uneven, etab):
+    prior, given, x = scene(name)
+    if uneven:
+        values = (0.05 + torch.rand(given.operator.shape_out, generator=g(8), dtype=torch.float64)) ** 2
+        given = Measurement(given.y, given.operator, Uneven(values))
+    std = given.noise.variance.expand(given.operator.shape_out).sqrt()
+    scales = as_rows((torch.complex(std, std) if given.y.is_complex() else std)[None])[0]
+
+    def gain(A: Tensor) -> Tensor:
+        U, d, Vt = torch.linalg.svd(A / scales[:, None], full_matrices=False)
+        weight = restoration_gain(0.3 * d, 0.5, etab)
+        inverse = torch.where(d > 1e-9 * d.max(), weight / d, 0)
+        return Vt.T @ (inverse[:, None] * U.T) / scales
+
+    found = DDRM(prior, given, eta=0.5, etab=etab).denoise(x, 0.3)
+    expected = corrected(prior, given, x, 0.3, gain)
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7)
+
+
+def test_restoration_gain():
+    found = restoration_gain(torch.tensor([0.0, 0.5, 0.999, 1.0, 9.0]), 0.6, 0.9)
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.4, 0.7992, 0.9, 0.9]))
+
+
+# --- TMPD
+
+
+@pytest.mark.parametrize("name", ["inpainting", "weights"])
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_tmpd_is_exact_where_the_data_covariance_is_diagonal(name, sigma):
+    """E23: inpainting of a diagonal Gaussian, to 1e-6 of moment matching and of the exact law."""
+    prior, given, x = scene(name)
+    found = TMPD(prior, given).denoise(x, sigma)
+    exact = MMPS(prior, given, iterations=24, tolerance=1e-12).denoise(x, sigma)
+    torch.testing.assert_close(found, exact, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(found, prior.posterior(given).denoise(x, sigma), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_tmpd_on_complex_k_space_of_a_white_image(sigma):
+    _, given, x = scene("k-space lines")
+    prior = IndependentParts(DiagonalGaussian(normal(*SHAPE), torch.tensor(0.7)))
+    found = TMPD(prior, given).denoise(x, sigma)
+    torch.testing.assert_close(found, MMPS(prior, given, tolerance=1e-12).denoise(x, sigma), rtol=1e-8, atol=1e-8)
+
+
+def test_tmpd_divides_by_row_sums():
+    prior, given, x = scene("averages")
+    A, s = dense(given.operator, x), 0.4
+    J = as_rows(prior.linearize(x[:1], s)[1](torch.ones_like(x[:1])))[0].diag()
+    V = s**2 * J
+    rows = (A @ V @ A.T).sum(1)
+    expected = corrected(prior, given, x, s, lambda A: V @ A.T / (rows + 0.04))
+    torch.testing.assert_close(TMPD(prior, given).denoise(x, s), expected)
+
+
+def test_tmpd_refuses_mixed_signs_and_clamps_small_ones():
+    prior = DiagonalGaussian(torch.zeros(2).double(), torch.ones(()).double())
+    rows = torch.tensor([[1.0, 0.0], [-2.0, 0.1]], dtype=torch.float64)  # A A^T 1 = (-1, 2.01)
+    given = Measurement(torch.ones(2).double(), Matrix(rows), White(0.1))
+    with pytest.raises(InputError, match=r"row sums .* use MMPS"):
+        TMPD(prior, given).denoise(torch.zeros(1, 2).double(), 1.0)
+    mild = Measurement(given.y[0], given.operator, White(2.0))  # sigma^2 J = 1/2: -1/2 is above -4
+    found = TMPD(prior, mild).denoise(torch.zeros(1, 2).double(), 1.0)
+    expected = 0.5 * rows.T @ (mild.y[0] / torch.tensor([4.0, 5.005]))
+    torch.testing.assert_close(found[0], expected.double())
+
+
+# --- the spectrum
+
+DIAGONAL = ("inpainting", "weights", "averages", "k-space lines", "coil by coil")
+
+
+@each
+def test_functions_of_the_gram_matrix(name):
+    _, given, x = scene(name)
+    spectrum = Spectrum(given)
+    assert (spectrum.basis is None) == (name in DIAGONAL)
+    B = dense(given.operator, x) / 0.2
+    values, vectors = torch.linalg.eigh(B @ B.T)
+    v = normal_like(given.y.expand(3, *given.y.shape[1:]), g(11))
+    found = spectrum.scale(lambda d: torch.exp(-d.square() / 20), v)
+    expected = as_rows(v) @ vectors @ torch.exp(-values.clamp(min=0) / 20).diag() @ vectors.T
+    torch.testing.assert_close(as_rows(found), expected, rtol=1e-9, atol=1e-9)
+    assert spectrum.scale(torch.sin, v.to(torch.complex64 if v.is_complex() else torch.float32)).real.dtype is (
+        torch.float32
+    )
+
+
+def test_large_operators_of_unknown_spectrum_are_refused():
+    shape = (1, 64, 64)
+    coils = mri(cartesian_mask(shape, 2, generator=g()), birdcage(4, shape))
+    given = Measurement(torch.zeros(coils.shape_out, dtype=torch.complex64), coils, White(1.0))
+    with pytest.raises(InputError, match=r"singular values of .* use DiffPIR"):
+        DDRM(IndependentParts(DiagonalGaussian(torch.zeros(shape), torch.ones(()))), given)
+    single = mri(torch.ones(1, 256, 256, dtype=torch.bool))  # large, but known
+    assert Spectrum(Measurement(torch.zeros(single.shape_out, dtype=torch.complex64), single, White(1.0))).basis is None
+
+
+def test_a_large_dense_matrix_is_no_diagonal():
+    """A coupling of two data that random signs would miss half the time is found."""
+    for seed in range(20):
+        A = eye(6)
+        A[0, 1] = 0.01
+        given = Measurement(normal(6, seed=seed), Matrix(A), White(1.0))
+        assert Spectrum(given).basis is not None
