@@ -51,6 +51,11 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.State": lambda: kernels.State(3.0, memory=[1, None]),  # type: ignore[arg-type]
     "nets.PatchMLP": lambda: nets.PatchMLP(size=2, channels=2, levels=1),
     "nets.UNet": lambda: nets.UNet(channels=2, widths=(8, 12), blocks=1, bias=True),
+    "nets.Patchwise": lambda: nets.Patchwise(nets.PatchMLP(size=2), stride=2),
+    "nets.Half": lambda: nets.Half(nets.PatchMLP(size=2)),
+    "nets.OffsetInvariant": lambda: nets.OffsetInvariant(nets.PatchMLP(size=2)),
+    "nets.ScaleInvariant": lambda: nets.ScaleInvariant(nets.PatchMLP(size=2), floor=2.0),
+    "nets.Equivariant": lambda: nets.Equivariant(nets.PatchMLP(size=2)),
     "priors.EDM": lambda: _priors().EDM(0.3),
     "priors.Homogeneous": lambda: _priors().Homogeneous(0.4),
     "priors.Unitless": lambda: _priors().Unitless(),
@@ -63,6 +68,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "priors.CosineBetas": lambda: _priors().CosineBetas(0.01, 0.99, steps=20),
     "priors.ContinuousBetas": lambda: _priors().ContinuousBetas(0.2, 10.0, first=1e-4, scale=1.0),
     "priors.Network": lambda: _network(),
+    "priors.Energy": lambda: _priors().Energy(nets.Patchwise(nets.PatchMLP()), _priors().Unitless(), crop=32),
     "priors.FieldOfExperts": lambda: _field(),
     "priors.Scaled": lambda: _priors().Scaled(_network(), 2.0, offset=0.5),
     "priors.AsComplex": lambda: _priors().AsComplex(_network()),
@@ -115,7 +121,7 @@ def _network():
 
 
 def _field():
-    return _priors().FieldOfExperts(nets.PatchMLP(size=3), levels=5, sigma_min=0.02, sigma_max=0.5)
+    return _priors().FieldOfExperts(nets.PatchMLP(size=3), stride=2, levels=5, sigma_min=0.02, sigma_max=0.5)
 
 
 def _given():

@@ -54,11 +54,11 @@ class Measurement(Portable):
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """``log p(y | x)``: (B,)."""
-        return self.noise.log_prob(self.residual(x))
+        return self.noise.log_likelihood(self.y, self.operator(x))
 
     def score(self, x: Tensor) -> Tensor:
-        """``grad_x log p(y | x) = A^H R^-1 (y - A x)``."""
-        return self.operator.H(self.noise.solve(self.residual(x)))
+        """``grad_x log p(y | x)``; for Gaussian noise ``A^H R^-1 (y - A x)``."""
+        return self.operator.H(self.noise.score(self.y, self.operator(x)))
 
     def innovation(self, mean: Tensor, spread: Spread) -> Tensor:
         """``A^H (R + A V A^H)^-1 (y - A mean)``: the score of ``y`` when x0 ~ N(mean, V)."""

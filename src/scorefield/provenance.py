@@ -14,6 +14,7 @@ from scorefield import __version__
 from scorefield.describe import describe
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
+from scorefield.measurement import Measurement
 from scorefield.prior import Prior
 
 RUN = ("seed", "batch")  # what belongs to the run and not to the distribution
@@ -62,14 +63,19 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _named(thing: Any) -> object:
-    """The description of our own objects; of others the class, its plain fields and the priors inside."""
+    """The description of our own objects; of others the class, its plain fields and the objects of ours inside.
+
+    Data are left out: a measurement's numbers do not belong into a description.
+    """
     try:
         return describe(thing)
     except InputError:
         values = {name: getattr(thing, name, None) for name in inspect.signature(type(thing)).parameters}
-        fields = {
-            name: _named(value) if isinstance(value, Prior) else value
-            for name, value in values.items()
-            if isinstance(value, (Prior, bool, int, float, str))
-        }
+        fields = {name: _named(value) for name, value in values.items() if _told(value)}
         return {"class": type(thing).__name__, "fields": fields}
+
+
+def _told(value: Any) -> bool:
+    if isinstance(value, (Prior, bool, int, float, str)):
+        return True
+    return type(value).__module__.startswith("scorefield.") and not isinstance(value, Measurement)

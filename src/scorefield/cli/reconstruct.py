@@ -20,7 +20,7 @@ class ReconstructOptions(Options):
     prior: str = Field(description="A shipped prior's name or a prior folder.")
     out: Path = Field(Path("reconstruction"), description="Folder of the results.")
     draws: int = Field(16, ge=2, description="Posterior draws.")
-    steps: int = Field(48, ge=1, description="Sampler steps, one denoiser evaluation each.")
+    steps: int = Field(20, ge=1, description="Sampler steps, one denoiser evaluation each.")
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval bounds.")
     seed: int = Field(0, ge=0, description="Fixes the draws.")
     resume: bool = Field(False, description="Continue a sampling that was interrupted, to the same draws.")

@@ -35,7 +35,9 @@ class ResampledGibbs(Kernel):
     """Split Gibbs sweeps between which a batch is resampled to the law of the next level.
 
     Walk it with the unconditional prior.  The batch is the population: draws walked together depend on each other, and
-    the more of them, the better.  The noise must be Gaussian.
+    the more of them, the better.  The noise must be Gaussian.  With m data of variance R a step's log weights vary by
+    about ``sqrt(m / 2) (s^2 - t^2) / (R + s^2)``, which should not exceed 1 by much: it is a method for few data, or
+    for many levels that end well below the noise.  Start well above the distance of the modes.
 
     Args:
         measurement: the data.
@@ -64,4 +66,4 @@ class ResampledGibbs(Kernel):
     def _log_evidence(self, residual: Tensor, rho: Tensor) -> Tensor:
         """``log N(y; A x0, R + rho^2 A A^H)`` of each image up to a constant: (B,)."""
         operator, noise = self.measurement.operator, self.measurement.noise
-        return -inner(residual, operator.gram_solve(noise, Isotropic(rho**2), residual)) / 2
+        return -inner(residual, operator.gram_solve(noise, Isotropic(rho**2), residual)).double() / 2

@@ -27,23 +27,14 @@ class Batches(Protocol):
 
 
 class Step(NamedTuple):
-    """One step of the descent.
+    """One step of the descent."""
 
-    Attributes:
-        number: counted from 1.
-        used: fraction of the budget.
-        loss: objective per component (pixel; a complex one counts twice), before the step.
-        rate: learning rate.
-        norm: of the gradient, before it was clipped.
-        seconds: since the start of the training.
-    """
-
-    number: int
-    used: float
-    loss: float
-    rate: float
-    norm: float
-    seconds: float
+    number: int  # counted from 1
+    used: float  # fraction of the budget
+    loss: float  # objective per real component, before the step
+    rate: float  # learning rate
+    norm: float  # of the gradient, before it was clipped
+    seconds: float  # since the start of the training
 
 
 class Descent:

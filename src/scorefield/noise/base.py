@@ -13,7 +13,6 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from scorefield.errors import InputError
 from scorefield.portable import Portable
 
 
@@ -29,7 +28,7 @@ def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 class Noise(Portable, ABC):
-    """Additive Gaussian noise on a measurement, independent between samples and draws."""
+    """The law of data given what they would be without noise: here, that plus independent Gaussian noise."""
 
     @property
     @abstractmethod
@@ -38,40 +37,35 @@ class Noise(Portable, ABC):
 
     def whiten(self, residual: Tensor) -> Tensor:
         """The residual in units of its standard deviation."""
-        return residual / self.variance.sqrt()
+        return residual / self._variance(residual).sqrt()
 
     def solve(self, residual: Tensor) -> Tensor:
         """``R^-1 residual``."""
-        return residual / self.variance
+        return residual / self._variance(residual)
 
     def log_prob(self, residual: Tensor) -> Tensor:
         """Log-density of a residual (B, *data), normalized, summed over the data: (B,)."""
         parts = torch.view_as_real(residual.resolve_conj()) if residual.is_complex() else residual.unsqueeze(-1)
-        variance = self.variance.unsqueeze(-1)
+        variance = self._variance(residual).unsqueeze(-1)
         terms = parts.square() / variance + torch.log(2 * math.pi * variance)
         return -0.5 * terms.flatten(1).sum(1)
 
     def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One noise realization shaped like ``like`` (B, *data)."""
-        return self.variance.sqrt() * normal_like(like, generator)
+        return self._variance(like).sqrt() * normal_like(like, generator)
 
+    def log_likelihood(self, y: Tensor, mean: Tensor) -> Tensor:
+        """``log p(y | mean)`` of data y (1 or B, *data) whose noiseless values are ``mean`` (B, *data): (B,)."""
+        return self.log_prob(y - mean)
 
-class White(Noise):
-    """White noise of standard deviation ``std`` per real component.
+    def score(self, y: Tensor, mean: Tensor) -> Tensor:
+        """The gradient of ``log_likelihood`` with respect to ``mean``, shaped like it."""
+        return self.solve(y - mean)
 
-    Args:
-        std: positive, in the units of the data.
+    def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Data drawn given their noiseless values."""
+        return mean + self.sample(mean, generator)
 
-    Raises:
-        InputError: ``std`` is not a positive finite number.
-    """
-
-    def __init__(self, std: float):
-        std = float(std)
-        if not (math.isfinite(std) and std > 0):
-            raise InputError(f"White noise needs a positive finite std, got {std}; estimate it from the data.")
-        self.std = std
-
-    @property
-    def variance(self) -> Tensor:
-        return torch.tensor(self.std**2, dtype=torch.float64)  # 0-d: it never promotes the data's dtype
+    def _variance(self, like: Tensor) -> Tensor:
+        variance = self.variance  # a number never promotes the data; a map would
+        return variance.to(like.device, like.real.dtype) if variance.ndim else variance

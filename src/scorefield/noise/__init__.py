@@ -1,0 +1,29 @@
+r"""Noise: the law of data given what they would be without it.
+
+Additive Gaussian laws (:class:`White`, :class:`Weighted`, :class:`Colored`) have a covariance R and serve every method.
+The others (:class:`PoissonEmission`, :class:`PoissonTransmission`, :class:`Rician`) have a log-density and a score, for
+methods that ask for no more.
+
+Convention: a standard deviation is that of *each real component*, so complex noise of level ``std`` has
+:math:`E|n|^2 = 2\,\mathrm{std}^2`.
+"""
+
+from scorefield.noise.base import Noise, normal_like
+from scorefield.noise.colored import Colored
+from scorefield.noise.nongaussian import NonGaussian
+from scorefield.noise.poisson import PoissonEmission, PoissonTransmission
+from scorefield.noise.rician import Rician
+from scorefield.noise.weighted import Weighted
+from scorefield.noise.white import White
+
+__all__ = [
+    "Colored",
+    "Noise",
+    "NonGaussian",
+    "PoissonEmission",
+    "PoissonTransmission",
+    "Rician",
+    "Weighted",
+    "White",
+    "normal_like",
+]

@@ -1,0 +1,93 @@
+r"""Counts: emission, as in PET and SPECT, and transmission, as in low-dose CT.
+
+Counts y of rate r have :math:`\log p = y \log r - r - \log y!`, so that with the rate a function of the noiseless value
+m
+
+.. math:: \frac{\partial \log p}{\partial m} = \Big(\frac{y}{r} - 1\Big) \frac{\partial r}{\partial m}.
+
+Emission has :math:`r = m + b`, transmission :math:`r = I_0 e^{-m} + b`, b being counts of other origin (scatter,
+randoms).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.noise.nongaussian import NonGaussian, check_data, level
+
+
+class PoissonEmission(NonGaussian):
+    """Poisson counts of rate ``m + background``, m being what the operator predicts.
+
+    Samplers try images with rates that no data have.  Below ``floor`` the logarithm of the rate continues along its
+    tangent: the log-density stays concave, and its score finite and pointing upward where there are counts.
+
+    Args:
+        background: expected counts of other origin, a number or one for each datum.
+        floor: rate, in counts, below which that happens.
+
+    Raises:
+        InputError: a negative background, or a floor that is not positive.
+    """
+
+    def __init__(self, background: Tensor | float = 0.0, *, floor: float = 0.1):
+        if not 0 < floor < math.inf:
+            raise InputError(f"PoissonEmission needs a positive finite floor, got {floor:g} counts.")
+        self.background, self.floor = background, floor
+        self._background = level(background, "background counts")
+
+    def log_likelihood(self, y: Tensor, mean: Tensor) -> Tensor:
+        check_data(y, mean)
+        rate = mean + self._background.to(mean)
+        known = rate.clamp(min=self.floor)
+        log_rate = known.log() + (rate - known) / self.floor
+        return (y * log_rate - rate - torch.lgamma(y + 1)).flatten(1).sum(1)
+
+    def score(self, y: Tensor, mean: Tensor) -> Tensor:
+        check_data(y, mean)
+        return y / (mean + self._background.to(mean)).clamp(min=self.floor) - 1
+
+    def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        check_data(mean, mean)
+        return torch.poisson(mean + self._background.to(mean), generator)
+
+
+class PoissonTransmission(NonGaussian):
+    r"""Poisson counts of rate :math:`I_0 e^{-m} + b`: photons left after a line integral m of attenuation.
+
+    Args:
+        blank: counts :math:`I_0` without the object, a number or one for each datum.
+        background: expected counts b of other origin.
+
+    Raises:
+        InputError: negative numbers, or a blank scan of 0 counts.
+    """
+
+    def __init__(self, blank: Tensor | float, background: Tensor | float = 0.0):
+        self.blank, self.background = blank, background
+        self._blank, self._background = level(blank, "blank scan"), level(background, "background counts")
+        if not bool((self._blank > 0).all()):
+            raise InputError("A blank scan of 0 counts measures nothing; leave those data out.")
+
+    def log_likelihood(self, y: Tensor, mean: Tensor) -> Tensor:
+        check_data(y, mean)
+        passed = self._blank.to(mean) * torch.exp(-mean)
+        # log(passed) is a difference of moderate numbers even where passed underflows
+        log_passed = self._blank.to(mean).log() - mean
+        background = self._background.to(mean).expand_as(mean)
+        log_rate = torch.logaddexp(log_passed, background.log())
+        return (y * log_rate - passed - background - torch.lgamma(y + 1)).flatten(1).sum(1)
+
+    def score(self, y: Tensor, mean: Tensor) -> Tensor:
+        check_data(y, mean)
+        passed, background = self._blank.to(mean) * torch.exp(-mean), self._background.to(mean)
+        tiny = torch.finfo(mean.dtype).tiny
+        share = torch.where(background > 0, passed / (passed + background).clamp(min=tiny), 1)  # of the rate
+        return passed - y * share
+
+    def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.poisson(self._blank.to(mean) * torch.exp(-mean) + self._background.to(mean), generator)
