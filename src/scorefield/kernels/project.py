@@ -11,7 +11,7 @@ from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.measurement import Measurement
 from scorefield.noise import normal_like
-from scorefield.posteriors.consistency import pseudo_inverse
+from scorefield.operators.consistency import pseudo_inverse
 from scorefield.prior import Prior
 
 

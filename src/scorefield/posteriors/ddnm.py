@@ -6,8 +6,8 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
+from scorefield.operators.consistency import pseudo_inverse
 from scorefield.posteriors.base import Correction, Posterior
-from scorefield.posteriors.consistency import pseudo_inverse
 from scorefield.prior import Prior
 
 
