@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
@@ -120,6 +121,6 @@ def test_an_objective_without_a_minimum_is_refused():
 
 
 def test_too_many_evaluations_are_refused(monkeypatch):
-    monkeypatch.setattr("scorefield.fit.ITERATIONS", 2)
+    monkeypatch.setattr(sys.modules["scorefield.fit"], "ITERATIONS", 2)
     with pytest.raises(InputError, match="No minimum within 2 evaluations"):
         fit(gaussian, Likelihood(), X, zeros(2))

@@ -54,7 +54,7 @@ class Method:
 
     posterior: Callable[[Prior, Measurement], Prior] = MMPS
     kernel: Kernel = field(default_factory=lambda: DPMpp2M(eta=1.0))
-    steps: int = 20
+    steps: int = 24
     sigma_max: float = 2.0
     sigma_min: float = 0.01
 
@@ -78,7 +78,7 @@ def reconstruct(
         partial: where finished batches are kept; a sampling that was interrupted continues from there.
 
     Returns:
-        ``n`` draws in the measurement's units, with cost (21 denoiser evaluations a draw by default) and provenance.
+        ``n`` draws in the measurement's units, with cost (25 denoiser evaluations a draw by default) and provenance.
 
     Raises:
         InputError: see :func:`scorefield.walk.sample`.
