@@ -86,7 +86,9 @@ def main() -> None:
         f"DPS, {args.steps} steps": reconstruct(prior, given, n=args.draws, seed=0, method=dps),
     }
     rows = {}
-    print(f"{'method':<18}{'mean dB':>9}{'draw dB':>9}{'coverage':>10}{'CRPS':>10}{'forward':>9}{'work':>8}{'seconds':>9}")
+    print(
+        f"{'method':<18}{'mean dB':>9}{'draw dB':>9}{'coverage':>10}{'CRPS':>10}{'forward':>9}{'work':>8}{'seconds':>9}"
+    )
     for name, samples in runs.items():
         scored, cost = evaluate(samples, truth), samples.cost
         single = sum(psnr(draw, truth, peak=peak) for draw in samples.draws) / len(samples)
