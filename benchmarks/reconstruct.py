@@ -3,9 +3,9 @@
     python benchmarks/reconstruct.py [--case ct|mri] [--draws 4] [--json PATH]
 
 DPS gets what it never has in practice: its weight is tuned against the truth, on one draw with a tenth of the steps,
-and once more around the best with all of them.  Beside the default runs a faster setting of it, three Krylov iterations instead of five and 20
-steps.  Reported: PSNR of the mean and of single draws, 90 % coverage, CRPS, forward + 2 x backward passes, seconds and
-their ratio.
+and once more around the best with all of them.  Beside the default runs a faster setting of it, three Krylov iterations
+instead of five and 20 steps.  Reported: PSNR of the mean and of single draws, 90 % coverage, CRPS, forward + 2 x
+backward passes, seconds and their ratio.
 """
 
 from __future__ import annotations
