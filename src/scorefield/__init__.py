@@ -29,6 +29,7 @@ _NOUNS_AND_VERBS = {
     "scorefield.checkpoint": ("Card", "load", "save"),
     "scorefield.simulate": ("simulate", "ParallelCT", "CartesianMRI"),
     "scorefield.metrics": ("evaluate",),
+    "scorefield.calibrate": ("calibrate", "recalibrated"),
     "scorefield.report": ("report",),
     "scorefield.data": ("Image", "Images", "Scan", "read", "read_image", "write"),
     "scorefield.progress": ("Silent", "Bar"),
@@ -47,6 +48,7 @@ _NAMESPACES = {
     "baselines": "scorefield.baselines",
     "metrics": "scorefield.metrics",
     "shipped": "scorefield.shipped",
+    "trust": "scorefield.trust",
 }
 _WHERE = {name: module for module, names in _NOUNS_AND_VERBS.items() for name in names}
 

@@ -1,4 +1,7 @@
-"""Checkpoints: a folder with ``prior.json`` (class, fields, card) and ``weights.safetensors``; never a pickle."""
+"""Checkpoints: a folder with ``prior.json`` (class, fields, card) and ``weights.safetensors``; never a pickle.
+
+``reference.safetensors``, where there is one, holds what :func:`scorefield.trust.assess` compares with.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ from scorefield.atomic import atomic_folder
 from scorefield.describe import build, describe
 from scorefield.errors import InputError
 from scorefield.prior import Prior
+from scorefield.trust.likeness import Reference
+
+REFERENCE = "reference.safetensors"
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ def folder(prior: Prior, path: str | Path, *, card: Card | None = None) -> Itera
     with atomic_folder(path) as place:
         (place / "prior.json").write_text(text + "\n")
         write_tensors(prior.state_dict(), place / "weights.safetensors")
+        if prior.reference is not None:
+            write_tensors(prior.reference.tensors(), place / REFERENCE)
         yield place
 
 
@@ -75,19 +83,14 @@ def load(path: str | Path) -> Prior:
     Raises:
         InputError: a missing, corrupt or foreign folder.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = Path(path)
     if not (path / "prior.json").is_file():
         raise InputError(f"{path} is not a prior: it holds no prior.json; give a folder that 'scorefield train' wrote.")
     try:
         plain = json.loads((path / "prior.json").read_text())
-        weights = load_file(path / "weights.safetensors")
+        weights = _tensors(path / "weights.safetensors")
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path / 'prior.json'} is not valid JSON ({error}); restore the file.") from error
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path / 'weights.safetensors'} cannot be read ({error}); restore the file.") from error
     try:
         prior, card = _typed(build(plain["prior"]), weights), Card(**plain["card"])
         prior.load_state_dict(weights)
@@ -95,7 +98,20 @@ def load(path: str | Path) -> Prior:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} does not hold a prior this version can read ({reason}); train it again.") from error
     prior.card = card
+    if (path / REFERENCE).is_file():
+        prior.reference = Reference.of(_tensors(path / REFERENCE))
     return prior.eval().requires_grad_(False)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """What :func:`write_tensors` wrote."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} cannot be read ({error}); restore the file.") from error
 
 
 def _typed(prior: Any, weights: dict[str, Tensor]) -> Prior:

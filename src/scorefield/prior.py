@@ -48,11 +48,13 @@ class Prior(nn.Module, ABC):
     Attributes:
         event_shape: shape of one image, or None when any image size will do.
         card: what a learned prior's checkpoint says of it, such as its units (:class:`scorefield.checkpoint.Card`).
+        reference: how well a learned prior denoises its training images (:class:`scorefield.trust.Reference`).
         trained_steps: optimizer steps that a learned prior has seen in this session.
     """
 
     event_shape: tuple[int, ...] | None = None
     card: Any = None
+    reference: Any = None
     trained_steps: int = 0
 
     @abstractmethod

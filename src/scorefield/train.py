@@ -33,6 +33,7 @@ from scorefield.training.run import Run
 from scorefield.training.settings import Settings
 from scorefield.training.validation import Checks, Validation
 from scorefield.training.workers import workers
+from scorefield.trust.likeness import take_reference
 
 __all__ = ["Budget", "Epochs", "Minutes", "Record", "Settings", "Step", "Steps", "Validation", "descend", "train"]
 
@@ -96,6 +97,8 @@ def train(
     prior.trained_steps = descent.step
     amplitude = sum(map(intensity_of, few)) / len(few)
     prior.card = Card(type(prior).__name__, f"Trained on {len(images)} image(s).", amplitude=amplitude)
+    if record is not None and record.reference:
+        prior.reference = take_reference(prior, few, seed=seed)
     run.write(snapshot)
     return prior
 

@@ -11,8 +11,8 @@ import torch
 
 from scorefield.metrics import coverage, interval_width, rank_histogram
 from scorefield.report import figures
-from scorefield.report.residual import ResidualCheck
 from scorefield.samples import Samples
+from scorefield.trust.residual import ResidualCheck
 
 
 @pytest.fixture(params=[torch.float64, torch.complex128], ids=["real", "complex"])

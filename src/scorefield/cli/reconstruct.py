@@ -20,7 +20,7 @@ class ReconstructOptions(Options):
     prior: str = Field(description="A shipped prior's name or a prior folder.")
     out: Path = Field(Path("reconstruction"), description="Folder of the results.")
     draws: int = Field(16, ge=2, description="Posterior draws.")
-    steps: int = Field(20, ge=1, description="Sampler steps, one denoiser evaluation each.")
+    steps: int = Field(24, ge=1, description="Sampler steps, one denoiser evaluation each.")
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval bounds.")
     seed: int = Field(0, ge=0, description="Fixes the draws.")
     resume: bool = Field(False, description="Continue a sampling that was interrupted, to the same draws.")
@@ -33,6 +33,7 @@ def run(options: ReconstructOptions) -> None:
     from scorefield.progress import Bar
     from scorefield.reconstruct import Method, reconstruct
     from scorefield.results import save_run
+    from scorefield.trust import assess
 
     prior = checkpoint.load(shipped.find(options.prior))
     scan = Scan.load(options.scan)
@@ -41,13 +42,16 @@ def run(options: ReconstructOptions) -> None:
     samples = reconstruct(
         prior, scan.measurement(), n=options.draws, method=method, seed=options.seed, partial=partial, progress=Bar()
     )
-    record = {"scan": str(options.scan), "prior": options.prior}
+    trust = assess(samples, scan.measurement(), prior)
+    record = {"scan": str(options.scan), "prior": options.prior, "trust": trust.record()}
     save_run(samples, options.out, scan=scan, level=options.level, record=record)
     partial.path.unlink(missing_ok=True)
     cost = samples.cost
     typer.echo(
         f"Wrote {options.out}: {len(samples)} draws, {cost.evaluations:.0f} evaluations a draw, {cost.seconds:.0f} s."
     )
+    for sentence in trust.sentences:
+        typer.echo(sentence)
 
 
 def _partial(options: ReconstructOptions) -> Partial:

@@ -26,6 +26,7 @@ def run(options: ReportOptions) -> None:
     from scorefield.errors import InputError
     from scorefield.report import report
     from scorefield.samples import Samples
+    from scorefield.trust import recorded_likeness
 
     samples = Samples.load(options.run / "samples.safetensors")
     scan = Scan.load(options.run / "scan.scan")
@@ -35,7 +36,10 @@ def run(options: ReportOptions) -> None:
         raise InputError(f"{options.run / 'run.json'} cannot be read ({error}); reconstruct again.") from error
     truth = read_image(options.truth).pixels if options.truth else None
     path = options.out or options.run / "report.html"
-    report(samples, scan.measurement(), path=path, truth=truth, title=options.title, unit=scan.unit, card=card)
+    report(
+        samples, scan.measurement(), path=path, truth=truth, title=options.title, unit=scan.unit, card=card,
+        likeness=recorded_likeness(card),
+    )  # fmt: skip
     typer.echo(f"Wrote {path}.")
 
 

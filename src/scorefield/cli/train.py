@@ -55,6 +55,7 @@ class TrainOptions(Options):
     validate_every: int = Field(250, ge=1, description="Steps between two validations.")
     patience: int | None = Field(None, ge=1, description="Validations without gain that end the training.")
     snapshot: float = Field(5.0, ge=0, description="Minutes between snapshots.")
+    reference: bool = Field(False, description="Also keep what the images look like to the prior, to tell others from.")
     resume: bool = Field(False, description="Continue the training in OUT, to the same bits.")
     tensorboard: Path | None = Field(None, description="Folder for TensorBoard (needs scorefield[tensorboard]).")
     seed: int = Field(0, ge=0, description="Fixes weights, crops and noise.")
@@ -168,8 +169,9 @@ def _record(options: TrainOptions) -> Record:
         limits="Trained by its user; calibrate it before trusting its intervals.",
     )  # fmt: skip
     return Record(
-        options.out, minutes=options.snapshot, resume=options.resume, card=card, tensorboard=options.tensorboard
-    )
+        options.out, minutes=options.snapshot, resume=options.resume, card=card, tensorboard=options.tensorboard,
+        reference=options.reference,
+    )  # fmt: skip
 
 
 command = make_command(TrainOptions, run)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scorefield.metrics import coverage, expected_coverage, interval_width, rank_histogram
 from scorefield.report.display import Plane, Window, default_window, plane, top
-from scorefield.report.residual import ResidualCheck
+from scorefield.trust.residual import ResidualCheck
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from scorefield.metrics import Evaluation, interval_width, psnr, ssim
 from scorefield.report.display import number
-from scorefield.report.residual import ResidualCheck
+from scorefield.trust.likeness import LikenessCheck
+from scorefield.trust.residual import ResidualCheck
 
 if TYPE_CHECKING:
     from scorefield.samples import Samples
@@ -58,6 +59,12 @@ def fit(check: ResidualCheck) -> Finding:
     """Whether the draws explain the scan."""
     title = "Consistent with the scan" if check.passed else "Does not fit the scan to its noise"
     return Finding("good" if check.passed else "watch", title, check.verdict)
+
+
+def kind(check: LikenessCheck) -> Finding:
+    """Whether something speaks against the draws being of the kind the prior learned; silence is no praise."""
+    title = "No sign of an image foreign to the prior" if check.passed else "Unlike the prior's training images"
+    return Finding("note" if check.passed else "watch", title, check.verdict)
 
 
 def accuracy(result: Evaluation | None, scores: Mapping[str, float]) -> Finding:

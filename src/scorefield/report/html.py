@@ -35,7 +35,8 @@ from scorefield.report.display import (
     top,
     zoom,
 )
-from scorefield.report.residual import ResidualCheck, residual_check
+from scorefield.trust.likeness import LikenessCheck
+from scorefield.trust.residual import ResidualCheck, residual_check
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +60,7 @@ def report(
     unit: str = figures.UNIT,
     window: Window | None = None,
     card: Mapping[str, Any] | None = None,
+    likeness: LikenessCheck | None = None,
 ) -> Path:
     """Write one HTML page about a reconstruction, to be opened anywhere and shown to anybody.
 
@@ -72,6 +74,7 @@ def report(
         unit: unit of the image's values.
         window: gray window (low, high) of all images; from the reference, or the mean, when None.
         card: what else the run card should tell, nested plain data: the prior's card, the patient's code.
+        likeness: how like the prior's training images the draws are, from :func:`scorefield.trust.assess`.
 
     Returns:
         The path written.
@@ -84,7 +87,7 @@ def report(
     _check(samples, truth, baselines, window)
     page = _Page(samples, truth, baselines, unit, window)
     check = residual_check(samples, measurement)
-    text = _render(page.context(check) | {"title": title, "card": run_card(samples, measurement, card or {})})
+    text = _render(page.context(check, likeness) | {"title": title, "card": run_card(samples, measurement, card or {})})
     try:
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -104,7 +107,7 @@ def _check(samples: Samples, truth: Tensor | None, baselines: Mapping[str, Tenso
         raise InputError(f"The window must be (low, high) with low < high, got {tuple(window)}.")
 
 
-def _render(context: dict[str, Any]) -> str:
+def _render(context: dict[str, Any], template: str = "template.html") -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -114,7 +117,7 @@ def _render(context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("template.html").render(context)
+    return environment.get_template(template).render(context)
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class _Page:
         self.window = window or default_window(plane(samples.mean if truth is None else truth))
         self.level = f"{findings.LEVEL:.0%}"
 
-    def context(self, check: ResidualCheck) -> dict[str, Any]:
+    def context(self, check: ResidualCheck, likeness: LikenessCheck | None) -> dict[str, Any]:
         """Everything the template asks for."""
         shape, draws = tuple(self.samples.draws.shape[1:]), self.samples.draws
         spread_panels, spread_scale = self._spreads()
@@ -175,7 +178,7 @@ class _Page:
         low, high = self.window
         return {
             "summary": self._summary(draws),
-            "findings": self._findings(check),
+            "findings": self._findings(check, likeness),
             "columns": findings.COLUMNS,
             "rows": findings.table(self.samples, self.truth, self.result, self.baselines),
             "conventions": self._conventions(),
@@ -198,12 +201,13 @@ class _Page:
         size = f" {TIMES} ".join(map(str, draws.shape[2:]))
         return f"{len(draws)} posterior draws of one {kind}image, {size} pixels"
 
-    def _findings(self, check: ResidualCheck) -> list[findings.Finding]:
+    def _findings(self, check: ResidualCheck, likeness: LikenessCheck | None) -> list[findings.Finding]:
         scores = {}
         if self.result is not None and self.truth is not None:
             scores = {n: psnr(x, self.truth, peak=self.result.peak) for n, x in self.baselines.items()}
         return [
             findings.fit(check),
+            *([findings.kind(likeness)] if likeness else []),
             findings.accuracy(self.result, scores),
             findings.uncertainty(self.samples, self.result, self.unit),
         ]

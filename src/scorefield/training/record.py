@@ -45,6 +45,8 @@ class Record:
         resume: continue the training that the folder holds, if it holds one.
         card: what the prior's card will say; how it was trained is added.
         tensorboard: folder of TensorBoard's event files, if wanted.
+        reference: whether the finished prior also keeps what training images look like to it, about a minute's work,
+            for :func:`scorefield.trust.assess`.
 
     Raises:
         InputError: the folder holds an unfinished training and ``resume`` is False.
@@ -55,6 +57,7 @@ class Record:
     resume: bool = False
     card: Card | None = None
     tensorboard: Path | None = None
+    reference: bool = False
     logs: tuple[Log, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

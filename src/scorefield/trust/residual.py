@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scorefield.samples import Samples
 
 LIMIT = 3.0  # |z| beyond which chance is no explanation: 0.3 % of right models
+TOLERANCE = 0.03  # of the noise: approximate samplers of right models miss by up to this, and many data make it many z
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ResidualCheck:
 
     @property
     def z(self) -> float:
-        """``(mean - m) / sqrt(2 m)``: within +-3 when all is right."""
+        """``(mean - m) / sqrt(2 m)``: within +-3 when all is right and the sampler exact."""
         return (self.mean - self.count) / math.sqrt(2 * self.count)
 
     @property
@@ -62,8 +63,8 @@ class ResidualCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether the mean statistic is within three standard deviations of its expectation."""
-        return abs(self.z) <= LIMIT
+        """Whether the mean statistic is within three standard deviations, or the misfit within 3 %, of the law's."""
+        return abs(self.z) <= LIMIT or abs(self.ratio - 1) <= TOLERANCE
 
     @property
     def verdict(self) -> str:

@@ -1,0 +1,17 @@
+"""Trust in a single scan: what data, draws and prior tell about a reconstruction when there is no true image."""
+
+from scorefield.trust.assess import Trust, assess, recorded_likeness
+from scorefield.trust.likeness import LikenessCheck, Reference, likeness_check, take_reference
+from scorefield.trust.residual import ResidualCheck, residual_check
+
+__all__ = [
+    "LikenessCheck",
+    "Reference",
+    "ResidualCheck",
+    "Trust",
+    "assess",
+    "likeness_check",
+    "recorded_likeness",
+    "residual_check",
+    "take_reference",
+]

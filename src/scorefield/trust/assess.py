@@ -1,0 +1,79 @@
+"""What a single scan can tell about the trust that its reconstruction deserves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from scorefield.measurement import Measurement
+from scorefield.prior import Prior
+from scorefield.trust.likeness import LikenessCheck, likeness_check
+from scorefield.trust.residual import ResidualCheck, residual_check
+
+if TYPE_CHECKING:
+    from scorefield.samples import Samples
+
+UNKNOWN = "Whether the image is of the kind the prior learned was not checked: the prior has no reference for it."
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The checks that need no true image.
+
+    Attributes:
+        residual: do the draws explain the scan?
+        likeness: are they like the prior's training images?  None where the prior has no reference that fits.
+    """
+
+    residual: ResidualCheck
+    likeness: LikenessCheck | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check speaks against the reconstruction; one that could not be made does not speak."""
+        return self.residual.passed and (self.likeness is None or self.likeness.passed)
+
+    @property
+    def sentences(self) -> tuple[str, str]:
+        """The outcome of each check in words for a person."""
+        return self.residual.verdict, UNKNOWN if self.likeness is None else self.likeness.verdict
+
+    def record(self) -> dict[str, Any]:
+        """The outcome as plain data, for the run's record."""
+        likeness = self.likeness and {**asdict(self.likeness), "p_value": self.likeness.p_value}
+        return {
+            "passed": self.passed,
+            "residual": {"z": self.residual.z, "ratio": self.residual.ratio},
+            "likeness": likeness,
+            "sentences": list(self.sentences),
+        }
+
+
+def recorded_likeness(run: Mapping[str, Any]) -> LikenessCheck | None:
+    """The likeness check in a run's record, None where it has none."""
+    stated = run.get("trust", {}).get("likeness")
+    return stated and LikenessCheck(tuple(stated["p_values"]), stated["surprise"])
+
+
+def assess(samples: Samples, measurement: Measurement, prior: Prior) -> Trust:
+    """Check ``samples`` against the scan's noise and against what ``prior`` learned.
+
+    Complex draws of a prior on real images are compared by magnitude.
+
+    Args:
+        samples: posterior draws.
+        measurement: the scan they were drawn from.
+        prior: the unconditional prior, in its own units, as it was given to :func:`scorefield.reconstruct`.
+
+    Raises:
+        InputError: draws that are not images of the measurement's operator.
+    """
+    residual = residual_check(samples, measurement)
+    if prior.reference is None:
+        return Trust(residual)
+    draws = samples.draws.to(measurement.y.device)
+    draws = draws.abs() if draws.is_complex() and not prior.reference.complex else draws
+    if prior.card is not None and "intensity" in samples.provenance:
+        draws = draws * (prior.card.amplitude / samples.provenance["intensity"])
+    return Trust(residual, likeness_check(draws, prior, prior.reference))
