@@ -51,6 +51,8 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.State": lambda: kernels.State(3.0, memory=[1, None]),  # type: ignore[arg-type]
     "nets.PatchMLP": lambda: nets.PatchMLP(size=2, channels=2, levels=1),
     "nets.UNet": lambda: nets.UNet(channels=2, widths=(8, 12), blocks=1, bias=True),
+    "nets.LocalCNN": lambda: nets.LocalCNN(reach=5, channels=2, width=4, depth=3),
+    "nets.PatchMixture": lambda: nets.PatchMixture(size=2, channels=2, components=3, hard=True),
     "nets.Patchwise": lambda: nets.Patchwise(nets.PatchMLP(size=2), stride=2),
     "nets.Half": lambda: nets.Half(nets.PatchMLP(size=2)),
     "nets.OffsetInvariant": lambda: nets.OffsetInvariant(nets.PatchMLP(size=2)),
@@ -69,12 +71,17 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "priors.ContinuousBetas": lambda: _priors().ContinuousBetas(0.2, 10.0, first=1e-4, scale=1.0),
     "priors.Network": lambda: _network(),
     "priors.Energy": lambda: _priors().Energy(nets.Patchwise(nets.PatchMLP()), _priors().Unitless(), crop=32),
+    "priors.Conditional": lambda: _conditional(),
+    "priors.Tiling": lambda: _priors().Tiling(_conditional(), size=8, pad=5, overlap=3, coin=(1, 2, 7)),
+    "priors.MultiScale": lambda: _priors().MultiScale(_network(), [_conditional(), _conditional()]),
     "priors.FieldOfExperts": lambda: _field(),
     "priors.Scaled": lambda: _priors().Scaled(_network(), 2.0, offset=0.5),
     "priors.AsComplex": lambda: _priors().AsComplex(_network()),
     "priors.IndependentParts": lambda: _priors().IndependentParts(_network()),
     "priors.Frozen": lambda: _priors().Frozen(_network(), 0.3),
     "priors.Gamma": lambda: _priors().Gamma(8.0, 1.5),
+    "priors.Pairs": lambda: _priors().Pairs(_priors().TotalVariation(2.0), weight=0.5),
+    "priors.Tabulated": lambda: _priors().Tabulated(_priors().TotalVariation(2.0), 0.0, low=-1.0, high=1.0, nodes=5),
     "priors.TotalVariation": lambda: _priors().TotalVariation(2.0),
     "priors.GeneralizedGaussian": lambda: _priors().GeneralizedGaussian(2.0, 1.2),
     "noise.White": lambda: White(0.3),
@@ -89,6 +96,7 @@ TENSORS = {
     "kernels.LiteralDPS": lambda: kernels.LiteralDPS(_given()),
     "kernels.LiteralPiGDM": lambda: kernels.LiteralPiGDM(_given()),
     "kernels.Project": lambda: kernels.Project(_given()),
+    "kernels.Particles": lambda: kernels.Particles(_given()),
     "kernels.RePaint": lambda: kernels.RePaint(_given()),
     "kernels.RedDiff": lambda: kernels.RedDiff(_given()),
     "kernels.ResampledGibbs": lambda: kernels.ResampledGibbs(_given()),
@@ -100,6 +108,7 @@ TENSORS = {
     "priors.StationaryGaussian": lambda: _priors().StationaryGaussian(torch.zeros(1, 2), torch.ones(2)),
     "priors.GaussianMixture": lambda: _priors().GaussianMixture(torch.zeros(2, 2), torch.ones(2), torch.ones(2) / 2),
     "priors.ConditionedGaussian": lambda: _conditioned(),
+    "priors.Given": lambda: _priors().Given(_conditional(), torch.zeros(1, 2, 4, 4)),
     "priors.Kde": lambda: _priors().Kde(torch.randn(5, 2), 0.3),
 }
 OTHER = {
@@ -118,6 +127,10 @@ def _priors():
 
 def _network():
     return _priors().Network(nets.UNet(widths=(4, 4), blocks=1), _priors().Homogeneous(0.2), crop=32)
+
+
+def _conditional():
+    return _priors().Conditional(nets.UNet(channels=3, widths=(4, 4), blocks=1), _priors().EDM(0.2), known=2, crop=16)
 
 
 def _field():

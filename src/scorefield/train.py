@@ -78,7 +78,7 @@ def train(
     images = tensors(images)
     trainee: Any = getattr(prior, "trainee", prior)
     descent = Descent(trainee, settings, seed=seed)
-    objective = objective or NoiseConditional(Geometric(0.005, 2.0), trainee.weight)
+    objective = objective or _default_objective(trainee)
     if batches is None:
         held = tuple(images) if isinstance(images, (list, tuple)) else Pool(images, seed=seed)
         batches = Crops(held, trainee.crop, settings.batch)
@@ -101,6 +101,12 @@ def train(
         prior.reference = take_reference(prior, few, seed=seed)
     run.write(snapshot)
     return prior
+
+
+def _default_objective(trainee: Any) -> Objective:
+    """Noise-conditional score matching, as the trainee wants it where it has a say (``matching``)."""
+    objective = NoiseConditional(Geometric(0.005, 2.0), trainee.weight)
+    return trainee.matching(objective) if hasattr(trainee, "matching") else objective
 
 
 def _epoch(images: Sequence[Tensor], side: int, batch: int) -> float:

@@ -23,6 +23,7 @@ from scorefield.kernels.literal_ddrm import LiteralDDRM
 from scorefield.kernels.literal_dps import LiteralDPS
 from scorefield.kernels.literal_pigdm import LiteralPiGDM
 from scorefield.kernels.mala import MALA
+from scorefield.kernels.particles import Particles
 from scorefield.kernels.prior_noise import PriorNoise
 from scorefield.kernels.project import Project
 from scorefield.kernels.red_diff import RedDiff
@@ -60,6 +61,7 @@ __all__ = [
     "LiteralDDRM",
     "LiteralDPS",
     "LiteralPiGDM",
+    "Particles",
     "Project",
     "RePaint",
     "RedDiff",

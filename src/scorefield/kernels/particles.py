@@ -161,7 +161,10 @@ class Particles(Kernel):
         if cloud.effective_fraction < self.threshold:
             cloud = cloud.resampled(generator)
         if self.move is not None:
-            x = self.move.step(twisted, self.move.start(cloud.x), sigma, sigma, generator).x
+            moved = (
+                self.move.step(twisted, self.move.start(part), sigma, sigma, generator) for part in cloud.x.split(batch)
+            )
+            x = torch.cat([each.x for each in moved])
             cloud = replace(cloud, x=x, twist=_twist(twisted, x, sigma, batch))
         if bool(target > 0):
             cloud = _advance(twisted, cloud, target, batch, generator)

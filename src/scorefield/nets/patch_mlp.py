@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -42,6 +43,10 @@ class PatchMLP(nn.Module):
         z = x.flatten(1)
         if self.levels:
             z = torch.cat([z, noise.to(z.dtype).reshape(-1, 1).expand(len(z), self.levels)], 1)
-        for i, layer in enumerate(self.layers[:-1]):
-            z = nn.functional.leaky_relu(layer(z), 0.01) if i < 5 else torch.tanh(layer(z))
-        return self.layers[-1](z).reshape(x.shape)
+        first, *inner, last = self.layers
+        with torch.autocast(z.device.type, enabled=False):
+            # of the images' full precision: three digits of bfloat16 would be noise as large as small sigmas
+            z = F.leaky_relu(first(z), 0.01, inplace=True)
+        for i, layer in enumerate(inner, start=1):
+            z = F.leaky_relu(layer(z), 0.01, inplace=True) if i < 5 else layer(z).tanh_()
+        return last(z).reshape(x.shape)

@@ -24,6 +24,7 @@ whose score has a graph to its parameters: a network, or a closed form built fro
 """
 
 from scorefield.objectives.base import Objective
+from scorefield.objectives.conditional import GivenChannels
 from scorefield.objectives.denoising import Denoising, NoiseConditional
 from scorefield.objectives.directions import Directions, Normal, Rademacher, Sphere
 from scorefield.objectives.explicit import Explicit
@@ -41,6 +42,7 @@ __all__ = [
     "Sliced",
     "Denoising",
     "NoiseConditional",
+    "GivenChannels",
     # how the trace is found
     "Trace",
     "ExactTrace",

@@ -1,22 +1,37 @@
 r"""Fields of experts: the image's score is the sum of the scores of all its overlapping patches.
 
-.. math:: s(x, \sigma) = w(\sigma) \sum_c G_c^T\, s_V(G_c x, \sigma), \qquad s_V = \nabla \log p_{patch},
+.. math:: s(x, \sigma) = w(\sigma) \sum_c a_c M^T G_c^T\, s_V(G_c M x, \sigma), \qquad s_V = \nabla \log p_{patch},
 
-with :math:`G_c` extracting patch c of the image, mirrored at its border.  The mirroring M is linear, and its adjoint
-brings what the
-patches say about mirrored pixels back to where they came from; so if :math:`s_V` is a gradient, s is one.
+with M mirroring the image at its border, :math:`G_c` cutting out patch c, and votes :math:`a_c` that are 1 but for
+patches across the border (:mod:`scorefield.nets.overlaps`).  The adjoint of the mirroring brings what the patches say
+about mirrored pixels back to where they came from; so if :math:`s_V` is a gradient, s is one.
 
 **The weight.**  Denoising score matching on patches makes :math:`s_V` the score of the patch *marginal*; every pixel
-lies in p^2
-patches, so the plain sum counts its evidence about p^2 times.  With w = 1/p^2 Tweedie's formula gives the average of
-the overlapping
-patch denoisers, exact for independent pixels.  In general the weight is not a matter of taste but one-dimensional score
-matching: the image-level denoising error is quadratic in w and smallest at
+lies in :math:`(p/t)^2` patches of side p at stride t, so the plain sum counts its evidence about that many times.  With
+w = :math:`(t/p)^2` Tweedie's formula gives the average of the overlapping patch denoisers, exact for independent
+pixels.  In general the weight is not a matter of taste but one-dimensional score matching: the image-level denoising
+error is quadratic in w and smallest at
 
-.. math:: w^*(\sigma) = -\frac{E\langle \sigma n,\ \sigma^2 S \rangle}{E\|\sigma^2 S\|^2}, \qquad S = \sum_c G_c^T
-s_V(G_c(x_0 + \sigma n), \sigma),
+.. math:: w^*(\sigma) = -\frac{E\langle \sigma n,\ \sigma^2 S \rangle}{E\|\sigma^2 S\|^2}, \qquad
+    S = \sum_c a_c M^T G_c^T s_V(G_c M (x_0 + \sigma n), \sigma),
 
 which training estimates from its own images on a grid of levels.
+
+**Three ways to train** one patch network F, the unitless score :math:`\sigma s_V`:
+
+==================================================== ======================== ========================================
+Prior                                                Trained on               Weight
+==================================================== ======================== ========================================
+``FieldOfExperts(F)``                                single patches           w*, fitted afterwards
+``Network(Patchwise(F), Unitless())``                image crops, as one      1: the size of F is among what is fitted
+``Energy(Patchwise(F), Unitless())``                 image crops, as one      1, and the score is an exact gradient
+==================================================== ======================== ========================================
+
+For Gaussian images all three are in closed form: with :math:`s_V = -K v`, :math:`B = \sum_c a_c M^T G_c^T K G_c M`
+and N the covariance of the noisy image, the error is :math:`\sigma^4 \|(w B - N^{-1}) N^{1/2}\|^2`, hence
+:math:`w^* = tr B / tr(B N B^T)`, which is 1 at the best K.  Patches alone give the inverse of N's patch, whose sum is
+not proportional to :math:`N^{-1}`: the whole has the smaller error in the limit.  In a minute of training on one thread
+the first two are alike, and the energy, two to three times slower a step, is behind (``benchmarks/patch_training.py``).
 
 References:
     Roth & Black, CVPR 2005; Fessler 2023, slides on patch models (whose minus signs and missing weight are mended
@@ -28,10 +43,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.nets.overlaps import Overlaps, chunk_for
 from scorefield.noise import normal_like
 from scorefield.prior import Score, level
 from scorefield.priors.network import Network, Unitless
@@ -44,18 +59,29 @@ class FieldOfExperts(Score):
         net: patch network with ``size`` p and ``channels`` (:class:`scorefield.nets.PatchMLP`), called as ``net(patch,
             noise)``;
             it predicts the unitless patch score sigma s_V.
+        stride: pixels between neighboring patches; the work falls with its square.
         levels: how many noise levels carry a weight; between them it is interpolated in log sigma.
         sigma_min: smallest of these levels.
         sigma_max: largest of these levels.
     """
 
-    def __init__(self, net: nn.Module, *, levels: int = 12, sigma_min: float = 0.01, sigma_max: float = 1.0):
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        stride: int = 1,
+        levels: int = 12,
+        sigma_min: float = 0.01,
+        sigma_max: float = 1.0,
+    ):
         super().__init__()
         if levels < 2 or not 0 < sigma_min < sigma_max:
             raise InputError("FieldOfExperts needs levels >= 2 and 0 < sigma_min < sigma_max.")
-        self.net, self.levels, self.sigma_min, self.sigma_max = net, levels, sigma_min, sigma_max
+        self.net, self.stride, self.levels = net, stride, levels
+        self.sigma_min, self.sigma_max = sigma_min, sigma_max
         self.size, self.channels = int(net.size), int(net.channels)  # pyright: ignore[reportArgumentType]
-        self.register_buffer("weights", torch.full((levels,), 1 / self.size**2))
+        self._overlaps = Overlaps(self.size, stride)
+        self.register_buffer("weights", torch.full((levels,), (stride / self.size) ** 2))
 
     @property
     def trainee(self) -> Network:
@@ -93,16 +119,8 @@ class FieldOfExperts(Score):
                 f"FieldOfExperts takes images (B, {self.channels}, H, W), H and W at least {self.size},"
                 f" got {tuple(x.shape)}."
             )
-        rows, columns = (_mirror(n, self.size - 1).to(x.device) for n in x.shape[2:])
-        padded = x[:, :, rows][..., columns]
-        patches = F.unfold(padded, self.size)  # (B, n, L)
-        batch, pixels, count = patches.shape
-        single = patches.transpose(1, 2).reshape(batch * count, self.channels, self.size, self.size)
-        noise = Unitless().coefficients(sigma).noise.reshape(-1, 1).expand(batch, count).reshape(-1)
-        scores = self.net(single, noise).reshape(batch, count, pixels).transpose(1, 2)
-        summed = F.fold(scores, padded.shape[2:], self.size)
-        back = torch.zeros_like(summed[:, :, : x.shape[2]]).index_add(2, rows, summed)
-        return torch.zeros_like(x).index_add(3, columns, back)
+        noise = Unitless().coefficients(sigma).noise.reshape(-1).expand(len(x))
+        return self._overlaps.map(x, lambda patches, image: self.net(patches, noise[image]), chunk_for(x))
 
     @torch.no_grad()
     def finish(self, images: Sequence[Tensor], generator: torch.Generator) -> None:
@@ -123,9 +141,3 @@ def _center(x: Tensor, side: int) -> Tensor:
     """The middle of images (B, C, H, W), at most ``side`` pixels wide and high."""
     top, left = (max(n - side, 0) // 2 for n in x.shape[2:])
     return x[:, :, top : top + side, left : left + side]
-
-
-def _mirror(n: int, border: int) -> Tensor:
-    """Indices of 0..n-1 with ``border`` mirrored ones on either side (edge pixels are not repeated)."""
-    index = torch.arange(-border, n + border).abs()
-    return torch.where(index < n, index, 2 * (n - 1) - index)

@@ -1,0 +1,51 @@
+"""What denoisers ask of a measurement: the image itself, with white noise."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+from scorefield.noise import White
+from scorefield.operators import Identity
+
+
+def noisy_image(measurement: Measurement) -> tuple[Tensor, float]:
+    """The measured image (C, *spatial) and the standard deviation of its noise.
+
+    Raises:
+        InputError: another operator or noise, or no spatial axis.
+    """
+    noise = measurement.noise
+    if not isinstance(measurement.operator, Identity) or not isinstance(noise, White):
+        raise InputError(
+            f"This method denoises images with white noise, got {measurement.operator} and {noise}; reconstruct first,"
+            " or use total_variation, which takes any scan."
+        )
+    if len(measurement.shape) < 2:
+        raise InputError(f"Images have the shape (C, *spatial), got {measurement.shape}; add a channel axis.")
+    return measurement.y[0], noise.std
+
+
+def positive(value: float, name: str) -> float:
+    """``value`` as it is.
+
+    Raises:
+        InputError: it is not positive and finite.
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"The {name} must be a positive finite number, got {value}.")
+    return value
+
+
+def as_channels(image: Tensor) -> Tensor:
+    """A real image as it is, a complex one (C, *spatial) as 2 C real channels."""
+    return torch.cat([image.real, image.imag]) if image.is_complex() else image
+
+
+def from_channels(channels: Tensor, like: Tensor) -> Tensor:
+    """The inverse of :func:`as_channels`."""
+    return torch.complex(*channels.chunk(2)) if like.is_complex() else channels

@@ -1,0 +1,18 @@
+"""What networks around a network share."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+class Wrapped(nn.Module):
+    """A network around another one, for the same patches and channels.
+
+    Args:
+        net: called as ``net(x, noise)``.
+    """
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+        self.size, self.channels = getattr(net, "size", None), getattr(net, "channels", None)

@@ -1,0 +1,44 @@
+"""Score matching of some channels given others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.objectives.base import Objective
+from scorefield.objectives.denoising import NoiseConditional
+from scorefield.prior import Prior
+
+
+@dataclass(frozen=True)
+class GivenChannels(Objective):
+    r"""Noise-conditional score matching in which the last channels are known: they get no noise and have no error.
+
+    For :class:`scorefield.priors.Conditional`: :math:`\tfrac12 w(\sigma) \|D(x_0 + \sigma n, z, \sigma) - x_0\|^2`.
+
+    Args:
+        objective: noise law and weight.
+        known: how many channels are known.
+
+    Raises:
+        InputError: no known channel, or no other.
+    """
+
+    objective: NoiseConditional = field(default_factory=NoiseConditional)
+    known: int = 2
+
+    def __post_init__(self) -> None:
+        if self.known < 1:
+            raise InputError(f"GivenChannels needs at least 1 known channel, got {self.known}.")
+
+    def draw(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
+        if x.ndim < 3 or x.shape[1] <= self.known:
+            raise InputError(f"Of the channels of {tuple(x.shape)}, {self.known} are known; nothing is left to learn.")
+        clean, sigma, noise = self.objective.draw(x, generator)
+        return clean, sigma, torch.cat([noise[:, : -self.known], torch.zeros_like(noise[:, -self.known :])], 1)
+
+    def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
+        return self.objective.terms(prior, *drawn)

@@ -1,0 +1,173 @@
+r"""Multi-scale priors: the coarse image, then the details of each finer scale given the coarser image.
+
+The orthonormal Haar transform splits an image :math:`x_{j-1}` into :math:`2 x_j`, half its size and in its units, and
+three bands of details :math:`d_j`,
+
+.. math:: p(x_0) \propto p(x_J) \prod_{j=J}^{1} p(d_j \mid x_j).
+
+Given the coarser image, details depend on each other over short distances only: a conditional denoiser with a small
+receptive field (:class:`scorefield.nets.LocalCNN`) at each scale is enough where a local model of the image is not, and
+a global one is needed for the smallest image only.
+
+**Sampling** goes from coarse to fine, exactly by the factors (:func:`coarse_to_fine`).  **Denoising** does too: noise
+of level sigma in :math:`x_{j-1}` is noise of level sigma in the details and sigma/2 in :math:`x_j`, and
+
+.. math:: \hat x_{j-1} = W^T \bigl( 2 \hat x_j,\ D_j(d_j + noise,\ \hat x_j, \sigma) \bigr)
+
+puts the denoised coarser image where the factors have the true one, as the reference does.  So :meth:`denoise` is the
+exact one in the limits of little noise or of details that do not tell the coarser image, and close to it else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scorefield.errors import InputError
+from scorefield.kernel import Kernel
+from scorefield.prior import Denoiser, Prior, Vjp, level
+from scorefield.streams import stream
+from scorefield.walk import sample
+
+
+class MultiScale(Denoiser):
+    """A prior on images whose sides are multiples of :math:`2^J`, made of J + 1 smaller ones.
+
+    Each part is trained on its own, on what :func:`pyramid` makes of the images.
+
+    Args:
+        coarse: prior of the smallest images (C, H/2^J, W/2^J), in the units of the images.
+        details: denoisers of details given the coarser image, the finest scale first
+            (:class:`scorefield.priors.Conditional` with 4 C channels, of which the last C are known).
+
+    Raises:
+        InputError: no details.
+
+    References:
+        Kadkhodaie, Guth, Mallat, Simoncelli, ICLR 2023, arXiv 2303.02984.
+    """
+
+    def __init__(self, coarse: Prior, details: Sequence[Prior]):
+        super().__init__()
+        if not len(details):
+            raise InputError("MultiScale needs the details of at least one scale; without any, use the coarse prior.")
+        self.coarse = coarse
+        self._scales = nn.ModuleList(details)
+
+    @property
+    def details(self) -> tuple[Prior, ...]:
+        """Denoisers of details, the finest scale first."""
+        return tuple(self._scales)  # pyright: ignore[reportReturnType]
+
+    @property
+    def coarser(self) -> Prior:
+        """The prior of the images of half the size."""
+        return MultiScale(self.coarse, self.details[1:]) if len(self.details) > 1 else self.coarse
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        s, (low, bands) = level(sigma, x), split(x)
+        clean = self.coarser.denoise(low / 2, _flat(s) / 2)
+        said = self.details[0].denoise(torch.cat([bands, clean], 1), _flat(s))
+        return join(2 * clean, said[:, : bands.shape[1]])
+
+    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        s, (low, bands) = level(sigma, x), split(x)
+        clean, pull_low = self.coarser.linearize(low / 2, _flat(s) / 2)
+        said, pull_details = self.details[0].linearize(torch.cat([bands, clean], 1), _flat(s))
+        count = bands.shape[1]
+
+        def pull(v: Tensor) -> Tensor:
+            v_low, v_bands = split(v)  # the transform is orthonormal: its inverse is its adjoint
+            back = pull_details(torch.cat([v_bands, torch.zeros_like(v_low)], 1))
+            return join(pull_low(2 * v_low + back[:, count:]) / 2, back[:, :count])
+
+        return join(2 * clean, said[:, :count]), pull
+
+
+class Given(Denoiser):
+    """The conditional prior of some channels, at one value of the known ones.
+
+    Args:
+        prior: over all channels, the last of them known.
+        known: their value (n, K, *spatial), one for each image of a batch.
+    """
+
+    def __init__(self, prior: Prior, known: Tensor):
+        super().__init__()
+        self.prior = prior
+        self.register_buffer("known", known)
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        both = torch.cat([x, torch.as_tensor(self.known).to(x)], 1)
+        return self.prior.denoise(both, sigma)[:, : x.shape[1]]
+
+    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        known = torch.as_tensor(self.known).to(x)
+        denoised, vjp = self.prior.linearize(torch.cat([x, known], 1), sigma)
+        count = x.shape[1]
+        return denoised[:, :count], lambda v: vjp(torch.cat([v, torch.zeros_like(known)], 1))[:, :count]
+
+
+def split(x: Tensor) -> tuple[Tensor, Tensor]:
+    """One scale of the orthonormal Haar transform: low band (B, C, H/2, W/2) and details (B, 3 C, H/2, W/2).
+
+    Raises:
+        InputError: an image with an odd side.
+    """
+    if x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
+        raise InputError(f"Scales halve images (B, C, H, W) with even sides, got {tuple(x.shape)}; crop or pad them.")
+    a, b, c, d = (x[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
+    return (a + b + c + d) / 2, torch.cat([a - b + c - d, a + b - c - d, a - b - c + d], 1) / 2
+
+
+def join(low: Tensor, details: Tensor) -> Tensor:
+    """The inverse of :func:`split`."""
+    columns, rows, both = details.chunk(3, 1)
+    x = low.new_empty(*low.shape[:2], 2 * low.shape[2], 2 * low.shape[3])
+    x[..., ::2, ::2], x[..., ::2, 1::2] = (low + columns + rows + both) / 2, (low - columns + rows - both) / 2
+    x[..., 1::2, ::2], x[..., 1::2, 1::2] = (low + columns - rows - both) / 2, (low - columns - rows + both) / 2
+    return x
+
+
+def pyramid(image: Tensor, scales: int) -> list[Tensor]:
+    """What each part of a :class:`MultiScale` is trained on, for an image (C, H, W).
+
+    Returns:
+        Details and the coarser image (4 C, H/2, W/2) for each scale, the finest first, and the coarsest image.
+    """
+    parts = []
+    for _ in range(scales):
+        low, bands = split(image[None])
+        image = low[0] / 2
+        parts.append(torch.cat([bands[0], image]))
+    return [*parts, image]
+
+
+def coarse_to_fine(
+    prior: MultiScale, kernel: Kernel, sigmas: Tensor, *, n: int, shape: tuple[int, ...], seed: int = 0
+) -> Tensor:
+    """``n`` draws (n, *shape): the coarsest image, then the details of each scale given what there is.
+
+    Args:
+        sigmas: noise levels of every walk.
+        shape: of the images, (C, H, W).
+    """
+    channels, height, width = shape
+    factor = 2 ** len(prior.details)
+    if height % factor or width % factor:
+        raise InputError(f"Images of {len(prior.details)} scales have sides that are multiples of {factor}.")
+    smallest = (channels, height // factor, width // factor)
+    like = sigmas.new_empty(0)
+    x = sample(prior.coarse, kernel, sigmas, n=n, shape=smallest, seed=stream(seed, "coarse"), like=like).draws
+    for k, details in enumerate(reversed(prior.details)):
+        bands = (3 * channels, *x.shape[2:])
+        given = Given(details, x)
+        drawn = sample(given, kernel, sigmas, n=n, shape=bands, seed=stream(seed, k), like=like).draws
+        x = join(2 * x, drawn)
+    return x
+
+
+def _flat(s: Tensor) -> Tensor:
+    return s.reshape(()) if s.numel() == 1 else s.flatten()
