@@ -22,6 +22,10 @@ PAGES = (
     "plot_annealed_langevin.py",
     "plot_posterior_langevin.py",
     "plot_map_ascent.py",
+    "plot_rectangle_toy.py",
+    "plot_patch_denoising.py",
+    "plot_shape_shift.py",
+    "plot_amplitude_shift.py",
 )
 
 

@@ -34,7 +34,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, Repeat, Then
 from scorefield.kernels import FinalDenoise, Langevin
-from scorefield.priors.normal import as_rows
+from scorefield.rows import as_rows
 from scorefield.schedule import Geometric
 
 CHUNK = 1024  # images whose distances to all others are held at once

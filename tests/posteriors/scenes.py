@@ -9,7 +9,7 @@ from scorefield.measurement import Measurement
 from scorefield.noise import Noise, White, normal_like
 from scorefield.operators import Blur, Downsample, Fourier, Mask, RealToComplex, Sample, birdcage, cartesian_mask, mri
 from scorefield.priors import DiagonalGaussian, IndependentParts
-from scorefield.priors.normal import as_rows
+from scorefield.rows import as_rows
 from support import normal
 
 

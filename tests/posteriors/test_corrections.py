@@ -30,7 +30,7 @@ from scorefield.posteriors import (
     ScoreALD,
 )
 from scorefield.priors import DiagonalGaussian, IndependentParts
-from scorefield.priors.normal import as_rows
+from scorefield.rows import as_rows
 from support import LinearDenoiser, complex_normal, normal
 
 BENCH = tb_g()

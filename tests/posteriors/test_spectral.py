@@ -24,7 +24,7 @@ from scorefield.posteriors import (
 from scorefield.posteriors.ddrm import restoration_gain
 from scorefield.posteriors.spectrum import Spectrum
 from scorefield.priors import DiagonalGaussian, IndependentParts
-from scorefield.priors.normal import as_rows
+from scorefield.rows import as_rows
 from support import normal
 
 SIGMAS = torch.tensor([0.05, 0.4, 3.0], dtype=torch.float64)

@@ -19,6 +19,7 @@ COMMANDS = {
     "reconstruct": "Draw posterior samples of the image behind a scan.",
     "evaluate": "Compare samples with the truth.",
     "report": "Write one self-contained HTML page about a reconstruction.",
+    "calibrate": "Check on simulated scans whether a prior's intervals hold.",
     "priors": "List the shipped priors with their cards.",
 }
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+
+if TYPE_CHECKING:
+    from scorefield.simulate import Protocol
 
 
 class Modality(str, Enum):
@@ -18,7 +22,27 @@ class Modality(str, Enum):
     mri = "mri"
 
 
-class SimulateOptions(Options):
+class ProtocolOptions(Options):
+    """The options of every command that simulates scans."""
+
+    views: int = Field(30, ge=1, description="CT: number of views over half a turn.")
+    photons: float = Field(2e4, gt=0, description="CT: photons per ray, which set the noise.")
+    acceleration: float = Field(4.0, ge=1, description="MRI: how many times fewer lines.")
+    coils: int = Field(8, ge=1, description="MRI: receive coils.")
+    noise: float = Field(0.01, gt=0, description="MRI: noise per real component of k-space over the image's intensity.")
+    center: float = Field(0.08, ge=0, le=1, description="MRI: fully sampled part of k-space.")
+
+    def protocol(self, modality: Modality) -> Protocol:
+        from scorefield.simulate import CartesianMRI, ParallelCT
+
+        protocols = {
+            Modality.ct: ParallelCT(self.views, self.photons),
+            Modality.mri: CartesianMRI(self.acceleration, self.coils, self.noise, self.center),
+        }
+        return protocols[modality]
+
+
+class SimulateOptions(ProtocolOptions):
     image: Path = Field(
         description="Image to measure: DICOM, NIfTI, npy, PNG or TIFF.", json_schema_extra={"argument": True}
     )
@@ -26,29 +50,19 @@ class SimulateOptions(Options):
     out: Path = Field(Path("scan.scan"), description="The scan to write.")
     axis: int = Field(2, ge=0, le=2, description="Axis along which a volume is cut.")
     slice: int | None = Field(None, description="Slice of a volume; default the middle one.")
-    views: int = Field(30, ge=1, description="CT: number of views over half a turn.")
-    photons: float = Field(2e4, gt=0, description="CT: photons per ray, which set the noise.")
-    acceleration: float = Field(4.0, ge=1, description="MRI: how many times fewer lines.")
-    coils: int = Field(8, ge=1, description="MRI: receive coils.")
-    noise: float = Field(0.01, gt=0, description="MRI: noise per real component of k-space over the image's intensity.")
-    center: float = Field(0.08, ge=0, le=1, description="MRI: fully sampled part of k-space.")
     seed: int = Field(0, ge=0, description="Fixes mask and noise.")
 
 
 def run(options: SimulateOptions) -> None:
     """Simulate a noisy scan of a real image; the clean image is written beside it as NAME.truth.npy."""
     from scorefield.data import read_image, write
-    from scorefield.simulate import CartesianMRI, ParallelCT, simulate
+    from scorefield.simulate import simulate
 
     image = read_image(options.image)
     if len(image.spatial) == 3:
         middle = image.spatial[options.axis] // 2
         image = image.slice(middle if options.slice is None else options.slice, options.axis)
-    protocols = {
-        Modality.ct: ParallelCT(options.views, options.photons),
-        Modality.mri: CartesianMRI(options.acceleration, options.coils, options.noise, options.center),
-    }
-    protocol = protocols[options.modality]
+    protocol = options.protocol(options.modality)
     scan = simulate(image, protocol, seed=options.seed)
     truth = write(protocol.prepare(image).pixels, options.out.with_suffix(".truth.npy"))
     scan.save(options.out)

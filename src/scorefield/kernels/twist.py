@@ -30,7 +30,7 @@ from scorefield.operators.solve import inner
 from scorefield.posteriors.base import Posterior
 from scorefield.posteriors.mmps import MMPS
 from scorefield.prior import Prior, Vjp, level
-from scorefield.priors.normal import as_rows
+from scorefield.rows import as_rows
 
 
 class Twist(NamedTuple):

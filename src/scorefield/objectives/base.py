@@ -11,7 +11,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.noise import normal_like
 from scorefield.prior import Prior, Vjp
-from scorefield.priors.normal import as_rows
+from scorefield.rows import as_rows
 
 
 class Objective(ABC):

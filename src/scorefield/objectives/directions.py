@@ -24,7 +24,7 @@ from torch import Tensor
 
 from scorefield.noise import normal_like
 from scorefield.objectives.base import squared
-from scorefield.priors.normal import as_rows
+from scorefield.rows import as_rows
 
 
 class Directions(ABC):

@@ -11,7 +11,7 @@ from torch import Tensor
 from scorefield.objectives.directions import Directions, Rademacher
 from scorefield.operators.solve import inner
 from scorefield.prior import Vjp
-from scorefield.priors.normal import as_rows
+from scorefield.rows import as_rows
 
 
 class Trace(ABC):

@@ -22,7 +22,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.noise import normal_like
-from scorefield.priors.normal import as_rows
+from scorefield.rows import as_rows
 
 LARGEST = 2048  # real numbers of data; an eigendecomposition of this size takes seconds
 CHUNK = 64  # unit data sent through the operator together

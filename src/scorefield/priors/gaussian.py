@@ -15,7 +15,8 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.basic import finite
-from scorefield.priors.normal import Diagonalized, as_rows, check_data
+from scorefield.priors.normal import Diagonalized, check_data
+from scorefield.rows import as_rows
 
 
 def eigenpairs(covariances: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,8 @@ from scorefield.noise import normal_like
 from scorefield.operators.basic import finite
 from scorefield.prior import Exact, level
 from scorefield.priors.mixture import GaussianMixture, check_weights
-from scorefield.priors.normal import as_rows, check_data
+from scorefield.priors.normal import check_data
+from scorefield.rows import as_rows
 
 
 class Kde(Exact):

@@ -35,6 +35,7 @@ from scorefield.noise import normal_like
 from scorefield.operators.basic import finite
 from scorefield.operators.solve import conjugate_gradients, inner
 from scorefield.prior import Exact, Vjp, level
+from scorefield.rows import as_rows
 
 ITERATIONS = 1000  # of conjugate gradients; a guard, the tolerance stops it long before
 
@@ -50,11 +51,6 @@ def check_data(measurement: Measurement, event_shape: tuple[int, ...]) -> None:
             f"The measurement is of images shaped {measurement.shape}, the prior is over {event_shape};"
             " build the operator for the prior's shape."
         )
-
-
-def as_rows(x: Tensor) -> Tensor:
-    """``x`` (B, ...), real or complex, as real vectors (B, d); complex entries become pairs."""
-    return torch.view_as_real(x.resolve_conj()).flatten(1) if x.is_complex() else x.flatten(1)
 
 
 class Normal(Exact):
