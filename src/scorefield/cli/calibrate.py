@@ -1,0 +1,123 @@
+"""``scorefield calibrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from pydantic import Field
+
+from scorefield.cli.options import make_command
+from scorefield.cli.simulate import Modality, ProtocolOptions
+
+if TYPE_CHECKING:
+    from scorefield.calibrate import Calibration, Truths
+    from scorefield.prior import Prior
+
+
+class CalibrateOptions(ProtocolOptions):
+    prior: str = Field(
+        description="A shipped prior's name or a folder that 'scorefield train' wrote.",
+        json_schema_extra={"argument": True},
+    )
+    operator: Modality = Field(Modality.mri, description="ct: sparse-view parallel beam; mri: undersampled multi-coil.")
+    images: list[str] = Field(
+        [], description="True images: files, folders or globs, repeat for more; default draws of the prior."
+    )
+    out: Path = Field(Path("calibration"), description="Folder of the page, the numbers and the simulated scans.")
+    scans: int = Field(50, ge=2, description="Simulated scans; errors fall with their root.")
+    draws: int = Field(19, ge=2, description="Posterior draws of each.")
+    steps: int = Field(48, ge=1, description="Sampler steps, one denoiser evaluation each.")
+    size: int | None = Field(
+        None,
+        ge=8,
+        description="Side in pixels: central crop of given images (default whole), or of draws (default 64).",
+    )
+    axis: int = Field(2, ge=0, le=2, description="Axis along which volumes are cut into slices.")
+    spacing: float = Field(1.0, gt=0, description="Pixel size in mm of draws of the prior.")
+    intensity: float | None = Field(
+        None, gt=0, description="Intensity of draws of the prior; default that of water for CT (0.0193/mm), 1 for MRI."
+    )
+    seed: int = Field(0, ge=0, description="Fixes truths, masks, noise and draws.")
+
+
+def run(options: CalibrateOptions) -> None:
+    """Simulate scans of known truths, reconstruct them, and say whether the intervals hold and how to mend them.
+
+    Finished scans are kept in OUT/scans, so that the same command continues after an interruption.
+    """
+    from scorefield import checkpoint, shipped
+    from scorefield.calibrate import Prepared, Scanner, calibrate
+    from scorefield.progress import Bar
+    from scorefield.reconstruct import Method
+    from scorefield.report.calibration import calibration_report, findings
+
+    prior = checkpoint.load(shipped.find(options.prior))
+    protocol = options.protocol(options.operator)
+    truths = Prepared(_images(options), protocol) if options.images else _draws(options, prior)
+    calibration = calibrate(
+        prior, Scanner(protocol, options.spacing), truths=truths, n_scans=options.scans, draws=options.draws,
+        method=Method(steps=options.steps), seed=options.seed, folder=options.out / "scans", progress=Bar(),
+    )  # fmt: skip
+    kind = {Modality.ct: "CT", Modality.mri: "MRI"}[options.operator]
+    title = f"Calibration of the prior '{Path(options.prior).name}' on simulated {kind}"
+    card = {"command": {name: _plain(value) for name, value in options.model_dump(mode="json").items()}}
+    page = calibration_report(calibration, path=options.out / "calibration.html", title=title, card=card)
+    _write(calibration, options.out / "calibration.json")
+    for finding in findings(calibration):
+        typer.echo(f"[{finding.sign}] {finding.title}: {finding.text}")
+    typer.echo(f"Wrote {page}.")
+
+
+def _plain(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _images(options: CalibrateOptions) -> Truths:
+    """The given images, or their centers."""
+    from scorefield.calibrate import Cropped, FromImages
+    from scorefield.data import Images
+
+    images = FromImages(Images(options.images, axis=options.axis))
+    return images if options.size is None else Cropped(images, options.size)
+
+
+def _draws(options: CalibrateOptions, prior: Prior) -> Truths:
+    """Walks of the prior, in the units of the scanner."""
+    from scorefield.calibrate import FromWalk
+    from scorefield.schedule import Karras
+    from scorefield.simulate import WATER
+
+    amplitude = prior.card.amplitude
+    intensity = options.intensity or {Modality.ct: WATER, Modality.mri: 1.0}[options.operator]
+    side = options.size or 64
+    levels = Karras(0.005 * amplitude, 3.0 * amplitude)  # from beyond the levels of training to their smallest
+    return FromWalk(prior, (1, side, side), levels, intensity=intensity)
+
+
+def _write(calibration: Calibration, path: Path) -> None:
+    import json
+
+    from scorefield.atomic import atomic_path
+    from scorefield.calibrate import LEVELS
+
+    numbers: dict[str, Any] = {
+        "scans": calibration.n_scans,
+        "draws": calibration.draws,
+        "tarp": calibration.tarp.p_value,
+    }
+    for name, quantities in {"pixels": calibration.pixels, "regions": calibration.regions}.items():
+        numbers[name] = {
+            "coverage": [quantities.coverage(level)._asdict() for level in LEVELS],
+            "factor": quantities.factor(),
+            "factor_range": quantities.factor_range(),
+            "spread_over_error": quantities.spread_skill.ratio,
+            "uniformity": quantities.uniformity.p_value,
+        }
+    numbers |= {name: float(calibration.numbers(name).mean()) for name in ("crps", "residual_z", "seconds")}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(numbers | {"origin": dict(calibration.origin)}, indent=2) + "\n")
+
+
+command = make_command(CalibrateOptions, run)
