@@ -99,12 +99,13 @@ def psnr(prior: Prior, clean: Tensor) -> float:
 def time_to_good(minutes: float) -> dict:
     """A 3 x 3 prior after one minute against the same after ``minutes``."""
     clean, found = image(), {}
+    settings = Settings(batch=1024, rate=5e-3, half=True)  # as 'scorefield train', and bfloat16
     for budget in (1.0, minutes):
         torch.manual_seed(0)
         prior = FieldOfExperts(PatchMLP(size=3, levels=1), sigma_min=0.005)
         objective = NoiseConditional(Geometric(0.005, 1.0), prior.trainee.weight)
         start = time.perf_counter()
-        train(prior, [clean], objective=objective, budget=Minutes(budget), settings=Settings(batch=2048))
+        train(prior, [clean], objective=objective, budget=Minutes(budget), settings=settings)
         found[budget] = psnr(prior, clean)
         print(f"3 x 3, {prior.trained_steps:5d} steps, {time.perf_counter() - start:5.0f} s: {found[budget]:.3f} dB")
     return {"psnr": found, "gap_db": found[minutes] - found[1.0]}
