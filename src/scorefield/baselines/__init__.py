@@ -1,22 +1,30 @@
 """What a user would try first: reconstructions without a learned prior, shaped like ``samples.mean``."""
 
+from scorefield.baselines.bm3d import BM3D, bm3d
+from scorefield.baselines.denoising import as_denoiser
 from scorefield.baselines.epll import epll
 from scorefield.baselines.linear import fbp, least_squares, zero_filled
 from scorefield.baselines.nonlocal_means import non_local_means
 from scorefield.baselines.oracle import TunedTotalVariation, tuned_total_variation
+from scorefield.baselines.plug_and_play import plug_and_play, tuned_plug_and_play
 from scorefield.baselines.tuning import Tuned, tune
 from scorefield.baselines.tv import total_variation
 from scorefield.baselines.wavelet import wavelet_shrinkage
 
 __all__ = [
+    "BM3D",
     "Tuned",
     "TunedTotalVariation",
+    "as_denoiser",
+    "bm3d",
     "epll",
     "fbp",
     "least_squares",
     "non_local_means",
+    "plug_and_play",
     "total_variation",
     "tune",
+    "tuned_plug_and_play",
     "tuned_total_variation",
     "wavelet_shrinkage",
     "zero_filled",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -49,3 +50,17 @@ def as_channels(image: Tensor) -> Tensor:
 def from_channels(channels: Tensor, like: Tensor) -> Tensor:
     """The inverse of :func:`as_channels`."""
     return torch.complex(*channels.chunk(2)) if like.is_complex() else channels
+
+
+def as_denoiser(method: Callable[[Measurement], Tensor]) -> Callable[[Tensor, float], Tensor]:
+    """The map from images (B, C, *spatial) and their noise's level to denoised images, of a method that takes scans.
+
+    Args:
+        method: what denoises one measured image, such as ``wavelet_shrinkage``.
+    """
+
+    def denoised(x: Tensor, sigma: float) -> Tensor:
+        whole = Identity(tuple(x.shape[1:]))
+        return torch.stack([method(Measurement(one, whole, White(sigma))) for one in x])
+
+    return denoised

@@ -7,6 +7,7 @@ meaning.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from scorefield.measurement import Measurement
@@ -41,3 +42,9 @@ class Fidelity:
         """``f(x)`` for images (B, *shape): (B,)."""
         residual = self.measurement.residual(x)
         return 0.5 * self.variance * inner(residual, self.measurement.noise.solve(residual))
+
+    def noise_in_image(self) -> float:
+        """Root mean square of ``A^H W^2 n`` for one (fixed) draw of the noise n: the scale of a TV weight."""
+        given = self.measurement
+        generator = torch.Generator(given.y.device).manual_seed(0)
+        return float(self.back(given.noise.sample(given.y, generator)).abs().square().mean().sqrt())

@@ -81,7 +81,7 @@ def tuned_total_variation(
         return solve(fidelity, values, start=start, iterations=iterations, tolerance=tolerance)
 
     search = _Search(truth, peak_of(truth), reconstruct)
-    scale = _noise_in_image(fidelity)
+    scale = fidelity.noise_in_image()
     low, high = (PER_DECADE * d for d in DECADES)
     search.add([scale * 10 ** (k / PER_DECADE) for k in range(low, high + 1)])
     for _ in range(EXTENSIONS):
@@ -103,13 +103,6 @@ def tuned_total_variation(
         tuple(search.psnrs),
         interior,
     )
-
-
-def _noise_in_image(fidelity: Fidelity) -> float:
-    """Root mean square of ``A^H W^2 n`` for one (fixed) draw of the noise n: the scale of a TV weight."""
-    given = fidelity.measurement
-    generator = torch.Generator(given.y.device).manual_seed(0)
-    return float(fidelity.back(given.noise.sample(given.y, generator)).abs().square().mean().sqrt())
 
 
 @dataclass

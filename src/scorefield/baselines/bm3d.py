@@ -1,0 +1,222 @@
+r"""Block matching and 3-D filtering: similar blocks, stacked to a group, are sparse together.
+
+All blocks of :math:`p \times p` pixels are written in the basis of the two-dimensional cosine transform, as rows
+:math:`T_i` of a table.  Around every third block i its most similar ones :math:`j_1 = i, j_2, \dots, j_n` are sought,
+n being the largest power of two with mean square differences up to :math:`\tau \sigma^2`, and filtered together:
+
+.. math:: \hat T_{j} = H^T (g \odot H T_{j}), \qquad H \text{ the orthonormal Haar transform along the group.}
+
+The gains g come from the same group of a *guide*.  In the first pass the guide is the noisy image and
+:math:`g = 1[|H T| > \lambda \sigma]`.  In the second it is the first's result, and
+:math:`g = (H T)^2 / ((H T)^2 + \sigma^2)`, Wiener's gain.  A group's mean has gain 1 in either, so that an added
+constant passes through.  Every filtered block goes back to its place with the weight :math:`w = 1 / \sum g^2`, which is
+:math:`1 / N_{har}` where gains are 0 or 1, times a Kaiser window K:
+
+.. math:: x = \frac{\sum_j w_j K B_j}{\sum_j w_j K}, \qquad B_j \text{ the pixels of } \hat T_j.
+
+Both sums run over the table first, since the transform of a block is linear: one inverse transform a block, however
+many groups it was in.
+
+Where this differs from the paper: its first pass has a biorthogonal wavelet (bior1.5) in place of the cosine transform,
+which is its own choice in the second pass; and its bounds on the differences, 2500 and 400 for images up to 255, are
+here what they are at :math:`\sigma = 10`, 25 and four times :math:`\sigma^2`, so that the filter knows no unit.  (At
+:math:`\sigma = 25` they are 4 and 0.64, which at lower noise lose some 0.3 dB.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scorefield.baselines.denoising import as_channels, from_channels, noisy_image, positive
+from scorefield.errors import InputError
+from scorefield.measurement import Measurement
+
+TILE = 8  # references to a side that are compared with their surroundings at once
+CHUNK = 2**22  # numbers in the groups that are filtered at once
+
+
+@dataclass(frozen=True)
+class BM3D:
+    """The filter of image and noise level, ``BM3D()(x, sigma)``, with the published settings.
+
+    Args:
+        block: side p of the blocks, in pixels.
+        step: pixels between neighboring references.
+        window: side of the square around a reference in which blocks are sought, in blocks, odd.
+        groups: most blocks of a group in the first and in the second pass, powers of two.
+        similar: largest mean square difference to the reference in the two passes, in units of the noise's variance.
+        threshold: lambda, in units of the noise.
+        kaiser: beta of the Kaiser window.
+
+    Raises:
+        InputError: a number out of range.
+
+    References:
+        Dabov, Foi, Katkovnik, Egiazarian, "Image denoising by sparse 3-D transform-domain collaborative filtering",
+        IEEE TIP 2007; Lebrun, "An analysis and implementation of the BM3D image denoising method", IPOL 2012.
+    """
+
+    block: int = 8
+    step: int = 3
+    window: int = 39
+    groups: tuple[int, int] = (16, 32)
+    similar: tuple[float, float] = (25.0, 4.0)
+    threshold: float = 2.7
+    kaiser: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.block < 2 or not 1 <= self.step <= self.block or self.window < 1 or self.window % 2 == 0:
+            raise InputError("BM3D needs blocks of at least 2 pixels, 1 <= step <= block and an odd window.")
+        if len(self.groups) != 2 or any(n < 1 or n & (n - 1) for n in self.groups):
+            raise InputError(f"BM3D needs two group sizes that are powers of two, got {self.groups}.")
+        if len(self.similar) != 2 or not min(*self.similar, self.threshold, self.kaiser) > 0:
+            raise InputError("BM3D needs positive bounds on differences (two), threshold and Kaiser parameter.")
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """The denoised images, shaped like ``x``.
+
+        Args:
+            x: real or complex images (..., H, W), each filtered by itself, and of complex ones each part.
+            sigma: standard deviation of the noise in each real component.
+
+        Raises:
+            InputError: images smaller than a block, or a level that is not positive and finite.
+        """
+        std = positive(float(sigma), "noise level of BM3D")
+        if x.ndim < 2 or min(x.shape[-2:]) < self.block:
+            raise InputError(f"BM3D needs images (..., H, W) of at least {self.block} pixels, got {tuple(x.shape)}.")
+        channels = as_channels(x.reshape(-1, *x.shape[-2:]))
+        found = torch.stack([self._filtered(plane, std) for plane in channels])
+        return from_channels(found, x).reshape(x.shape)
+
+    def _filtered(self, plane: Tensor, std: float) -> Tensor:
+        offset = plane.mean()  # not to be lost by rounding in the differences
+        noisy = _Table(plane - offset, self.block)
+        pilot = self._pass(noisy, noisy, 0, lambda s: (s.abs() > self.threshold * std).to(s), std)
+        guide = _Table(pilot, self.block)
+        return offset + self._pass(noisy, guide, 1, lambda s: s.square() / (s.square() + std**2), std)
+
+    def _pass(self, noisy: _Table, guide: _Table, number: int, gains: Callable[[Tensor], Tensor], std: float) -> Tensor:
+        """The noisy image filtered with the guide's groups and gains."""
+        matches, distances = guide.matches(self.step, self.window // 2, self.groups[number])
+        close = (distances <= self.similar[number] * std**2 * self.block**2).sum(1)
+        total, heard = torch.zeros_like(noisy.rows), noisy.rows.new_zeros(len(noisy.rows), 1)
+        n = 1
+        while n <= matches.shape[1]:
+            largest = 2 * n > matches.shape[1]
+            chosen = matches[(close >= n) & ((close < 2 * n) | largest), :n]
+            for part in chosen.split(max(1, CHUNK // (n * self.block**2))):
+                _collaborate(part.T, noisy.rows, guide.rows, gains, total, heard)
+            n *= 2
+        return noisy.image(total, heard, self.kaiser)
+
+
+def bm3d(measurement: Measurement, strength: float = 1.0, *, settings: BM3D | None = None) -> Tensor:
+    """Block matching and 3-D filtering of a noisy image; volumes slice by slice, channels one by one.
+
+    Args:
+        measurement: an image with white noise.
+        strength: multiplies the noise's standard deviation that the filter is told.
+        settings: the filter; the published one if not given.
+
+    Returns:
+        One image, shaped like ``measurement.shape``.
+
+    Raises:
+        InputError: not an image of two or three axes with white noise, or a number out of range.
+    """
+    image, std = noisy_image(measurement)
+    positive(strength, "strength of BM3D")
+    if image.ndim < 3:
+        raise InputError(f"BM3D takes images (C, *spatial) of two or three axes, got {tuple(image.shape)}.")
+    return (settings or BM3D())(image, strength * std)
+
+
+class _Table:
+    """All blocks of an image (H, W), in raster order, in the cosine basis: ``rows`` (blocks, p^2)."""
+
+    def __init__(self, image: Tensor, block: int):
+        self.size, self.block = tuple(image.shape), block
+        self.basis = torch.kron(cosine(block, image), cosine(block, image))
+        windows = image.unfold(0, block, 1).unfold(1, block, 1)
+        self.shape = (windows.shape[0], windows.shape[1])
+        self.rows = windows.reshape(-1, block**2) @ self.basis.T
+
+    def matches(self, step: int, reach: int, count: int) -> tuple[Tensor, Tensor]:
+        """The blocks most like each reference, itself first: indices and square distances (references, count)."""
+        count = 2 ** int(math.log2(min(count, math.prod(min(n, reach + 1) for n in self.shape))))
+        rows, columns = (_references(n, step, self.rows.device) for n in self.shape)
+        energy = self.rows.square().sum(1)
+        found = [self._nearest(r, c, reach, count, energy) for r in rows.split(TILE) for c in columns.split(TILE)]
+        indices, distances = zip(*found, strict=True)
+        return torch.cat(indices), torch.cat(distances)
+
+    def _nearest(self, r: Tensor, c: Tensor, reach: int, count: int, energy: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for the references in rows ``r`` and columns ``c``: distances are a matrix product away."""
+        near = [_around(places, reach, n) for places, n in zip((r, c), self.shape, strict=True)]
+        own = (r[:, None] * self.shape[1] + c).flatten()
+        other = (near[0][:, None] * self.shape[1] + near[1]).flatten()
+        within = [(a[:, None] - b).abs() <= reach for a, b in zip((r, c), near, strict=True)]
+        allowed = (within[0][:, None, :, None] & within[1][None, :, None, :]).reshape(len(own), len(other))
+        d = energy[own, None] + energy[other] - 2 * self.rows[own] @ self.rows[other].T
+        d = d.masked_fill(~allowed, math.inf).masked_fill(own[:, None] == other, -1)
+        distances, places = d.topk(count, dim=1, largest=False)
+        return other[places], distances
+
+    def image(self, total: Tensor, heard: Tensor, beta: float) -> Tensor:
+        """Weighted blocks (blocks, p^2) back in their places, over their weights (blocks, 1)."""
+        ends = torch.kaiser_window(self.block, False, beta, dtype=total.dtype, device=total.device)
+        window = (ends[:, None] * ends).flatten()
+        pixels = (total @ self.basis) * window
+        above, below = (F.fold(part.T[None], self.size, self.block)[0, 0] for part in (pixels, heard * window))
+        return above / below
+
+
+def _collaborate(
+    group: Tensor, noisy: Tensor, guide: Tensor, gains: Callable[[Tensor], Tensor], total: Tensor, heard: Tensor
+) -> None:
+    """Filter groups, indices (n, groups) of blocks, and add what they say to ``total``, their weights to ``heard``."""
+    n, groups = group.shape
+    transform, shape = haar(n, noisy), (n, groups, noisy.shape[1])
+    gain = gains(transform @ guide[group].flatten(1)).reshape(shape)
+    gain[0, :, 0] = 1
+    weight = 1 / gain.square().sum((0, 2))
+    spectrum = (transform @ noisy[group].flatten(1)).reshape(shape) * gain * weight[:, None]
+    blocks = group.flatten()
+    total.index_add_(0, blocks, (transform.T @ spectrum.flatten(1)).reshape(-1, noisy.shape[1]))
+    heard.index_add_(0, blocks, weight.expand(n, -1).reshape(-1, 1))
+
+
+def cosine(n: int, like: Tensor) -> Tensor:
+    """The orthonormal cosine transform (DCT-II), (n, n), in the precision of ``like``."""
+    k = torch.arange(n, dtype=torch.float64)
+    basis = torch.cos(torch.pi / n * k[:, None] * (k + 0.5)) * math.sqrt(2 / n)
+    basis[0] /= math.sqrt(2)
+    return basis.to(like)
+
+
+def haar(n: int, like: Tensor) -> Tensor:
+    """The orthonormal Haar transform (n, n) for n a power of two, the mean first, in the precision of ``like``."""
+    basis = torch.ones(1, 1, dtype=torch.float64)
+    while len(basis) < n:
+        details = torch.kron(torch.eye(len(basis)), torch.tensor([1.0, -1.0]))
+        basis = torch.cat([torch.kron(basis, torch.ones(1, 2)), details.to(basis)]) / math.sqrt(2)
+    return basis.to(like)
+
+
+def _references(n: int, step: int, device: torch.device) -> Tensor:
+    """Every ``step``-th of n places, and the last."""
+    places = torch.arange(0, n, step, device=device)
+    return places if int(places[-1]) == n - 1 else torch.cat([places, places.new_tensor([n - 1])])
+
+
+def _around(places: Tensor, reach: int, n: int) -> Tensor:
+    """All places from the first less ``reach`` to the last plus ``reach``, of n."""
+    return torch.arange(max(0, int(places[0]) - reach), min(n, int(places[-1]) + reach + 1), device=places.device)
