@@ -49,7 +49,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.Repeat": lambda: kernels.Repeat(kernels.Heun(), 2),
     "kernels.Then": lambda: PREDICTOR,
     "kernels.State": lambda: kernels.State(3.0, memory=[1, None]),  # type: ignore[arg-type]
-    "nets.PatchMLP": lambda: nets.PatchMLP(size=2, channels=2, levels=1),
+    "nets.PatchMLP": lambda: nets.PatchMLP(size=2, channels=2, levels=1, widths=(5, 4)),
     "nets.UNet": lambda: nets.UNet(channels=2, widths=(8, 12), blocks=1, bias=True),
     "nets.LocalCNN": lambda: nets.LocalCNN(reach=5, channels=2, width=4, depth=3),
     "nets.PatchMixture": lambda: nets.PatchMixture(size=2, channels=2, components=3, hard=True),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from scorefield.errors import InputError
 from scorefield.nets import PatchMLP, UNet
 from support import normal
 
@@ -149,3 +150,24 @@ def test_other_patches_scale_the_widths(size, channels):
     assert net.layers[3].out_features == round(320 * pixels / 9)
     v = torch.randn(3, channels, size, size)
     assert net(v, torch.zeros(3)).shape == v.shape
+
+
+def test_widths_of_ones_own():
+    """Six hidden layers: five leaky rectifiers, one hyperbolic tangent, a linear output."""
+    net = randomized(PatchMLP(size=2, levels=1, widths=(7, 6, 5, 4, 3, 8)))
+    assert [layer.out_features for layer in net.layers] == [7, 6, 5, 4, 3, 8, 4]
+    z, noise = normal(5, 4), normal(5)
+    expected = torch.cat([z, noise[:, None]], 1)
+    for i, layer in enumerate(net.layers):
+        expected = expected @ layer.weight.T + layer.bias
+        if i < 5:
+            expected = torch.where(expected > 0, expected, 0.01 * expected)
+        elif i == 5:
+            expected = expected.tanh()
+    torch.testing.assert_close(net(z.reshape(5, 1, 2, 2), noise), expected.reshape(5, 1, 2, 2))
+
+
+@pytest.mark.parametrize("widths", [(), (4, 0)])
+def test_hidden_layers_have_units(widths):
+    with pytest.raises(InputError, match="hidden layer"):
+        PatchMLP(widths=widths)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from scorefield.errors import InputError
 
 
 class PatchMLP(nn.Module):
@@ -20,6 +23,11 @@ class PatchMLP(nn.Module):
         size: patch side p.
         channels: image channels.
         levels: how many noise-level inputs: 0 as in the tutorial, 1 to condition on the noise.
+        widths: units of the hidden layers, the tutorial's if not given; leaky rectifiers follow the first five of them,
+            hyperbolic tangents the others.
+
+    Raises:
+        InputError: no hidden layer, or one without units.
 
     References:
         Fessler, "Score-based generative models with medical imaging applications", 2023, slides on patch models.
@@ -27,15 +35,17 @@ class PatchMLP(nn.Module):
 
     GROWTH = (40, 80, 160, 320, 320, 160, 80, 40)  # the tutorial's hidden widths for n = 9
 
-    def __init__(self, *, size: int = 3, channels: int = 1, levels: int = 0):
+    def __init__(self, *, size: int = 3, channels: int = 1, levels: int = 0, widths: Sequence[int] | None = None):
         super().__init__()
+        if widths is not None and not (len(widths) and min(widths) >= 1):
+            raise InputError(f"PatchMLP needs at least one hidden layer of at least one unit, got {tuple(widths)}.")
         self.size, self.channels, self.levels = size, channels, levels
+        self.widths = None if widths is None else tuple(widths)
         pixels = channels * size**2
-        hidden = [round(width * pixels / 9) for width in self.GROWTH]
-        widths = [pixels + levels, *hidden, pixels]
-        layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
+        hidden = [round(width * pixels / 9) for width in self.GROWTH] if widths is None else widths
+        layers = [nn.Linear(a, b) for a, b in pairwise([pixels + levels, *hidden, pixels])]
         self.layers = nn.ModuleList(layers)
-        for layer in layers[:5]:
+        for layer in layers[:-1][:5]:
             nn.init.kaiming_normal_(layer.weight, a=0.01, nonlinearity="leaky_relu")
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
