@@ -33,7 +33,7 @@ from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.linear import Isotropic
 
-LEVELS = (*(10 ** (1 - k / 12) for k in range(12)), *(1.0 for _ in range(12)))  # a decade down, then held
+LEVELS = (*(10 ** (1 - k / 8) for k in range(8)), 1.0, 1.0, 1.0, 1.0)  # a decade down, then held
 COARSE = tuple(10 ** (k / 2) for k in range(-1, 4))  # two a decade, in units of the noise that reaches a pixel
 EXTENSIONS = 6  # values the grid may grow by when the best is at its edge
 
