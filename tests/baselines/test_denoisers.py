@@ -1,4 +1,4 @@
-"""Non-local means, wavelet shrinkage, BM3D and their tuning: limits, averaging, invariances, and what the oracle finds."""
+"""Non-local means, wavelet shrinkage, BM3D and their tuning: limits, averaging, invariances, the oracle."""
 
 from __future__ import annotations
 
