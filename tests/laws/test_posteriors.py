@@ -28,7 +28,7 @@ from scorefield.operators import (
     cartesian_mask,
     mri,
 )
-from scorefield.operators.solve import inner
+from scorefield.operators.solve import Combination, inner
 from scorefield.posteriors import (
     DDNM,
     DDRM,
@@ -329,20 +329,21 @@ def test_bad_options_are_refused(make):
 # --- learned priors: Jacobians that are neither symmetric nor positive
 
 
-def plain_conjugate_gradients(matrix, v: Tensor, *, tolerance: float, iterations: int) -> Tensor:
-    """Hestenes and Stiefel's recurrence without the library's check of the curvature."""
+def plain_conjugate_gradients(matrix, v: Tensor, precondition, *, tolerance: float, iterations: int):
+    """Hestenes and Stiefel's recurrence, without a preconditioner or the library's check of the curvature."""
 
     def over(a: Tensor) -> Tensor:
         return a.to(v.real.dtype).reshape(-1, *[1] * (v.ndim - 1))
 
-    u, r, p = torch.zeros_like(v), v, v
+    u, r, p, steps = torch.zeros_like(v), v, v, []
     rr = inner(r, r)
     for _ in range(iterations):
         q = matrix(p)
-        u, r = u + over(rr / inner(p, q)) * p, r - over(rr / inner(p, q)) * q
+        steps.append(rr / inner(p, q))
+        u, r = u + over(steps[-1]) * p, r - over(steps[-1]) * q
         rr, previous = inner(r, r), rr
         p = r + over(rr / previous) * p
-    return u
+    return u, Combination(torch.stack(steps, 1))
 
 
 @pytest.fixture
@@ -352,16 +353,16 @@ def misfits(monkeypatch):
     def watch(solver) -> list[float]:
         found: list[float] = []
 
-        def spy(matrix, v, **options):
-            u = solver(matrix, v, **options)
+        def spy(matrix, v, precondition, **options):
+            u, combination = solver(matrix, v, precondition, **options)
             r = v - matrix(u)
             found.append((inner(r, r) / inner(v, v)).sqrt().max().item())
-            return u
+            return u, combination
 
-        monkeypatch.setattr(mmps_module, "gmres", spy)
+        monkeypatch.setattr(mmps_module, "flexible_gmres", spy)
         return found
 
-    solver = mmps_module.gmres
+    solver = mmps_module.flexible_gmres
     return {"ours": lambda: watch(solver), "plain": lambda: watch(plain_conjugate_gradients)}
 
 

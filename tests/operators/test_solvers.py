@@ -7,6 +7,7 @@ import torch
 
 from scorefield.noise import normal_like
 from scorefield.operators import conjugate_gradients, gmres
+from scorefield.operators.solve import flexible_gmres
 
 
 def randn(*shape, dtype=torch.float64, seed=0):
@@ -124,3 +125,20 @@ def test_gmres_stops_at_its_tolerance():
     found = gmres(matrix, v, tolerance=1e-3, iterations=30)
     assert relative(matrices, found, v) <= 1e-3 * (1 + 1e-9)
     assert len(calls) < 10
+
+
+def test_flexible_gmres_combines_what_its_matrix_saw():
+    """With another preconditioner each time, the solution is that combination of the arguments, and the best one."""
+    matrix, v = randn(3, 8, 8, seed=5), randn(3, 8, seed=6)
+    scales = iter(randn(4, 8, seed=7).abs() + 0.1)
+    seen = []
+
+    def product(u):
+        seen.append(u)
+        return batched(matrix)(u)
+
+    u, combination = flexible_gmres(product, v, lambda b: next(scales) * b, tolerance=0, iterations=4)
+    torch.testing.assert_close(u, combination(seen))
+    space = torch.stack(seen, -1)
+    best = torch.linalg.lstsq(matrix @ space, v.unsqueeze(-1)).solution
+    torch.testing.assert_close(u, (space @ best).squeeze(-1), rtol=1e-8, atol=1e-8)

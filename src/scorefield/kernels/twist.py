@@ -40,10 +40,6 @@ class Twist(NamedTuple):
     guided: Tensor  # D_y
     log: Tensor  # (M,) float64, log of the twist
 
-    def take(self, indices: Tensor) -> Twist:
-        """Those of some of the images."""
-        return Twist(*(part[indices] for part in self))
-
 
 class Twisted(Posterior):
     r"""The twisted law :math:`\pi_\sigma(x) \propto p_\sigma(x)\, \tilde p(y \mid x)`.
@@ -100,8 +96,8 @@ class Twisted(Posterior):
     def _krylov(self, denoised: Tensor, variance: Tensor, vjp: Vjp) -> tuple[Tensor, Tensor]:
         residual = self.measurement.residual(denoised)
         matched = MMPS(self.prior, self.measurement, iterations=self.rank)
-        solved = matched._solver(variance, vjp, residual)(residual)
-        return denoised + variance * vjp(self.measurement.operator.H(solved)), -0.5 * inner(residual, solved).double()
+        solved, pulled = matched.solve(variance, vjp, residual)
+        return denoised + variance * pulled, -0.5 * inner(residual, solved).double()
 
 
 def _count(y: Tensor) -> int:

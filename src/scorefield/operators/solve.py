@@ -2,7 +2,8 @@ r"""Solvers for ``(R + A V A^H) u = v``, one system per draw, in the real inner 
 
 Conjugate gradients suit a covariance V that is symmetric and positive.  The Jacobian of a *learned* denoiser is
 neither: the short recurrence then loses its orthogonality and plain conjugate gradients can diverge.  GMRES
-minimizes the residual over the same Krylov space with no such assumption, so its residual never grows.
+minimizes the residual over the same Krylov space with no such assumption, so its residual never grows; the flexible
+one does so with any approximate inverse, even one that is itself an unfinished iteration.
 
 References:
     Hestenes & Stiefel 1952; Saad & Schultz, "GMRES", SIAM J. Sci. Stat. Comput. 1986.
@@ -10,7 +11,8 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,10 +57,19 @@ def conjugate_gradients(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iter
     return u
 
 
+class Combination(NamedTuple):
+    """Coefficients (B, K) of K vectors, each draw with its own."""
+
+    weights: Tensor
+
+    def __call__(self, vectors: Sequence[Tensor]) -> Tensor:
+        """``sum_k weights[:, k] vectors[k]`` of the first K vectors (B, *shape)."""
+        terms = zip(self.weights.unbind(1), vectors, strict=False)
+        return sum((_over(w.to(u.real.dtype), u) * u for w, u in terms), torch.zeros_like(vectors[0]))
+
+
 def gmres(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iterations: int = 10) -> Tensor:
     """Minimize ``|matrix(u) - v|`` over a Krylov space, each draw on its own; any linear map will do.
-
-    Arnoldi with modified Gram-Schmidt, no restart: memory grows by one vector an iteration.
 
     Args:
         matrix: maps (B, *shape) to (B, *shape).
@@ -66,12 +77,37 @@ def gmres(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iterations: int = 
         tolerance: relative residual at which all draws stop.
         iterations: largest dimension of the Krylov space.
     """
+    return flexible_gmres(matrix, v, lambda u: u, tolerance=tolerance, iterations=iterations)[0]
+
+
+def flexible_gmres(
+    matrix: Map, v: Tensor, precondition: Map, *, tolerance: float = 1e-6, iterations: int = 10
+) -> tuple[Tensor, Combination]:
+    """GMRES on ``matrix(precondition(w)) = v``, whose preconditioner may change from one iteration to the next.
+
+    Arnoldi with modified Gram-Schmidt, no restart: memory grows by two vectors an iteration.
+
+    Args:
+        matrix: maps (B, *shape) to (B, *shape).
+        v: right-hand sides (B, *shape), real or complex.
+        precondition: an approximate inverse of ``matrix``, asked once before each product by it.
+        tolerance: relative residual at which all draws stop.
+        iterations: largest dimension of the space.
+
+    Returns:
+        The solution, and how it is combined of the arguments of ``matrix`` in the order of its calls; what else is
+        linear in them (what a product by A passes on its way) combines alike.
+
+    References:
+        Saad, "A flexible inner-outer preconditioned GMRES algorithm", SIAM J. Sci. Comput. 1993.
+    """
     size = inner(v, v).sqrt()
-    basis = [v / _over(torch.where(size > 0, size, 1), v)]
+    basis, directions = [v / _over(torch.where(size > 0, size, 1), v)], []
     hessenberg = torch.zeros(len(v), iterations + 1, iterations, dtype=torch.float64, device=v.device)
     weights = torch.zeros(len(v), 0, dtype=torch.float64, device=v.device)
     for k in range(iterations):
-        w = matrix(basis[k])
+        directions.append(precondition(basis[k]))
+        w = matrix(directions[k])
         for i, b in enumerate(basis):
             hessenberg[:, i, k] = h = inner(b, w)
             w = w - _over(h.to(v.real.dtype), v) * b
@@ -80,10 +116,8 @@ def gmres(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iterations: int = 
         if bool((residual <= tolerance).all()):
             break
         basis.append(w / _over(torch.where(norm > 0, norm, 1), w))
-    u = torch.zeros_like(v)
-    for k, b in enumerate(basis[: weights.shape[1]]):
-        u = u + _over((size * weights[:, k]).to(v.real.dtype), v) * b
-    return u
+    combination = Combination(size[:, None] * weights)
+    return combination(directions), combination
 
 
 def _least_squares(hessenberg: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,8 +54,8 @@ class Guided(Posterior):
     """A posterior whose gain is ``sigma^2 J^T``; a subclass says how it solves for the innovation."""
 
     @abstractmethod
-    def _solver(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
-        """The map ``r -> (R + A V A^H)^-1 r`` on data.
+    def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+        """The map ``r -> J^T A^H (R + A V A^H)^-1 r`` from data to images.
 
         Args:
             variance: sigma^2, broadcastable to the image.
@@ -73,13 +73,13 @@ class Guided(Posterior):
         mean, vjp = self.prior.linearize(x, sigma)
         variance = self._shaped(sigma, x).square()
         operator, residual = self.measurement.operator, self.measurement.residual(mean)
-        solve = self._solver(variance, vjp, residual)
+        pulled = self._pulled(variance, vjp, residual)
 
         def pull(v: Tensor) -> Tensor:
             w = vjp(v)
-            return w - vjp(operator.H(solve(operator(variance * w))))
+            return w - pulled(operator(variance * w))
 
-        return mean + variance * vjp(operator.H(solve(residual))), pull
+        return mean + variance * pulled(residual), pull
 
 
 class Correction(Posterior):

@@ -10,7 +10,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Correction, Posterior
-from scorefield.posteriors.spectrum import Spectrum, over_square
+from scorefield.posteriors.spectrum import Spectrum
 from scorefield.prior import Prior, level
 
 
@@ -51,14 +51,9 @@ class DDRM(Correction):
         return DDRM(prior, self.measurement, eta=self.eta, etab=self.etab)
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
-        spectrum = self._spectrum
-        residual = spectrum.whiten(self.measurement.residual(mean))
-        s = level(sigma, x).reshape(-1, 1).double()
-
-        def gain(d: Tensor) -> Tensor:
-            return over_square(restoration_gain(s * d, self.eta, self.etab), d)
-
-        return mean + spectrum.pull(spectrum.scale(gain, residual))
+        observed = self._spectrum.observed(self.measurement.residual(mean))
+        gain = restoration_gain(level(sigma, x).reshape(-1, 1).double() * self._spectrum.d, self.eta, self.etab)
+        return mean + self._spectrum.compose(gain.to(observed) * observed)
 
 
 def restoration_gain(ratio: Tensor, eta: float, etab: float) -> Tensor:

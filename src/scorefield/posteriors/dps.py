@@ -42,8 +42,9 @@ class DPS(Guided):
     def given(self, prior: Prior) -> Posterior:
         return DPS(prior, self.measurement, weight=self.weight)
 
-    def _solver(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+    def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
         norm = norm.to(residual.real.dtype).reshape(-1, *[1] * (residual.ndim - 1))
         pull = self.weight / variance.reshape(-1, *[1] * (residual.ndim - 1))
-        return lambda r: pull * r / norm
+        operator = self.measurement.operator
+        return lambda r: vjp(operator.H(pull * r / norm))

@@ -35,6 +35,7 @@ class PiGDM(Guided):
     def given(self, prior: Prior) -> Posterior:
         return PiGDM(prior, self.measurement, data_std=self.data_std)
 
-    def _solver(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+    def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+        operator, noise = self.measurement.operator, self.measurement.noise
         spread = Isotropic((variance * self.data_std**2 / (variance + self.data_std**2)).reshape(-1))
-        return lambda r: self.measurement.operator.gram_solve(self.measurement.noise, spread, r)
+        return lambda r: vjp(operator.H(operator.gram_solve(noise, spread, r)))

@@ -30,7 +30,7 @@ class TMPD(Guided):
         Boys et al., TMLR 2024, arXiv 2310.06721.
     """
 
-    def _solver(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+    def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         operator, noise = self.measurement.operator, self.measurement.noise
         ones = torch.ones_like(residual)
         ones = torch.complex(ones.real, ones.real) if ones.is_complex() else ones
@@ -42,7 +42,7 @@ class TMPD(Guided):
                 f" {rows.min().item():.3g}: the operator or the prior's Jacobian has mixed signs; use MMPS."
             )
         total = floor + rows.clamp(min=0)
-        return lambda r: _whole(_parts(r) / total, r)
+        return lambda r: vjp(operator.H(_whole(_parts(r) / total, r)))
 
 
 def _parts(v: Tensor) -> Tensor:
