@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from scorefield.baselines import BM3D, bm3d, tuned_total_variation
-from scorefield.baselines.bm3d import _Table, cosine, haar
+from scorefield.baselines.bm3d import _collaborate, _Table, cosine, haar
 from scorefield.data.phantoms import Disks
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
@@ -85,12 +86,37 @@ def test_all_kept_gives_the_image_back():
     torch.testing.assert_close(settings._pass(table, table, 0, torch.ones_like, 1.0), image)
 
 
-def test_weights_are_the_inverse_of_what_noise_is_left():
-    """One reference, alone in its group: a block of pure noise below the threshold keeps its mean, with weight 1."""
+def test_a_group_is_heard_by_the_inverse_of_its_squared_gains_and_keeps_its_mean():
+    """Gains one half but for the group's mean: half of each block's difference from it, weight 1 / (1 + 7 / 4)."""
+    rows = normal(5, 4)
+    total, heard = torch.zeros(5, 4, dtype=torch.float64), torch.zeros(5, 1, dtype=torch.float64)
+    group = torch.tensor([[3], [0]])
+    _collaborate(group, rows, rows, lambda s: torch.full_like(s, 0.5), total, heard)
+    mean, weight = torch.zeros(4, dtype=torch.float64), 1 / (1 + 7 / 4)
+    mean[0] = (rows[3, 0] + rows[0, 0]) / 2
+    for block in (0, 3):
+        torch.testing.assert_close(total[block], weight * (mean + rows[block]) / 2)
+    assert heard.flatten().tolist() == pytest.approx([weight, 0, 0, weight, 0])
+    assert not total[[1, 2, 4]].any()
+
+
+def test_blocks_go_back_under_a_kaiser_window_by_brute_force():
+    table = _Table(normal(10, 11), 8)
+    weights = normal(12, 1).abs()
+    blocks = normal(12, 8, 8)
+    window = torch.from_numpy(np.outer(np.kaiser(8, 2.0), np.kaiser(8, 2.0)))
+    above, below = torch.zeros(10, 11, dtype=torch.float64), torch.zeros(10, 11, dtype=torch.float64)
+    for i, (block, weight) in enumerate(zip(blocks, weights, strict=True)):
+        place = (slice(i // 4, i // 4 + 8), slice(i % 4, i % 4 + 8))
+        above[place] += weight * window * block
+        below[place] += weight * window
+    spectra = cosine(8, LIKE) @ blocks @ cosine(8, LIKE).T
+    torch.testing.assert_close(table.image(weights * spectra.flatten(1), weights, 2.0), above / below)
+
+
+def test_a_block_below_the_threshold_keeps_its_mean():
     image = normal(8, 8)
-    single = BM3D(groups=(1, 1), threshold=100.0)
-    mean = image.mean()
-    torch.testing.assert_close(single(image, 1.0), mean.expand(8, 8))
+    torch.testing.assert_close(BM3D(groups=(1, 1), threshold=100.0)(image, 1.0), image.mean().expand(8, 8))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 16, 16), (2, 3, 15, 18), (9, 8)])
