@@ -188,8 +188,8 @@ plt.show()
 # %%
 # Above the estimates, below their errors, red where too dark.
 #
-# - Patches climb 5 dB above the best that total variation, BM3D or non-local means can do, with no help from the truth,
-#   and even the network of a few seconds is above them.
+# - Patches climb 4 to 6 dB above the best that total variation, BM3D or non-local means can do, with no help from the
+#   truth, and even the network of a few seconds is above them.
 # - One step, the average of what all patches say at the level of the noise, is the least of it: fifteen steps gain
 #   5 dB, because on the way the patches see what their neighbors have found.  To be told the noise level gains 3 dB in
 #   one step and nothing in fifteen.
