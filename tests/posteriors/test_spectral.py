@@ -22,7 +22,7 @@ from scorefield.posteriors import (
     TMPD,
 )
 from scorefield.posteriors.ddrm import restoration_gain
-from scorefield.posteriors.spectrum import Spectrum
+from scorefield.posteriors.spectrum import Spectrum, _blocks, _dense, _InBlocks, _InData, _Whitened
 from scorefield.priors import DiagonalGaussian, IndependentParts
 from scorefield.rows import as_rows
 from support import normal
@@ -104,33 +104,78 @@ def test_tmpd_refuses_mixed_signs_and_clamps_small_ones():
 
 # --- the spectrum
 
-DIAGONAL = ("inpainting", "weights", "averages", "k-space lines", "coil by coil")
+KINDS = {  # and every operator may be a few data
+    "inpainting": _InData,
+    "weights": _InData,
+    "averages": _InData,
+    "k-space lines": _InData,
+    "coil by coil": _InData,
+    "real image in k-space": _InBlocks,
+    "coils": _InBlocks,
+    "blur": _InBlocks,
+}
+
+
+def check(spectrum: Spectrum, given: Measurement, x: Tensor) -> None:
+    """Everything a spectrum says, against the dense singular values of B."""
+    B = dense(given.operator, x) / 0.2
+    v = normal_like(given.y.expand(3, *given.y.shape[1:]), g(11))
+    kept = spectrum.d > 0
+    exact = torch.linalg.svdvals(B)
+    rank = int((exact > 1e-9 * exact[0]).sum())
+    assert int(kept.sum()) == rank
+    torch.testing.assert_close(spectrum.d[kept].sort(descending=True).values, exact[:rank], rtol=1e-8, atol=1e-8)
+    rows = normal(5, spectrum.d.shape[1], seed=12) * kept
+    images = spectrum.compose(rows)
+    assert images.dtype == x.dtype
+    torch.testing.assert_close(spectrum.coordinates(images), rows, rtol=1e-8, atol=1e-8)  # V^T V = 1
+    seen = as_rows(x) @ (torch.linalg.pinv(B) @ B).T  # V V^T is the projection on what is measured
+    torch.testing.assert_close(as_rows(spectrum.compose(spectrum.coordinates(x))), seen, rtol=1e-8, atol=1e-8)
+    inverse = as_rows(v / 0.2) @ torch.linalg.pinv(B).T
+    torch.testing.assert_close(as_rows(spectrum.compose(spectrum.observed(v))), inverse, rtol=1e-7, atol=1e-7)
+    single = spectrum.compose(spectrum.observed(v.to(torch.complex64 if v.is_complex() else torch.float32)))
+    assert single.real.dtype is torch.float32
 
 
 @each
-def test_functions_of_the_gram_matrix(name):
+def test_singular_values_and_directions(name):
     _, given, x = scene(name)
     spectrum = Spectrum(given)
-    assert (spectrum.basis is None) == (name in DIAGONAL)
-    B = dense(given.operator, x) / 0.2
-    values, vectors = torch.linalg.eigh(B @ B.T)
-    v = normal_like(given.y.expand(3, *given.y.shape[1:]), g(11))
-    found = spectrum.scale(lambda d: torch.exp(-d.square() / 20), v)
-    expected = as_rows(v) @ vectors @ torch.exp(-values.clamp(min=0) / 20).diag() @ vectors.T
-    torch.testing.assert_close(as_rows(found), expected, rtol=1e-9, atol=1e-9)
-    assert spectrum.scale(torch.sin, v.to(torch.complex64 if v.is_complex() else torch.float32)).real.dtype is (
-        torch.float32
-    )
+    assert type(spectrum.directions) is KINDS[name]
+    check(spectrum, given, x)
+
+
+@pytest.mark.parametrize("name", ["coils", "real image in k-space", "blur"])
+@pytest.mark.parametrize("kind", ["dense", "one block"])
+def test_the_same_without_structure(name, kind):
+    """An operator whose axes are mixed by a rotation of the pixels has few data, or few pixels, or is refused."""
+    _, given, x = scene(name)
+    whitened = _Whitened(given)
+    spectrum = Spectrum(given)
+    spectrum.directions = {"dense": _dense, "one block": lambda w: _blocks(w, [1])}[kind](whitened)
+    d = spectrum.directions.squares.clamp(min=0).sqrt()
+    spectrum.d = torch.where(d > 1e-6 * d.max(), d, 0)
+    check(spectrum, given, x)
+
+
+def test_coils_of_uneven_noise_are_no_blocks():
+    _, given, x = scene("coils")
+    values = (0.05 + torch.rand(given.operator.shape_out, generator=g(8), dtype=torch.float64)) ** 2
+    assert type(Spectrum(Measurement(given.y, given.operator, Uneven(values))).directions) is _InData
+    assert x.is_complex()
 
 
 def test_large_operators_of_unknown_spectrum_are_refused():
     shape = (1, 64, 64)
-    coils = mri(cartesian_mask(shape, 2, generator=g()), birdcage(4, shape))
+    scattered = torch.rand(shape, generator=g()) < 0.5
+    coils = mri(scattered, birdcage(4, shape))
     given = Measurement(torch.zeros(coils.shape_out, dtype=torch.complex64), coils, White(1.0))
     with pytest.raises(InputError, match=r"singular values of .* use DiffPIR"):
         DDRM(IndependentParts(DiagonalGaussian(torch.zeros(shape), torch.ones(()))), given)
     single = mri(torch.ones(1, 256, 256, dtype=torch.bool))  # large, but known
-    assert Spectrum(Measurement(torch.zeros(single.shape_out, dtype=torch.complex64), single, White(1.0))).basis is None
+    cartesian = mri(cartesian_mask(shape, 2, generator=g()), birdcage(4, shape))
+    for known in (single, cartesian):
+        Spectrum(Measurement(torch.zeros(known.shape_out, dtype=torch.complex64), known, White(1.0)))
 
 
 def test_a_large_dense_matrix_is_no_diagonal():
@@ -139,4 +184,6 @@ def test_a_large_dense_matrix_is_no_diagonal():
         A = eye(6)
         A[0, 1] = 0.01
         given = Measurement(normal(6, seed=seed), Matrix(A), White(1.0))
-        assert Spectrum(given).basis is not None
+        directions = Spectrum(given).directions
+        assert isinstance(directions, _InData)
+        assert directions.basis is not None

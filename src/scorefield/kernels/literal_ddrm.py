@@ -21,7 +21,7 @@ from scorefield.kernel import Kernel, State
 from scorefield.measurement import Measurement
 from scorefield.noise import normal_like
 from scorefield.posteriors.ddrm import restoration_gain
-from scorefield.posteriors.spectrum import Spectrum, over_square
+from scorefield.posteriors.spectrum import Spectrum
 from scorefield.prior import Prior
 
 
@@ -57,18 +57,12 @@ class LiteralDDRM(Kernel):
         return State(x, Spectrum(self.measurement))
 
     def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
-        spectrum, operator, t = state.memory, self.measurement.operator, target.double()
+        spectrum, t, d = state.memory, target.double(), state.memory.d
         mean, fresh = prior.denoise(state.x, sigma), normal_like(state.x, generator)
         change = (1 - self.eta**2) ** 0.5 * target / sigma * (state.x - mean) + self.eta * target * fresh
-
-        def gain(d: Tensor) -> Tensor:
-            return over_square(restoration_gain(t * d, self.eta, self.etab), d)
-
-        def renewed(d: Tensor) -> Tensor:
-            above = ((t * d).square() - self.etab**2).clamp(min=0).sqrt() / d.clamp(min=torch.finfo(d.dtype).tiny)
-            return over_square(torch.where(t * d >= 1, above, self.eta * t), d)
-
-        data = spectrum.scale(gain, spectrum.whiten(self.measurement.residual(mean)))
-        noise = spectrum.scale(renewed, spectrum.whiten(operator(fresh)))
-        replaced = spectrum.scale(lambda d: over_square(torch.ones_like(d), d), spectrum.whiten(operator(change)))
-        return state.at(mean + change + spectrum.pull(data + noise - replaced))
+        observed = spectrum.observed(self.measurement.residual(mean))
+        gain = restoration_gain(t * d, self.eta, self.etab)
+        above = ((t * d).square() - self.etab**2).clamp(min=0).sqrt() / d.clamp(min=torch.finfo(d.dtype).tiny)
+        renewed = torch.where(t * d >= 1, above, self.eta * t)
+        seen = gain.to(observed) * observed + renewed.to(observed) * spectrum.coordinates(fresh)
+        return state.at(mean + change + spectrum.compose(seen - spectrum.coordinates(change)))
