@@ -1,8 +1,8 @@
 """Give the priors that ship inside the package what ``scorefield.trust`` compares with; their weights stay.
 
-    python scripts/reference_shipped.py [body brain photo] --data DATA
+    python scripts/reference_shipped.py [NAME ...] --data DATA [--folder FOLDER]
 
-The images are those of ``train_shipped.py``: none were held out, so the reference is that of images the prior knows.
+The images are those of ``train_shipped.py``: the reference is that of images the prior knows.
 """
 
 from __future__ import annotations
@@ -10,28 +10,35 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import torch
+
+import shipped_images
 from scorefield import checkpoint, shipped
 from scorefield.atomic import atomic_path
 from scorefield.trust import take_reference
 from train_shipped import RECIPES
 
-IMAGES = 250  # p-values down to 1 / 251
+IMAGES = 200  # p-values down to 2 / 201
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=shipped.names())
+    parser.add_argument("names", nargs="*", default=shipped.names(), help="of recipes; default: all that ship")
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, help="of the prior, if not among the shipped ones; for one name")
     args = parser.parse_args()
+    torch.set_num_threads(1)
     for name in args.names:
-        prior = checkpoint.load(shipped.find(name))
-        reference = take_reference(prior, RECIPES[name][0](args.data), n=IMAGES)
+        folder = args.folder or shipped.find(name)
+        images = shipped_images.usable(RECIPES[name].source(args.data))
+        reference = take_reference(checkpoint.load(folder), images, n=IMAGES)
         if reference is None:
-            raise SystemExit(f"The images of {name} are too small or too flat for a reference.")
-        with atomic_path(shipped.find(name) / checkpoint.REFERENCE) as path:
+            raise SystemExit(f"The images of {name} are too few, too small or too flat for a reference.")
+        with atomic_path(folder / checkpoint.REFERENCE) as path:
             checkpoint.write_tensors(reference.tensors(), path)
-        mean = ", ".join(f"{value:+.3f}" for value in reference.values.mean(0).tolist())
-        print(f"{name}: {len(reference.values)} images, mean log ratio {mean}")
+        for label, values in zip(("gain", "surprise"), reference.values.T, strict=True):
+            low, middle, high = values.quantile(torch.tensor([0.02, 0.5, 0.98]).double()).tolist()
+            print(f"{name}: {label} of {len(values)} images, 2 %, 50 %, 98 %: {low:+.3f} {middle:+.3f} {high:+.3f}")
 
 
 if __name__ == "__main__":

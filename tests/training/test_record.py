@@ -198,10 +198,17 @@ def test_the_card_tells_the_training(tmp_path):
 
 def test_a_reference_is_kept_when_asked_for(tmp_path):
     record = Record(tmp_path / "prior", reference=True)
-    train(fresh(), [image(0, 64)], budget=Steps(2), settings=Settings(batch=4), record=record)
+    images = [image(seed, 32) for seed in range(20)]
+    train(fresh(), images, budget=Steps(2), settings=Settings(batch=4), record=record)
     assert checkpoint.load(tmp_path / "prior").reference is not None
-    train(fresh(), [image(0, 64)], budget=Steps(2), settings=Settings(batch=4), record=Record(tmp_path / "other"))
+    train(fresh(), images, budget=Steps(2), settings=Settings(batch=4), record=Record(tmp_path / "other"))
     assert checkpoint.load(tmp_path / "other").reference is None
+
+
+def test_one_image_makes_no_reference(tmp_path):
+    record = Record(tmp_path / "prior", reference=True)
+    train(fresh(), [image(0, 64)], budget=Steps(2), settings=Settings(batch=4), record=record)
+    assert checkpoint.load(tmp_path / "prior").reference is None
 
 
 def test_snapshots_are_due_by_the_clock(monkeypatch):

@@ -14,7 +14,10 @@ from scorefield.trust.residual import ResidualCheck, residual_check
 if TYPE_CHECKING:
     from scorefield.samples import Samples
 
-UNKNOWN = "Whether the image is of the kind the prior learned was not checked: the prior has no reference for it."
+UNKNOWN = (
+    "Whether the image is of the kind the prior learned was not checked: the prior has no reference for it (training"
+    " keeps one when asked to, from at least 20 images)."
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,10 @@ class Trust:
 
     def record(self) -> dict[str, Any]:
         """The outcome as plain data, for the run's record."""
-        likeness = self.likeness and {**asdict(self.likeness), "p_value": self.likeness.p_value}
         return {
             "passed": self.passed,
             "residual": {"z": self.residual.z, "ratio": self.residual.ratio},
-            "likeness": likeness,
+            "likeness": self.likeness and asdict(self.likeness),
             "sentences": list(self.sentences),
         }
 
@@ -53,7 +55,7 @@ class Trust:
 def recorded_likeness(run: Mapping[str, Any]) -> LikenessCheck | None:
     """The likeness check in a run's record, None where it has none."""
     stated = run.get("trust", {}).get("likeness")
-    return stated and LikenessCheck(tuple(stated["p_values"]), stated["surprise"])
+    return stated and LikenessCheck(**stated)
 
 
 def assess(samples: Samples, measurement: Measurement, prior: Prior) -> Trust:

@@ -1,25 +1,33 @@
-r"""Is the image like those the prior learned from?  How well the prior denoises it, beside how well it expects to.
+r"""Does the prior know this kind of image?  How well it denoises it, beside one of photographs and beside its hopes.
 
-Renoise a crop, :math:`x_\sigma = x + \sigma n`.  If x is a draw of the prior, then given :math:`x_\sigma` its denoising
-error has the expectation :math:`E\|D - x\|^2 = \sigma^2 \operatorname{tr} J`, :math:`J = dD/dx`, whatever it shows:
-the prior knows how hard each image is.  The statistic
+Renoise an image, :math:`x_\sigma = x + \sigma n`, denoise it, and write :math:`e_p = \|D_p(x_\sigma) - x\|^2`.  For any
+two laws p and q, with :math:`s = \sigma^{-2}`,
 
-.. math:: u_\sigma = \log \sum \|D(x_\sigma) - x\|^2 - \log \sum \sigma^2 \langle b, J b \rangle,
-    \qquad b \sim N(0, I),
+.. math:: \log p(x) - \log q(x) = \tfrac12 \int E[e_q(x, s) - e_p(x, s)]\, ds,
 
-summed over a few crops of one image, is above zero where the image surprises the prior, and below where it is plainer
-than the prior thinks.  A learned prior is not exact, so u is compared with that of training images, the
-:class:`Reference`: by its rank among theirs at each level, and by how far the mean of these ranks is from the middle.
-Draws are tested and not their mean: averaged over scans, posterior draws of a right model are draws of the prior, and
-the mean is smoother than any image.
+so whichever denoises x better says that x is likelier, and by how much.  The density of one law alone tells little: it
+is highest for plain images, of whatever kind.  Taken against a q that knows images but no anatomy, the shipped prior of
+photographs, plainness cancels.  Two statistics, each a mean over a few levels:
 
-The p-value of one draw is the rank of that distance among N training images, ranks and distances taken over all N + 1:
-uniform where they are exchangeable, whatever the law of u (Vovk, Gammerman, Shafer 2005).  Draws of one scan depend on
-each other; for any dependence, K/k times the k-th smallest of K p-values is a p-value (Rüger 1978), here with k = K/2.
+.. math:: \text{gain} = \log e_q - \log e_p, \qquad
+    \text{surprise} = \log e_p - \log \sigma^2 \langle b, J b \rangle, \quad b \sim N(0, I),\ J = dD_p/dx.
+
+The gain is what the prior knows beyond what holds for any image; another anatomy or resolution takes it away.  If x is
+a draw of p then given :math:`x_\sigma` the error has the expectation :math:`\sigma^2 \operatorname{tr} J`, whatever it
+shows; the surprise compares them.  Other contrasts raise it at coarse levels, even where the gain stays.  Both alarms
+are one-sided: an image that is denoised better than the training images is no reason for mistrust.
+
+A learned prior is not exact, so both are compared with those of training images, the :class:`Reference`: each image is
+given the smaller of its two ranks, and the p-value is the share of images, this one counted, whose smaller rank is as
+small.  It is uniform where the images are exchangeable, whatever the laws of the statistics (Vovk, Gammerman, Shafer
+2005).  Draws are tested and not their mean: averaged over scans, posterior draws of a right model are draws of the
+prior, and the mean is smoother than any image.
 
 References:
+    Kong, Brekelmans, Ver Steeg, "Information-theoretic diffusion", ICLR 2023, arXiv 2302.03792 (the integral); Ren et
+    al., "Likelihood ratios for out-of-distribution detection", NeurIPS 2019, arXiv 1906.02845 (a background law);
     Efron, JASA 2011 (the covariance of x0 given x is :math:`\sigma^2 J`); Ramani, Blu, Unser, IEEE TIP 2008 (the trace
-    by a random probe); Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, 2005; Rüger, Metrika 1978.
+    by a random probe); Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, 2005.
 """
 
 from __future__ import annotations
@@ -27,6 +35,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -35,26 +44,28 @@ from scorefield.errors import InputError
 from scorefield.noise import normal_like
 from scorefield.prior import Prior
 from scorefield.reconstruct import intensity_of
+from scorefield.streams import stream
 
-LEVELS = (0.05, 0.1, 0.2)  # of the intensity: finer ones see the sampler's last step, coarser ones vary most by chance
-SIDE = 64  # pixels of a crop: that of the networks' training
-CROPS = 8  # of an image: enough that images differ more than the noise that probes them
-IMAGES = 150  # of the reference: enough that twice the smallest p-value is below LIMIT
+LEVELS = (0.1, 0.2, 0.4, 0.8)  # of the intensity: finer ones see the sampler's last steps, coarser ones mostly chance
+SIDE = 128  # pixels of the window looked at: wider than the networks see
+SMALLEST = 16  # pixels of an image
+IMAGES = 150  # windows of the reference: the least p-value is 2 / (IMAGES + 1)
+FEWEST = 20  # different images below which their spread is unknown
 PROBE = 0.1  # length of the finite difference over sigma
 FLOOR = 1e-3  # least expected error over the error: a probe of a poor denoiser may come out negative
 LIMIT = 0.02  # p-value below which chance is a poor explanation
 DRAWS = 4  # looked at: they share the scan, more add little
-TRIES = 8  # crops cut for each one kept, before an image is called flat
+TRIES = 8  # windows cut before an image is called flat
+SIDES = (1.0, -1.0)  # a small gain and a large surprise are far out
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What the statistic is on training images.
+    """What the statistics are on training images.
 
     Args:
-        values: u of each image at each level (N, L).
-        levels: (L,), rising, over the intensity of the image; crops whose deviation is below the first do not count.
-        side: of a crop in pixels.
+        values: gain and surprise of each image (N, 2).
+        levels: (L,), rising, over the intensity of the image; windows whose deviation is below the first do not count.
         complex: whether the images were complex.
 
     Raises:
@@ -63,15 +74,13 @@ class Reference:
 
     values: Tensor
     levels: Tensor
-    side: int
     complex: bool = False
 
     def __post_init__(self) -> None:
-        n, k = tuple(self.values.shape) if self.values.ndim == 2 else (0, 0)
-        if n < 2 * k or k == 0 or tuple(self.levels.shape) != (k,):
+        if self.values.ndim != 2 or self.values.shape[1] != 2 or len(self.values) == 0 or self.levels.ndim != 1:
             raise InputError(
-                f"A reference holds (N, L) values, N >= 2 L, for (L,) levels, got {tuple(self.values.shape)} for"
-                f" {tuple(self.levels.shape)}; take it again."
+                f"A reference holds (N, 2) values for (L,) levels, got {tuple(self.values.shape)} for"
+                f" {tuple(self.levels.shape)}; take it again from the training images."
             )
 
     @staticmethod
@@ -82,57 +91,46 @@ class Reference:
             InputError: something else.
         """
         try:
-            return Reference(
-                tensors["values"].double(), tensors["levels"], int(tensors["side"]), bool(tensors["complex"])
-            )
+            return Reference(tensors["values"].double(), tensors["levels"], bool(tensors["complex"]))
         except (KeyError, ValueError, RuntimeError) as error:
             raise InputError(f"This is no reference ({error}); take it again from the training images.") from error
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it as tensors by name, the values in single precision."""
-        return {
-            "values": self.values.float(),
-            "levels": self.levels,
-            "side": torch.tensor(self.side),
-            "complex": torch.tensor(self.complex),
-        }
+        return {"values": self.values.float(), "levels": self.levels, "complex": torch.tensor(self.complex)}
 
-    def place(self, value: Tensor) -> tuple[float, float]:
-        """Where an image of statistic ``value`` (L,) lies among those of the reference: (p-value, surprise).
-
-        The p-value is the share of images, this one counted, whose mean rank is as far from the middle; the surprise is
-        that mean rank, from -1, plainer than all others at every level, to 1.
-        """
-        both = torch.cat([self.values, value.unsqueeze(0)])
-        below = (both.unsqueeze(0) < both.unsqueeze(1)).sum(1)  # (N + 1, L)
-        middle = below.double().mean(1) / len(self.values) - 0.5
-        distances = middle.abs()
-        return float((distances >= distances[-1] - 1e-9).double().mean()), 2 * float(middle[-1])
+    def place(self, value: Tensor) -> tuple[float, bool]:
+        """The p-value of an image of statistics ``value`` (2,), and whether its gain is what is further out."""
+        both = torch.cat([self.values, value.unsqueeze(0)]) * self.values.new_tensor(SIDES)
+        ranks = (both.unsqueeze(0) <= both.unsqueeze(1)).sum(1)  # (N + 1, 2), 1 is furthest out
+        smaller = ranks.amin(1)
+        return float((smaller <= smaller[-1]).double().mean()), bool(ranks[-1, 0] <= ranks[-1, 1])
 
 
 @dataclass(frozen=True)
 class LikenessCheck:
-    """The p-values of the draws, and what they say together.
+    """The statistics of the draws, beside those of the training images.
 
     Attributes:
-        p_values: of each draw looked at.
-        surprise: mean over the draws of that of :meth:`Reference.place`; above zero: denoised worse than expected.
+        p_value: the share of training images, this one counted, that are as far out.
+        gain: mean over levels and draws of log error of the prior of photographs over that of the prior.
+        surprise: the same of log error over expected error.
+        usual_gain: median of the training images.
+        usual_surprise: median of the training images.
+        by_gain: whether the gain is further out than the surprise.
     """
 
-    p_values: tuple[float, ...]
+    p_value: float
+    gain: float
     surprise: float
-
-    @property
-    def p_value(self) -> float:
-        """Valid for any dependence: under a right model it is at most a with probability at most a."""
-        total = len(self.p_values)
-        middle = (total + 1) // 2
-        return min(1.0, total / middle * sorted(self.p_values)[middle - 1])
+    usual_gain: float
+    usual_surprise: float
+    by_gain: bool
 
     @property
     def passed(self) -> bool:
         """Whether nothing speaks against the training distribution; it does not speak for it (see docs/trust.md)."""
-        return self.p_value >= LIMIT
+        return self.p_value > LIMIT
 
     @property
     def verdict(self) -> str:
@@ -140,77 +138,119 @@ class LikenessCheck:
         p = f"p = {self.p_value:.2g}"
         if self.passed:
             return (
-                f"The prior denoises the draws about as well as images it was trained on ({p}): no sign of a foreign"
-                " kind of image, though many foreign images give none."
+                f"The prior denoises the draws with {_less(self.gain)} error than a prior of photographs does"
+                f" ({_less(self.usual_gain)} on its training images), much as expected ({p}): no sign of a foreign kind"
+                " of image. A lesion or another small foreign part would not show here."
             )
-        if self.surprise > 0:
+        if self.by_gain:
             return (
-                f"The prior denoises the draws worse than it expects to, unlike images it was trained on ({p}): another"
-                " anatomy, contrast or resolution, or a wrong model of the scan; its intervals may be too narrow."
+                f"The prior hardly knows this kind of image: it denoises the draws with {_less(self.gain)} error than a"
+                f" prior of photographs does, and its training images with {_less(self.usual_gain)} ({p}). Another"
+                " anatomy, resolution or contrast: do not trust details or intervals; use a prior for it."
             )
         return (
-            f"The prior denoises the draws better than it expects to, unlike images it was trained on ({p}): plainer or"
-            " smoother ones, of another anatomy, contrast or resolution; its intervals may be too wide."
+            f"The draws surprise the prior: its denoising error is {_more(self.surprise)} than it expects, on its"
+            f" training images {_more(self.usual_surprise)} ({p}). Another contrast or anatomy, or a wrong model of the"
+            " scan: its intervals may be too narrow."
         )
 
 
-def take_reference(prior: Prior, images: Sequence[Tensor], *, n: int = IMAGES, seed: int = 0) -> Reference | None:
-    """The statistic of ``n`` images, drawn by their area from ``images`` (C, H, W) in the prior's units.
+def _less(gain: float) -> str:
+    share = 1 - math.exp(-gain)
+    return f"{share:.0%} less" if share >= 0 else f"{-share:.0%} more"
 
-    Held-out images are best.  None where nothing can be compared: volumes, images smaller than 16 pixels, or flat ones.
+
+def _more(surprise: float) -> str:
+    share = math.exp(surprise) - 1
+    return f"{share:.0%} larger" if share >= 0 else f"{-share:.0%} smaller"
+
+
+def take_reference(prior: Prior, images: Sequence[Tensor], *, n: int = IMAGES, seed: int = 0) -> Reference | None:
+    """The statistics of ``n`` windows, evenly from ``images`` (C, H, W) in the prior's units.
+
+    Held-out images are best.  None where nothing can be compared: fewer than 20 images, volumes, images smaller than 16
+    pixels, or flat ones.
     """
-    images = [image for image in images if image.ndim == 3]
-    side = min([SIDE, *(min(image.shape[1:]) for image in images)]) if images else 0
-    if side < SIDE // 4 or (prior.event_shape or (side,))[-1] != side:
+    images = [image for image in images if _comparable(image, prior)]
+    if len(images) < FEWEST:
         return None
+    generator = torch.Generator(images[0].device).manual_seed(stream(seed, "reference"))
     levels = torch.tensor(LEVELS, dtype=torch.float64)
-    generator = torch.Generator(images[0].device).manual_seed(seed)
-    areas = torch.tensor([float(image[0].numel()) for image in images], device=images[0].device)
-    found = []
-    for _ in range(2 * n):
-        image = images[int(torch.multinomial(areas, 1, generator=generator))]
-        found += statistic(prior, image, levels, side, generator)
-        if len(found) == n:
-            return Reference(torch.stack(found), levels, side, images[0].is_complex())
-    return None
+    chosen = (images[i * len(images) // n] for i in range(n))
+    found = [value for image in chosen for value in statistics(prior, image, levels, generator)]
+    if 2 * len(found) < n:
+        return None
+    return Reference(torch.stack(found), levels, images[0].is_complex())
 
 
 def likeness_check(draws: Tensor, prior: Prior, reference: Reference, *, seed: int = 0) -> LikenessCheck | None:
     """The likeness of ``draws`` (n, C, H, W), in the prior's units, to the images of ``reference``.
 
-    None where nothing can be compared: volumes, images smaller than a crop, or flat ones.
+    None where nothing can be compared: volumes, images smaller than 16 pixels, or flat ones.
     """
-    if draws.ndim != 4 or min(draws.shape[2:]) < reference.side:
+    draws = draws[:DRAWS]
+    if not all(_comparable(x, prior) for x in draws):
         return None
-    generator = torch.Generator(draws.device).manual_seed(seed)
-    found = [value for x in draws[:DRAWS] for value in statistic(prior, x, reference.levels, reference.side, generator)]
+    generator = torch.Generator(draws.device).manual_seed(stream(seed, "likeness"))  # not the noise of the draws
+    found = [value for x in draws for value in statistics(prior, x, reference.levels, generator)]
     if not found:
         return None
-    places = [reference.place(value) for value in found]
-    return LikenessCheck(tuple(p for p, _ in places), sum(s for _, s in places) / len(places))
+    value, usual = torch.stack(found).mean(0), reference.values.median(0).values
+    p_value, by_gain = reference.place(value)
+    return LikenessCheck(p_value, float(value[0]), float(value[1]), float(usual[0]), float(usual[1]), by_gain)
 
 
-def statistic(prior: Prior, image: Tensor, levels: Tensor, side: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """``u`` of one image (C, H, W) at each of ``levels`` over its intensity: (L,); nothing if the image is flat."""
-    (height, width), levels = image.shape[1:], levels * intensity_of(image)
-    places = torch.rand(TRIES * CROPS, 2, generator=generator, device=image.device, dtype=torch.float64)
-    tops, lefts = (places * torch.tensor([height - side + 1, width - side + 1]).to(places)).long().T.tolist()
-    crops = [image[:, r : r + side, c : c + side] for r, c in zip(tops, lefts, strict=True)]
-    # where an image is flat there is nothing to denoise
-    kept = [crop for crop in crops if float(crop.std()) > float(levels[0])][:CROPS]
-    if len(kept) == CROPS:
-        yield surplus(prior, torch.stack(kept), levels, generator)
+def _comparable(image: Tensor, prior: Prior) -> bool:
+    """Whether a window of ``image`` can be denoised by ``prior`` and by the prior of photographs."""
+    shape = tuple(image.shape)
+    return len(shape) == 3 and min(shape[1:]) >= SMALLEST and prior.event_shape in (None, shape)
+
+
+def statistics(prior: Prior, image: Tensor, levels: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    """Gain and surprise (2,) of a window of one image (C, H, W); nothing if the image is flat.
+
+    Args:
+        levels: (L,), over the image's intensity.
+    """
+    sides = tuple(image.shape[1:]) if prior.event_shape else tuple(min(side, SIDE) for side in image.shape[1:])
+    levels = levels * intensity_of(image)
+    for place in torch.rand(TRIES, 2, generator=generator, device=image.device, dtype=torch.float64).tolist():
+        top, left = (int(u * (whole - side + 1)) for u, whole, side in zip(place, image.shape[1:], sides, strict=True))
+        window = image[:, top : top + sides[0], left : left + sides[1]]
+        if float(window.std()) > float(levels[0]):  # where an image is flat there is nothing to denoise
+            yield compare(prior, window.unsqueeze(0), levels, generator)
+            return
 
 
 @torch.no_grad()
-def surplus(prior: Prior, x: Tensor, levels: Tensor, generator: torch.Generator) -> Tensor:
-    """``u`` over all of x (B, C, H, W) at each of ``levels``: (L,), float64, on the CPU."""
+def compare(prior: Prior, x: Tensor, levels: Tensor, generator: torch.Generator) -> Tensor:
+    """Gain and surprise (2,) over all of x (B, C, H, W), means over ``levels`` (L,), float64, on the CPU."""
     prior, found = prior.draw(generator), []
     for sigma in levels.tolist():
         noisy, probe = x + sigma * normal_like(x, generator), normal_like(x, generator)
         denoised = prior.denoise(noisy, sigma)
         moved = prior.denoise(noisy + PROBE * sigma * probe, sigma)
-        error = float((denoised - x).abs().square().double().sum())
+        error, rival = (_energy(d - x) for d in (denoised, _as_photograph(noisy, sigma)))
         expected = sigma / PROBE * float((probe.conj() * (moved - denoised)).real.double().sum())
-        found.append(math.log(error / max(expected, FLOOR * error)))
-    return torch.tensor(found, dtype=torch.float64)
+        found.append([math.log(rival / error), math.log(error / max(expected, FLOOR * error))])
+    return torch.tensor(found, dtype=torch.float64).mean(0)
+
+
+def _energy(d: Tensor) -> float:
+    """``|d|^2``, never quite zero."""
+    return max(float(d.abs().double().square().sum()), torch.finfo(torch.float64).tiny)
+
+
+def _as_photograph(noisy: Tensor, sigma: float) -> Tensor:
+    """``noisy`` denoised by the prior of photographs: each channel, and of complex images each part, by itself."""
+    parts = torch.view_as_real(noisy).movedim(-1, 0) if noisy.is_complex() else noisy.unsqueeze(0)
+    single = parts.reshape(-1, 1, *parts.shape[-2:]).float()
+    clean = _photographs(single.device).denoise(single, sigma).reshape(parts.shape).to(noisy.real.dtype)
+    return torch.complex(*clean) if noisy.is_complex() else clean[0]
+
+
+@cache
+def _photographs(device: torch.device) -> Prior:
+    from scorefield import checkpoint, shipped  # checkpoints hold references
+
+    return checkpoint.load(shipped.find("photo")).to(device)
