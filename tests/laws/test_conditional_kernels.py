@@ -11,7 +11,7 @@ from benches import tb_g
 from torch import Tensor
 
 from scorefield import kernels
-from scorefield.kernels import DAPS, Kernel, Project, RedDiff, RePaint, ResampledGibbs, SplitGibbs
+from scorefield.kernels import DAPS, Kernel, MCGDiff, Particles, Project, RedDiff, RePaint, ResampledGibbs, SplitGibbs
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Identity
@@ -21,8 +21,8 @@ from scorefield.walk import sample, walk
 from support import normal
 
 BENCH = tb_g()
-KERNELS = [DAPS, Project, RePaint, RedDiff, ResampledGibbs, SplitGibbs]
-POPULATIONS = [ResampledGibbs]
+KERNELS = [DAPS, MCGDiff, Particles, Project, RePaint, RedDiff, ResampledGibbs, SplitGibbs]
+POPULATIONS = [MCGDiff, Particles, ResampledGibbs]
 every = pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
 LEVELS = torch.tensor([1.0, 0.5], dtype=torch.float64)
 

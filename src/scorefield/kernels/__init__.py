@@ -23,6 +23,7 @@ from scorefield.kernels.literal_ddrm import LiteralDDRM
 from scorefield.kernels.literal_dps import LiteralDPS
 from scorefield.kernels.literal_pigdm import LiteralPiGDM
 from scorefield.kernels.mala import MALA
+from scorefield.kernels.mcg_diff import MCGDiff
 from scorefield.kernels.particles import Particles
 from scorefield.kernels.prior_noise import PriorNoise
 from scorefield.kernels.project import Project
@@ -61,6 +62,7 @@ __all__ = [
     "LiteralDDRM",
     "LiteralDPS",
     "LiteralPiGDM",
+    "MCGDiff",
     "Particles",
     "Project",
     "RePaint",

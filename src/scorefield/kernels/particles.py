@@ -2,108 +2,37 @@ r"""Twisted sequential Monte Carlo: particles that are exact in the limit of man
 
 The target at level t is the twisted law :math:`\pi_t(x) \propto p_t(x)\, \tilde p_t(y \mid x)`
 (:mod:`scorefield.kernels.twist`), which becomes the posterior as t falls.  From s to t both prior and proposal take the
-second-order step of the reverse SDE, with one variance and different means:
-
-.. math::
-    x_t = \tfrac{t^2}{s^2} x_s + (1 - \tfrac{t^2}{s^2}) \hat D + u z, \qquad u^2 = t^2 (1 - \tfrac{t^2}{s^2}),
-
-D extrapolated to the middle of the step for the prior's kernel p, :math:`D_y` likewise for the proposal q.  With
+second-order step of :mod:`scorefield.kernels.population`, with one standard deviation u and different means: the
+prior's kernel p heads for D, the proposal q for :math:`D_y`.  With
 :math:`\delta = (1 - t^2/s^2)(\hat D_y - \hat D)` between the means the log weight of a particle grows by
 
 .. math::
     \log \frac{p(x_t \mid x_s)\, \tilde p_t(y \mid x_t)}{q(x_t \mid x_s)\, \tilde p_s(y \mid x_s)}
     = -\tfrac{1}{u} \langle z, \delta \rangle - \tfrac{1}{2 u^2} \|\delta\|^2
-    + \log \tilde p_t(y \mid x_t) - \log \tilde p_s(y \mid x_s),
+    + \log \tilde p_t(y \mid x_t) - \log \tilde p_s(y \mid x_s).
 
-and the running mean of the weights is an unbiased estimate of the evidence p(y) of the prior that p defines.  When
-uneven weights leave an effective sample size below a fraction of the particles, these are resampled.  Where :math:`V`
-misjudges a multimodal p(x0 | x) the weights repair it, which no Gaussian reasoning can.
+When uneven weights leave an effective sample size below a fraction of the particles, these are resampled.  Where
+:math:`V` misjudges a multimodal p(x0 | x) the weights repair it, which no Gaussian reasoning can.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.kernel import Kernel, State
-from scorefield.kernels.resampling import effective_fraction, systematic
+from scorefield.kernel import Kernel
+from scorefield.kernels.population import ParticleFilter, Population
 from scorefield.kernels.twist import Twist, Twisted
-from scorefield.measurement import Measurement
 from scorefield.noise import normal_like
 from scorefield.operators.solve import inner
 from scorefield.prior import Prior
 
 
 @dataclass(frozen=True)
-class Trend:
-    """How D and D_y changed over the last step; the second-order step extrapolates with it.
-
-    Args:
-        denoised: change of D (M, *event).
-        guided: change of D_y (M, *event).
-        span: log ratio of the two levels.
-    """
-
-    denoised: Tensor
-    guided: Tensor
-    span: Tensor
-
-
-@dataclass(frozen=True)
-class Population:
-    """Weighted particles at one level.
-
-    Args:
-        x: (M, *event).
-        log_weights: (M,) float64, since the last resampling.
-        twist: at x.
-        level: where they are.
-        trend: None at the first level.
-        log_scale: log evidence up to the last resampling.
-        resamplings: how often so far.
-    """
-
-    x: Tensor
-    log_weights: Tensor
-    twist: Twist
-    level: Tensor
-    trend: Trend | None = None
-    log_scale: float = 0.0
-    resamplings: int = 0
-
-    @property
-    def log_evidence(self) -> float:
-        """Estimate of log p(y); its exponential is unbiased."""
-        return self.log_scale + self.log_weights.logsumexp(0).item() - math.log(len(self.log_weights))
-
-    @property
-    def effective_fraction(self) -> float:
-        """Effective sample size over the number of particles."""
-        return effective_fraction(self.log_weights)
-
-    def resampled(self, generator: torch.Generator) -> Population:
-        """As many particles, equally weighted."""
-        chosen = systematic(self.log_weights, len(self.x), generator)
-        trend = self.trend
-        if trend is not None:
-            trend = replace(trend, denoised=trend.denoised[chosen], guided=trend.guided[chosen])
-        return replace(
-            self,
-            x=self.x[chosen],
-            log_weights=torch.zeros_like(self.log_weights),
-            twist=self.twist.take(chosen),
-            trend=trend,
-            log_scale=self.log_evidence,
-            resamplings=self.resamplings + 1,
-        )
-
-
-@dataclass(frozen=True)
-class Particles(Kernel):
+class Particles(ParticleFilter):
     """Twisted particles (TDS) with the moment-matched twist, exact as their number and that of the levels grow.
 
     Walk it with the unconditional prior.  *The batch of the walk is the population*: ``sample(..., batch=64)`` walks
@@ -138,61 +67,49 @@ class Particles(Kernel):
         ICLR 2024, arXiv 2308.07983; Rozet et al., NeurIPS 2024, arXiv 2405.13712 (V).
     """
 
-    measurement: Measurement = field(repr=False)
-    oversampling: int = 4
-    threshold: float = 0.5
     move: Kernel | None = None
     rank: int = 16
 
     def __post_init__(self) -> None:
-        if self.oversampling < 1 or self.rank < 1 or not 0 <= self.threshold <= 1:
-            raise InputError(
-                f"Particles need oversampling >= 1, rank >= 1 and 0 <= threshold <= 1, got {self.oversampling},"
-                f" {self.rank} and {self.threshold:g}."
-            )
+        super().__post_init__()
+        if self.rank < 1:
+            raise InputError(f"Particles need rank >= 1, got {self.rank}.")
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
-        twisted, batch = Twisted(prior, self.measurement, rank=self.rank), len(state.x)
-        cloud = state.memory
-        if cloud is None or bool(cloud.level != sigma):
-            x = state.x.repeat_interleave(self.oversampling, dim=0)
-            twist = _twist(twisted, x, sigma, batch)
-            cloud = Population(x, twist.log, twist, sigma)
-        if cloud.effective_fraction < self.threshold:
-            cloud = cloud.resampled(generator)
+    def _twisted(self, prior: Prior) -> Twisted:
+        return Twisted(prior, self.measurement, rank=self.rank)
+
+    def _enter(self, prior: Prior, x: Tensor, sigma: Tensor, batch: int) -> Population:
+        log, goals = _seen(self._twisted(prior), x, sigma, batch)
+        return Population(x, log, log, goals, sigma)
+
+    def _advance(
+        self, prior: Prior, cloud: Population, target: Tensor, batch: int, generator: torch.Generator
+    ) -> Population:
+        twisted = self._twisted(prior)
         if self.move is not None:
-            moved = (
-                self.move.step(twisted, self.move.start(part), sigma, sigma, generator) for part in cloud.x.split(batch)
-            )
-            x = torch.cat([each.x for each in moved])
-            cloud = replace(cloud, x=x, twist=_twist(twisted, x, sigma, batch))
-        if bool(target > 0):
-            cloud = _advance(twisted, cloud, target, batch, generator)
-        else:
-            cloud = replace(cloud, x=cloud.twist.guided, level=target)
-        return State(cloud.x[systematic(cloud.log_weights, batch, generator)], cloud)
+            cloud = _moved(self.move, twisted, cloud, batch, generator)
+        if not bool(target > 0):
+            return replace(cloud, x=cloud.goals[1], level=target)
+        step, z = cloud.step(target), normal_like(cloud.x, generator)
+        ahead, guided = step.means
+        shift = (guided - ahead) / step.spread
+        x = guided + step.spread * z
+        log, goals = _seen(twisted, x, target, batch)
+        gain = log - cloud.log - inner(z, shift).double() - 0.5 * inner(shift, shift).double()
+        return cloud.arrived(x, target, gain=gain, log=log, goals=goals)
 
 
-def _advance(twisted: Twisted, cloud: Population, target: Tensor, batch: int, generator: torch.Generator) -> Population:
-    """One step of the proposal, and what it does to the weights."""
-    sigma, twist = cloud.level, cloud.twist
-    span = torch.log(sigma / target)
-    kept = torch.exp(-2 * span)
-    u = target * (-torch.expm1(-2 * span)).sqrt()
-    ahead, guided = twist.denoised, twist.guided
-    if cloud.trend is not None:
-        share = span / cloud.trend.span / 2
-        ahead, guided = ahead + share * cloud.trend.denoised, guided + share * cloud.trend.guided
-    z = normal_like(cloud.x, generator)
-    x = kept * cloud.x + (1 - kept) * guided + u * z
-    shift = (1 - kept) * (guided - ahead) / u
-    after = _twist(twisted, x, target, batch)
-    gain = after.log - twist.log - inner(z, shift).double() - 0.5 * inner(shift, shift).double()
-    trend = Trend(after.denoised - twist.denoised, after.guided - twist.guided, span)
-    return replace(cloud, x=x, log_weights=cloud.log_weights + gain, twist=after, level=target, trend=trend)
+def _moved(move: Kernel, twisted: Twisted, cloud: Population, batch: int, generator: torch.Generator) -> Population:
+    """The particles after a move at their level; weights stay."""
+    sigma = cloud.level
+    moved = (move.step(twisted, move.start(part), sigma, sigma, generator) for part in cloud.x.split(batch))
+    x = torch.cat([each.x for each in moved])
+    log, goals = _seen(twisted, x, sigma, batch)
+    return replace(cloud, x=x, log=log, goals=goals)
 
 
-def _twist(twisted: Twisted, x: Tensor, sigma: Tensor, batch: int) -> Twist:
-    """The twist of all particles, as many at a time as the walk has draws: what was found to fit in memory."""
+def _seen(twisted: Twisted, x: Tensor, sigma: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    """Log of the twist (M,), and the goals D and D_y (2, M, *event), ``batch`` particles at a time."""
     parts = [twisted.at(part, sigma) for part in x.split(batch)]
-    return Twist(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    denoised, guided, log = Twist(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return log, torch.stack([denoised, guided])

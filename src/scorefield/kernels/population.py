@@ -1,0 +1,178 @@
+r"""Populations of weighted particles, and the sequential Monte Carlo step that kernels made of them share.
+
+The weighted particles at a level stand for a law :math:`\pi_s(x) \propto p_s(x)\, g_s(x)` with a function g of the data
+that ends in the likelihood.  One step of the walk resamples them when their weights are uneven, moves each to the next
+level, and multiplies its weight by what law and proposal disagree about; the running mean of the weights is an
+unbiased estimate of the evidence p(y) of the prior that the steps define.
+
+Images are moved by the second-order step of the reverse SDE from s to t,
+
+.. math::
+    x_t = \tfrac{t^2}{s^2} x_s + (1 - \tfrac{t^2}{s^2}) \hat D + u z, \qquad u^2 = t^2 (1 - \tfrac{t^2}{s^2}),
+
+:math:`\hat D` extrapolated from the last two levels to the middle of the step.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.kernel import Kernel, State
+from scorefield.kernels.resampling import effective_fraction, systematic
+from scorefield.measurement import Measurement
+from scorefield.prior import Prior
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How denoised images changed over the last step; the second-order step extrapolates with it.
+
+    Args:
+        change: (k, M, *event).
+        span: log ratio of the two levels.
+    """
+
+    change: Tensor
+    span: Tensor
+
+
+@dataclass(frozen=True)
+class Population:
+    """Weighted particles at one level.
+
+    Args:
+        x: (M, *event).
+        log_weights: (M,) float64, since the last resampling.
+        log: (M,) float64, log g at x as far as the weights hold it and a later step divides by it.
+        goals: denoised images (k, M, *event) that the step heads for: the prior's, and the proposal's if it has one.
+        level: where they are.
+        trend: None at the first level.
+        log_scale: log evidence up to the last resampling.
+        resamplings: how often so far.
+        context: what the kernel knows about the measurement.
+    """
+
+    x: Tensor
+    log_weights: Tensor
+    log: Tensor
+    goals: Tensor
+    level: Tensor
+    trend: Trend | None = None
+    log_scale: float = 0.0
+    resamplings: int = 0
+    context: Any = None
+
+    @property
+    def log_evidence(self) -> float:
+        """Estimate of log p(y); its exponential is unbiased."""
+        return self.log_scale + self.log_weights.logsumexp(0).item() - math.log(len(self.log_weights))
+
+    @property
+    def effective_fraction(self) -> float:
+        """Effective sample size over the number of particles."""
+        return effective_fraction(self.log_weights)
+
+    def resampled(self, generator: torch.Generator) -> Population:
+        """As many particles, equally weighted."""
+        chosen = systematic(self.log_weights, len(self.x), generator)
+        trend = self.trend
+        return replace(
+            self,
+            x=self.x[chosen],
+            log_weights=torch.zeros_like(self.log_weights),
+            log=self.log[chosen],
+            goals=self.goals[:, chosen],
+            trend=None if trend is None else replace(trend, change=trend.change[:, chosen]),
+            log_scale=self.log_evidence,
+            resamplings=self.resamplings + 1,
+        )
+
+    def step(self, target: Tensor) -> Step:
+        """The second-order step to a positive level."""
+        span = torch.log(self.level / target)
+        kept, spread = torch.exp(-2 * span), target * (-torch.expm1(-2 * span)).sqrt()
+        ahead = self.goals
+        if self.trend is not None:
+            ahead = ahead + span / self.trend.span / 2 * self.trend.change
+        return Step(kept * self.x + (1 - kept) * ahead, spread)
+
+    def arrived(self, x: Tensor, target: Tensor, *, gain: Tensor, log: Tensor, goals: Tensor) -> Population:
+        """The particles at x of the next level; ``gain`` (M,) is what their log weights grow by."""
+        trend = Trend(goals - self.goals, torch.log(self.level / target))
+        return replace(self, x=x, log_weights=self.log_weights + gain, log=log, goals=goals, level=target, trend=trend)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Gaussian steps from one level to the next.
+
+    Args:
+        means: (k, M, *event), one for each goal.
+        spread: their common standard deviation u.
+    """
+
+    means: Tensor
+    spread: Tensor
+
+
+@dataclass(frozen=True)
+class ParticleFilter(Kernel):
+    """What kernels of weighted particles share; a subclass says how a population begins and moves.
+
+    Args:
+        measurement: the data.
+        oversampling: particles a draw.
+        threshold: resample when the effective sample size falls below this fraction of the particles.
+
+    Raises:
+        InputError: numbers out of range.
+    """
+
+    measurement: Measurement = field(repr=False)
+    oversampling: int = 4
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.oversampling < 1 or not 0 <= self.threshold <= 1:
+            raise InputError(
+                f"{type(self).__name__} needs oversampling >= 1 and 0 <= threshold <= 1, got {self.oversampling} and"
+                f" {self.threshold:g}."
+            )
+
+    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+        batch, cloud = len(state.x), state.memory
+        if cloud is None or bool(cloud.level != sigma):
+            cloud = self._enter(prior, state.x.repeat_interleave(self.oversampling, dim=0), sigma, batch)
+        cloud = self._foresee(cloud, target, batch)
+        if cloud.effective_fraction < self.threshold:
+            cloud = cloud.resampled(generator)
+        cloud = self._advance(prior, cloud, target, batch, generator)
+        return State(cloud.x[systematic(cloud.log_weights, batch, generator)], cloud)
+
+    @abstractmethod
+    def _enter(self, prior: Prior, x: Tensor, sigma: Tensor, batch: int) -> Population:
+        """A population at x, drawn from the prior at level sigma; the network takes ``batch`` images at a time."""
+
+    def _foresee(self, cloud: Population, target: Tensor, batch: int) -> Population:
+        """The weights with what is known of the next step before it is made."""
+        del target, batch
+        return cloud
+
+    @abstractmethod
+    def _advance(
+        self, prior: Prior, cloud: Population, target: Tensor, batch: int, generator: torch.Generator
+    ) -> Population:
+        """The population at the next level."""
+
+
+def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, batch: int) -> Tensor:
+    """``function`` of all images, as many at a time as the walk has draws: what was found to fit in memory."""
+    return torch.cat([function(part) for part in x.split(batch)])
