@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ Result = Mapping[str, Any]
 SURE = 5.0  # standard deviations of chance; there are hundreds of verdicts
 WILD = 3.0  # spreads beyond four times the right one
 DASH = "\N{EN DASH}"
+SHORT = ("diverge", "out of time")  # reasons that are no property of the method and the problem
 
 INTRODUCTION = """# Which sampler is right?
 
@@ -23,12 +26,14 @@ heading says.  *Distance* is the sliced Wasserstein distance to exact draws over
 perfect.  *Mean* is the error of the mean beyond that of exact draws, in posterior standard deviations, *spread* the
 excess of the total standard deviation, *modes* the total variation distance of the mode weights, chance included (the
 row of `Exact` says how much).  Forward and backward are denoiser evaluations and vector-Jacobian products a draw;
-seconds are for all draws on one busy core, to compare and not to quote.
+seconds are for all draws on one busy core, to compare and not to quote.  Rows are not all
+from one run: a class is measured again when it changes.
 
 Gaussian-exact is not exact: see what `MMPS` does to the weights of a mixture. In few dimensions particles
-(`Particles`, `ResampledGibbs`) can be driven to zero error by more draws a batch; on an image a small batch collapses
-to one draw. Published defaults are kept, though many were tuned for images in [-1, 1], and all walk one Karras grid
-from above the prior's width to below the posterior's: a method may do better with options and levels of its own.
+(`Particles`, `MCGDiff`, `ResampledGibbs`) can be driven to zero error by more draws a batch; on an image a small batch
+collapses to one draw. Published defaults are kept, though many were tuned for images in [-1, 1], and all walk one
+Karras grid from above the prior's width to below the posterior's: a method may do better with options and levels of its
+own.
 """
 
 
@@ -55,6 +60,8 @@ def write_page(
 
 def bias(row: Result) -> float:
     """Error of the mean beyond that of as many exact draws, in standard deviations."""
+    if "bias" in row:
+        return row["bias"]
     return max(0.0, row["mean"] ** 2 - 1 / row["draws"]) ** 0.5
 
 
@@ -62,6 +69,8 @@ def verdict(row: Result) -> str:
     """Exact, or biased by how much."""
     if "reason" in row:
         return row["reason"]
+    if "verdict" in row:
+        return row["verdict"]
     if not row["spread"] < WILD:
         return "diverges"
     z, found = row["z"], []
@@ -103,19 +112,28 @@ def _summary(tables: Mapping[str, list[Result]]) -> str:
 
     lines = []
     for sampler in sorted(samplers, key=badness):
-        cells = [_cell(rows.get(sampler)) for rows in best.values()]
+        cells = [_cell(best[name].get(sampler) or _refused(sampler, tables[name]), "not measured") for name in tables]
         lines.append([sampler, *cells])
     note = (
         "The best kernel for each posterior, or the kernel that holds the data and walks the unconditional prior."
         "  Numbers are distances; 1 is perfect, and a distance near 1 can still hide a bias that the mean or the spread"
-        " shows.\n"
+        " shows.  Where a method does not apply, the reason is below the table of the problem.\n"
     )
     return f"## In one table\n\n{note}\n{_table(['sampler', *tables], lines)}"
 
 
-def _cell(row: Result | None) -> str:
+def _refused(sampler: str, rows: list[Result]) -> Result | None:
+    """Why there is no number of a sampler on a bench."""
+    return next((row for row in rows if _sampler(row) == sampler and "reason" in row), None)
+
+
+def _cell(row: Result | None, missing: str = DASH) -> str:
     if row is None:
-        return DASH
+        return missing
+    if "reason" in row:
+        return next((words for words in SHORT if words in row["reason"]), "does not apply")
+    if "cell" in row:
+        return row["cell"]
     found = verdict(row)
     return found if found in ("**exact**", "diverges") else f"{row['distance']:.1f}"
 
@@ -176,3 +194,81 @@ def _failures(rows: list[Result]) -> str:
 def _table(head: list[str], lines: list[list[str]]) -> str:
     rule = ["---"] * len(head)
     return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *lines))
+
+
+# --- reading a page back
+
+NUMBER = re.compile(r"-?[\d,.]+")
+
+
+def read_page(path: Path) -> dict[str, list[Result]]:
+    """Results of a page that was written before, as precise as it prints them.
+
+    A pairing that only has a place among the distances of all kernels has no more than that distance.
+    """
+    tables: dict[str, list[Result]] = {}
+    summary: dict[str, dict[str, str]] = {}
+    for section in path.read_text(encoding="utf-8").split("\n## ")[1:]:
+        name, *lines = section.splitlines()
+        if name == "In one table":
+            head, *rest = (_cells(line) for line in lines if line.startswith("| "))
+            summary = {cells[0]: dict(zip(head, cells, strict=True)) for cells in rest}
+        if any(line.startswith("| posterior | kernel |") for line in lines):
+            best = [row | {"cell": summary[_sampler(row)][name]} for row in _read_best(lines)]
+            for place, row in enumerate(best):
+                row["distance"] += 1e-9 * place  # those printed alike stay in order
+            rows: dict[tuple[str, str], Result] = {(row["posterior"], row["kernel"]): row for row in best}
+            for row in (*_read_matrix(lines, rows), *_read_failures(lines)):
+                rows.setdefault((row["posterior"], row["kernel"]), row)
+            tables[name] = list(rows.values())
+    return tables
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+
+
+def _read_best(lines: list[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        cells = _cells(line)
+        if len(cells) != 10 or cells[0] == "posterior" or not NUMBER.fullmatch(cells[2]):
+            continue
+        posterior, kernel, *numbers, modes, said = (cell.strip("`") for cell in cells)
+        forward, backward, seconds, distance, mean, spread = (_number(cell) for cell in numbers)
+        row = {"posterior": "-" if posterior == DASH else posterior, "kernel": kernel, "evaluations": forward,
+               "vjps": backward, "seconds": seconds, "distance": distance, "bias": mean, "spread": spread / 100,
+               "verdict": said}  # fmt: skip
+        yield row if modes == DASH else row | {"modes": float(modes)}
+
+
+def _read_matrix(lines: list[str], best: Mapping[tuple[str, str], Result]) -> Iterator[dict[str, Any]]:
+    head: list[str] = []
+    least = {posterior: row["distance"] for (posterior, _), row in best.items()}
+    for line in lines:
+        cells = [cell.strip("`") for cell in _cells(line)]
+        if line.startswith("|  | "):
+            head = cells
+        elif head and cells[0] in least:
+            for kernel, cell in zip(head[1:], cells[1:], strict=True):
+                if cell != DASH:
+                    printed = _number(cell) if NUMBER.fullmatch(cell) else 0.0
+                    distance = math.nextafter(max(printed, least[cells[0]]), math.inf)  # the best comes first
+                    yield {"posterior": cells[0], "kernel": kernel, "verdict": cell, "cell": cell,
+                           "distance": math.inf if cell == "diverges" else distance}  # fmt: skip
+
+
+def _read_failures(lines: list[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        found = re.fullmatch(r"- `(\w+)`(?: on ((?:`\w+`(?:, )?)+))?: (.*)", line)
+        if found:
+            for posterior in re.findall(r"\w+", found[2] or "") or ["-"]:
+                yield {
+                    "posterior": posterior,
+                    "kernel": found[1],
+                    "reason": found[3].replace("The posterior", posterior),
+                }
+
+
+def _number(cell: str) -> float:
+    """A printed number; a dash stands for what diverged."""
+    return math.inf if cell == DASH else float(cell.replace(",", "").rstrip("%"))

@@ -31,7 +31,9 @@ from scorefield.prior import Prior
 class RePaint(Kernel):
     """Replacement with resampling, ``jump * passes`` denoiser evaluations a step with the default kernel.
 
-    Walk it with the unconditional prior.  The data are taken as free of noise.
+    Walk it with the unconditional prior.  The data are taken as free of noise.  The paper's operators are masks, for
+    which replacement is one product; any other is replaced by its pseudo-inverse, a linear solve a substep, and where
+    that is ill-conditioned noisy data are replaced by much larger noise.
 
     Args:
         measurement: the data.
