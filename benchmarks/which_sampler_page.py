@@ -27,7 +27,7 @@ perfect.  *Mean* is the error of the mean beyond that of exact draws, in posteri
 excess of the total standard deviation, *modes* the total variation distance of the mode weights, chance included (the
 row of `Exact` says how much).  Forward and backward are denoiser evaluations and vector-Jacobian products a draw;
 seconds are for all draws on one busy core, to compare and not to quote.  Rows are not all
-from one run: a class is measured again when it changes.
+from one run.
 
 Gaussian-exact is not exact: see what `MMPS` does to the weights of a mixture. In few dimensions particles
 (`Particles`, `MCGDiff`, `ResampledGibbs`) can be driven to zero error by more draws a batch; on an image a small batch
