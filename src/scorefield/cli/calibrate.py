@@ -28,7 +28,7 @@ class CalibrateOptions(ProtocolOptions):
     out: Path = Field(Path("calibration"), description="Folder of the page, the numbers and the simulated scans.")
     scans: int = Field(50, ge=2, description="Simulated scans; errors fall with their root.")
     draws: int = Field(19, ge=2, description="Posterior draws of each.")
-    steps: int = Field(48, ge=1, description="Sampler steps, one denoiser evaluation each.")
+    steps: int = Field(24, ge=1, description="Sampler steps, one denoiser evaluation each.")
     size: int | None = Field(
         None,
         ge=8,
