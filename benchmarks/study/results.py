@@ -1,0 +1,62 @@
+"""The results that are kept beside this file, by method, task and shift."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .statistics import Interval, paired
+
+
+class Results:
+    """What ``results.json`` holds.
+
+    Args:
+        plain: its content.
+    """
+
+    def __init__(self, plain: Mapping[str, Any]):
+        self.work, self.steps = plain["work"], plain["steps"]
+        self._cells = {(cell["method"], cell["task"], cell["shift"]): cell for cell in plain["cells"]}
+
+    def has(self, method: str, task: str, shift: str = "none") -> bool:
+        """Whether a cell was measured."""
+        return (method, task, shift) in self._cells
+
+    def sampled(self, method: str, task: str, shift: str = "none") -> bool:
+        """Whether there are draws, and so intervals, and not one image only."""
+        return self._cells[method, task, shift]["draws"] > 1
+
+    def slices(self, method: str, task: str, shift: str, key: str = "psnr") -> list[float]:
+        """One score of each slice; ``limit`` is the PSNR that the mean of endlessly many draws is expected to have."""
+        rows = self._cells[method, task, shift]["slices"]
+        if key == "limit":
+            draws = self._cells[method, task, shift]["draws"]
+            return [_limit(row, draws) for row in rows]
+        return [row[key] for row in rows]
+
+    def mean(self, method: str, task: str, shift: str = "none", key: str = "psnr") -> float:
+        """The mean score over the slices."""
+        values = self.slices(method, task, shift, key)
+        return sum(values) / len(values)
+
+    def strength(self, method: str, task: str, shift: str = "none") -> float:
+        """What the method was told of the noise, as tuned."""
+        return self._cells[method, task, shift]["strength"]
+
+    def tried(self, method: str, task: str, shift: str = "none") -> Mapping[str, float]:
+        """PSNR on the tuning slice by strength."""
+        return self._cells[method, task, shift]["tried"]
+
+    def difference(self, a: str, b: str, task: str, shift: str = "none", key: str = "psnr") -> Interval:
+        """a - b, paired over the slices."""
+        return paired(self.slices(a, task, shift, key), self.slices(b, task, shift, key))
+
+
+def _limit(row: Mapping[str, float], draws: int) -> float:
+    """The error of a mean of n draws is that of the posterior mean plus 1/n of the draws' variance."""
+    if "error" not in row:
+        return row["psnr"]
+    gone = 1 - row["spread"] ** 2 / draws / row["error"] ** 2
+    return row["psnr"] - 10 * math.log10(max(gone, 0.05))

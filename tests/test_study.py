@@ -1,0 +1,206 @@
+"""The machinery of the study: what is kept is not measured again, intervals are Student's, budgets are counted."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.study import __main__ as study
+from benchmarks.study import cells, images, plan, priors, tables
+from benchmarks.study.budget import objective_of, step_cost, steps_for
+from benchmarks.study.methods import BASELINES, Learned, Method
+from benchmarks.study.priors import RECIPES, Learner
+from benchmarks.study.results import Results
+from benchmarks.study.statistics import paired
+from benchmarks.study.tasks import TASKS, Denoise
+
+from scorefield.crops import Crops
+from scorefield.nets import PatchMLP
+from scorefield.priors import DiagonalGaussian, FieldOfExperts, Network, Unitless
+from scorefield.schedule import Geometric
+from support import normal
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+# --- intervals
+
+
+def test_the_interval_is_scipys():
+    from scipy.stats import ttest_rel
+
+    a, b = normal(6).tolist(), normal(6, seed=1).tolist()
+    found = paired(a, b)
+    expected = ttest_rel(a, b).confidence_interval(0.95)
+    assert found.mean == pytest.approx(sum(a) / 6 - sum(b) / 6)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.sure == (ttest_rel(a, b).pvalue < 0.05)
+
+
+@pytest.mark.parametrize(("a", "b"), [([1.0], [2.0]), ([1.0, 2.0], [1.0])])
+def test_pairs_are_needed(a, b):
+    with pytest.raises(ValueError, match="same two or more"):
+        paired(a, b)
+
+
+# --- budgets
+
+
+def test_the_budget_counts_every_product_of_a_step():
+    """A perceptron's step: each layer forward, and backward by its weights and by what it is given."""
+    net = PatchMLP(size=3, levels=1, widths=(7, 5))
+    prior, batch = FieldOfExperts(net).trainee, 12
+    batches = Crops((torch.rand(1, 20, 20),), 3, batch)
+    products = [10 * 7, 7 * 5, 5 * 9]
+    assert step_cost(prior, batches) == batch * 3 * sum(products)
+    assert steps_for(prior, batches, 50 * step_cost(prior, batches)).count == 50
+    assert all(p.grad is None for p in prior.parameters())
+
+
+def test_counting_leaves_no_trace_in_running_variances():
+    prior = RECIPES["local"].make()
+    before = {name: t.clone() for name, t in prior.state_dict().items()}
+    step_cost(prior, Crops((torch.rand(1, 40, 40),), 32, 2))
+    assert all(torch.equal(t, before[name]) for name, t in prior.state_dict().items())
+    assert objective_of(prior).noise == Geometric(0.005, 2.0)
+
+
+def test_all_priors_do_the_same_work_a_pixel():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    works = {}
+    for name in ("p3", "p5", "p9", "p17", "p33", "told", "local", "unet", "unet-biased", "multiscale"):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            RECIPES[name].make().denoise(torch.rand(1, 1, 96, 96), 0.1)
+        works[name] = counter.get_total_flops() / 2 / 96**2
+    assert min(works.values()) > 13e3
+    assert max(works.values()) < 30e3  # patches across the border weigh more in small images
+
+
+# --- cells
+
+
+class Shrinking(Method):
+    """The noisy image times a number."""
+
+    asked = 0
+
+    def strengths(self, given):
+        return (0.2, 0.9, 1.0)
+
+    def draws(self, given, strength, n):
+        self.asked += 1
+        return strength * given.measurement.y.expand(n, -1, -1, -1)
+
+
+def test_tuning_takes_the_best_and_the_truth_on_a_tie():
+    image = torch.rand(1, 8, 8)
+    found = cells.tuned(Shrinking(), Denoise(0.3), image)
+    y = Denoise(0.3).given(image, -1).measurement.y[0]
+    errors = {s: float((s * y - image).square().mean()) for s in (0.2, 0.9, 1.0)}
+    assert found["strength"] == min(errors, key=errors.__getitem__)
+    assert found["tried"]["0.9"] == pytest.approx(-10 * math.log10(errors[0.9] / float(image.max()) ** 2), abs=1e-4)
+    assert cells.tuned(Learned(Network(Blind(), Unitless())), Denoise(0.3), image)["strength"] == 1.0
+
+
+class Blind(torch.nn.Module):
+    def forward(self, x, noise):
+        return 0 * x
+
+
+def test_scores_of_draws_and_the_limit_of_many():
+    """Exact draws of a Gaussian posterior: the corrected PSNR does not depend on their number, on average."""
+
+    class Exact(Method):
+        def draws(self, given, strength, n):
+            prior = DiagonalGaussian(torch.zeros(1, 64, 64), torch.ones(()))
+            posterior = prior.posterior(given.measurement)
+            return posterior.rsample(n, torch.Generator().manual_seed(0))
+
+    truths = [normal(1, 64, 64, seed=k).float() for k in range(3)]
+    rows = {n: cells.measured(Exact(), Denoise(1.0), truths, 1.0, n) for n in (2, 8)}
+    shared = {"shift": "none", "task": "noise-1"}
+    found = Results({"work": 1, "steps": {}, "cells": [{"method": str(n), **shared, **rows[n]} for n in rows]})
+    peak = sum(20 * math.log10(float(t.abs().max())) for t in truths) / 3
+    for n in (2, 8):  # variance 1/2; 1 / sqrt(3 * 4096) of it is 0.06 dB, and the correction adds as much
+        assert found.mean(str(n), "noise-1", key="limit") == pytest.approx(peak + 10 * math.log10(2), abs=0.25)
+        raw = peak + 10 * math.log10(2 / (1 + 1 / n))
+        assert found.mean(str(n), "noise-1") == pytest.approx(raw, abs=0.25)
+    assert rows[8]["slices"][0]["coverage"] == pytest.approx(rows[8]["slices"][0]["expected"], abs=0.03)
+
+
+def test_a_stopped_study_measures_only_what_is_missing(tmp_path, monkeypatch):
+    method, tests = Shrinking(), [torch.rand(1, 12, 12) for _ in range(2)]
+    monkeypatch.setitem(BASELINES, "tv", method)
+    monkeypatch.setattr(images, "tuning", lambda data, kind: tests[0])
+    monkeypatch.setattr(images, "tests", lambda data, name: tests)
+    first, second = plan.Cell("tv", "noise-0.1", plan.BRAIN), plan.Cell("tv", "noise-0.1", plan.AMPLITUDES[0])
+    one = study.Study(tmp_path, tmp_path)
+    one.run(first)
+    assert method.asked == 3 + 2
+    study.Study(tmp_path, tmp_path).run(first)
+    assert method.asked == 5
+    one.run(second)  # the tuning is that of the usual images
+    assert method.asked == 7
+    study.gather(tmp_path, tmp_path / "results.json")
+    found = Results(json.loads((tmp_path / "results.json").read_text()))
+    assert len(found.slices("tv", "noise-0.1", "none")) == 2
+    assert found.mean("tv", "noise-0.1") != found.mean("tv", "noise-0.1", "amplitude / 4")
+
+
+def test_a_prior_is_trained_once_and_read_afterwards(tmp_path, monkeypatch):
+    slices = tuple(torch.rand(1, 96, 96) for _ in range(2))
+    monkeypatch.setattr(priors, "training", lambda data, kind, n: slices[:n])
+    monkeypatch.setitem(priors.RECIPES, "tiny", priors.whole(RECIPES["local"].make, 1, 1e-3, "tiny"))
+    learner = Learner("tiny", 2)
+    trained = learner.prior(tmp_path, tmp_path, 1e8)
+    assert trained.card.training["steps"] > 1
+    monkeypatch.setattr(priors, "taught", None)
+    again = learner.prior(tmp_path, tmp_path, 1e8)
+    x = torch.rand(1, 1, 32, 32)
+    torch.testing.assert_close(trained.denoise(x, 0.1), again.denoise(x, 0.1))
+
+
+@pytest.mark.parametrize("name", ["multiscale", "padis", "p3-turns"])
+def test_priors_of_several_parts_are_taught(name):
+    images_ = tuple(torch.rand(1, 97, 98) for _ in range(2))
+    prior = priors.taught(RECIPES[name], images_, 1e6)
+    assert prior.card.amplitude == pytest.approx(1.0, abs=0.05)
+    assert prior.denoise(torch.rand(1, 1, 96, 96), 0.1).isfinite().all()
+
+
+# --- the plan
+
+
+def test_every_cell_has_its_own_file_and_a_title():
+    found = list(plan.plan())
+    assert len({cell.name for cell in found}) == len(found)
+    assert all(cell.task in TASKS and cell.shift.tests in images.TESTS for cell in found)
+    assert all(tables.title(cell.label) for cell in found)
+
+
+@pytest.mark.skipif(not (DATA / "brain-slices-ants").exists(), reason="needs ../shared/data")
+def test_test_slices_are_in_common_units():
+    for name in images.TESTS:
+        found = images.tests(DATA, name)
+        assert [tuple(x.shape) for x in found] == [(1, 96, 96)] * images.SLICES
+        assert all(0.5 < float(x.max()) < 3.01 and float(x.min()) > -0.1 for x in found)
+
+
+def test_images_are_cut_and_padded_about_their_middle():
+    import numpy as np
+
+    image = np.arange(100.0)[:, None] * np.ones(10)
+    found = images.fitted(image)
+    assert found.shape == (96, 96)
+    assert found[0, 48] == 2
+    assert found[:, :43].max() == 0
+    assert images.evenly(range(9), 1) == [4]
+    assert images.evenly(range(9), 3) == [1, 4, 7]
