@@ -1,4 +1,4 @@
-"""What the checks of a single scan say of right and of wrong models, on real images of nineteen kinds.
+"""What the checks of a single scan say of right and of wrong models, on real images of twenty kinds.
 
     python benchmarks/trust.py --data DATA [--images] [--draws 2] [--steps 24] [--priors NAME=FOLDER ...]
         [--only NAME ...] [--json PATH]
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -192,9 +193,9 @@ def likeness_of_images(prior: Prior, name: str, kinds: dict[str, list[Tensor]]) 
             "own": kind in OWN[name],
             "speaks": sum(not check.passed for check in found),
             "images": len(found),
-            "p": sorted(check.p_value for check in found)[len(found) // 2],
-            "gain": sum(check.gain for check in found) / len(found),
-            "surprise": sum(check.surprise for check in found) / len(found),
+            "p": median(check.p_value for check in found),
+            "gain": median(check.gain for check in found),
+            "surprise": median(check.surprise for check in found),
         }
 
 
