@@ -39,8 +39,9 @@ and by :math:`m + u z` in all other directions.  No Jacobian of the network is a
 :math:`\tau_i`, divides the potential of a coordinate out again below it, and weights the final images by the likelihood
 over the last potential.  That is exact for any kappa in the limit of many particles; but the smaller kappa, the fewer
 differ in their last potential, and where all have met the data a last weight would count them twice (an argument; the
-published code was not run).  Here the potentials of closed coordinates remain, being exact.  What is left for a last weight are coordinates that are still open at the end, those with noise
-below :math:`\sqrt\kappa`: their last potential is the likelihood itself, no narrower than kappa.
+published code was not run).  Here the potentials of closed coordinates remain, being exact.  What is left for a last
+weight are coordinates that are still open at the end, those with noise below :math:`\sqrt\kappa`: their last potential
+is the likelihood itself, no narrower than kappa.
 """
 
 from __future__ import annotations
