@@ -18,6 +18,7 @@ from scorefield.measurement import Measurement
 from scorefield.prior import Prior
 
 RUN = ("seed", "batch")  # what belongs to the run and not to the distribution
+DRAWS = ("trust",)  # what was said of the draws themselves, and does not hold of more
 
 
 def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch: int) -> dict[str, object]:
@@ -43,19 +44,21 @@ def nameof(thing: object) -> str:
 
 
 def merged(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """The origin of two runs together: their seeds and batches become lists, all else must agree.
+    """The origin of two runs together: their seeds and batches become lists, all else must agree;
+    what was said of the draws of one is dropped.
 
     Raises:
         InputError: another origin, or a seed that both drew with.
     """
-    for key in sorted({*mine, *theirs} - {*RUN}):
+    for key in sorted({*mine, *theirs} - {*RUN, *DRAWS}):
         if mine.get(key) != theirs.get(key):
             raise InputError(f"Cannot merge samples that differ in '{key}'; they are from different distributions.")
     runs = {key: (_listed(mine.get(key)), _listed(theirs.get(key))) for key in RUN}
     repeated = set(runs["seed"][0]) & set(runs["seed"][1])
     if repeated:
         raise InputError(f"Both samples hold draws of seed {min(repeated)}, so some are the same; use another seed.")
-    return {**mine, **{key: a + b for key, (a, b) in runs.items() if a + b}}
+    kept = {key: value for key, value in mine.items() if key not in DRAWS}
+    return {**kept, **{key: a + b for key, (a, b) in runs.items() if a + b}}
 
 
 def _listed(value: Any) -> list[Any]:

@@ -236,7 +236,9 @@ def test_the_report_and_the_record_say_it(tmp_path: Path):
     for variance, tone in ((1.0, "note"), (9.0, "watch")):
         samples, measurement = scans(variance, 1, seed=40)[0]
         trust = assess(samples, measurement, prior)
-        assert recorded_likeness({"trust": trust.record()}) == trust.likeness
+        told = Samples.load(trust.told(samples).save(tmp_path / "s.safetensors"))
+        assert recorded_likeness(told.provenance) == trust.likeness
+        assert "trust" not in told.merge(samples).provenance  # of the first ones' draws, not of all
         assert trust.likeness is not None
         assert findings.kind(trust.likeness).tone == tone
         page = report(samples, measurement, path=tmp_path / "r.html", likeness=trust.likeness).read_text()

@@ -43,8 +43,8 @@ def run(options: ReconstructOptions) -> None:
         prior, scan.measurement(), n=options.draws, method=method, seed=options.seed, partial=partial, progress=Bar()
     )
     trust = assess(samples, scan.measurement(), prior)
-    record = {"scan": str(options.scan), "prior": options.prior, "trust": trust.record()}
-    save_run(samples, options.out, scan=scan, level=options.level, record=record)
+    record = {"scan": str(options.scan), "prior": options.prior}
+    save_run(trust.told(samples), options.out, scan=scan, level=options.level, record=record)
     partial.path.unlink(missing_ok=True)
     cost = samples.cost
     typer.echo(

@@ -38,7 +38,7 @@ def run(options: ReportOptions) -> None:
     path = options.out or options.run / "report.html"
     report(
         samples, scan.measurement(), path=path, truth=truth, title=options.title, unit=scan.unit, card=card,
-        likeness=recorded_likeness(card),
+        likeness=recorded_likeness(samples.provenance),
     )  # fmt: skip
     typer.echo(f"Wrote {path}.")
 

@@ -18,6 +18,7 @@ Rows = list[tuple[str, str]]
 def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any]) -> list[tuple[str, Rows]]:
     """Titled groups of (name, value) rows: the run, the scan, the cost, what the caller adds, versions."""
     provenance = dict(samples.provenance)
+    provenance.pop("trust", None)  # has sentences of its own
     versions = provenance.pop("versions", None) or _versions()
     cost, noise = samples.cost, measurement.noise
     kind = "complex" if measurement.y.is_complex() else "real"

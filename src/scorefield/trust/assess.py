@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scorefield.measurement import Measurement
@@ -42,8 +42,12 @@ class Trust:
         """The outcome of each check in words for a person."""
         return self.residual.verdict, UNKNOWN if self.likeness is None else self.likeness.verdict
 
+    def told(self, samples: Samples) -> Samples:
+        """The samples with the outcome in their provenance, which is saved with them."""
+        return replace(samples, provenance={**samples.provenance, "trust": self.record()})
+
     def record(self) -> dict[str, Any]:
-        """The outcome as plain data, for the run's record."""
+        """The outcome as plain data."""
         return {
             "passed": self.passed,
             "residual": {"z": self.residual.z, "ratio": self.residual.ratio},
@@ -52,9 +56,9 @@ class Trust:
         }
 
 
-def recorded_likeness(run: Mapping[str, Any]) -> LikenessCheck | None:
-    """The likeness check in a run's record, None where it has none."""
-    stated = run.get("trust", {}).get("likeness")
+def recorded_likeness(provenance: Mapping[str, Any]) -> LikenessCheck | None:
+    """The likeness check that samples carry in their provenance, None where there is none."""
+    stated = provenance.get("trust", {}).get("likeness")
     return stated and LikenessCheck(**stated)
 
 
