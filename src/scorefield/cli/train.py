@@ -84,6 +84,7 @@ def _train(options: TrainOptions, *, first: bool) -> None:
 
     images, held = _images(options)
     torch.manual_seed(options.seed)
+    torch.set_flush_denormal(True)  # saturated units produce them, and a step then takes ten times as long
     prior = _prior(options, images[0])
     if torch.cuda.is_available():
         prior.cuda()
