@@ -204,3 +204,35 @@ def test_images_are_cut_and_padded_about_their_middle():
     assert found[:, :43].max() == 0
     assert images.evenly(range(9), 1) == [4]
     assert images.evenly(range(9), 3) == [1, 4, 7]
+
+
+# --- the page
+
+
+def results_of(cells_) -> dict:
+    """Made-up results: six slices, and for scans of learned priors what four draws have."""
+    generator, found = torch.Generator().manual_seed(0), []
+    for cell in cells_:
+        draws = study.Study.draws(cell)
+        rows = [{"psnr": 30 + float(torch.randn((), generator=generator)), "processor": 1.0} for _ in range(6)]
+        drawn = {"crps": 0.01, "coverage": 0.7, "expected": 0.74, "error": 0.03, "spread": 0.02}
+        rows = [{**row, **drawn} for row in rows] if draws > 1 else rows
+        shared = {"method": cell.label, "task": cell.task, "shift": cell.shift.name, "strength": 1.0, "tried": {}}
+        found.append({**shared, "draws": draws, "slices": rows})
+    return {"work": 1e9, "steps": {}, "cells": found}
+
+
+def test_the_page_has_every_number_and_answers_every_question(tmp_path):
+    study.write_page(tmp_path / "study.md", results_of(plan.plan()))
+    page = (tmp_path / "study.md").read_text()
+    assert "Not measured yet" not in page
+    assert {f.name for f in (tmp_path / "study").iterdir()} == {"shifts.png", "sizes.png", "sides.png"}
+    found = Results(results_of(plan.plan()))
+    assert str(found.difference("p3-100", "tv", "noise-0.1")) in page
+    assert "70% (74%)" in page
+
+
+def test_a_page_of_a_study_that_was_stopped(tmp_path):
+    begun = [cell for cell in plan.plan() if cell.label in ("direct", "tv", "bm3d", "p3-100")]
+    study.write_page(tmp_path / "study.md", results_of(begun))
+    assert "Not measured yet" in (tmp_path / "study.md").read_text()

@@ -168,7 +168,7 @@ RECIPES = {
     "p3-turns": experts(3, Equivariant, ", mean over turns and flips (8 times the work)", cost=8),
     "told": whole(lambda: Network(ToldCNN(), Homogeneous(), crop=32), 16, 1e-2, "CNN that sees 9 x 9"),
     "local": whole(lambda: Network(LocalCNN(reach=9, width=24, depth=7), Homogeneous(), crop=32), 16, 3e-3,
-                   "the same, not told the noise, normalized (as published)"),
+                   "CNN that sees 9 x 9, not told the noise, normalized (as published)"),
     "unet": whole(_unet(False), 4, 3e-3, "U-Net without biases, whole images"),
     "unet-biased": whole(_unet(True), 4, 3e-3, "U-Net with biases, whole images"),
     "multiscale": Recipe(_scales, _scale_lessons, "two scales of Haar details by CNNs that see 9 x 9, U-Net below"),

@@ -49,6 +49,11 @@ class Results:
         """PSNR on the tuning slice by strength."""
         return self._cells[method, task, shift]["tried"]
 
+    def honesty(self, method: str, task: str, shift: str = "none") -> Interval:
+        """Coverage of the 90 % intervals over that of exact draws, in per cent."""
+        covered, exact = (self.slices(method, task, shift, key) for key in ("coverage", "expected"))
+        return paired([100 * value for value in covered], [100 * value for value in exact])
+
     def difference(self, a: str, b: str, task: str, shift: str = "none", key: str = "psnr") -> Interval:
         """a - b, paired over the slices."""
         return paired(self.slices(a, task, shift, key), self.slices(b, task, shift, key))

@@ -15,9 +15,9 @@ BASELINES = {
     "direct": "as measured",
     "tv": "total variation, tuned",
     "tv-oracle": "total variation, best weight of each slice (a bound)",
-    "bm3d": "BM3D",
+    "bm3d": "BM3D (for scans: plug and play)",
 }
-LONGER = ("p3-100-x4", "unet-100-x4", "unet-100-x16")
+LONGER = ("p3-100-x4", "told-100-x4", "unet-100-x4", "unet-100-x16")
 SHOWN = ("direct", "tv", "tv-oracle", "bm3d", *(f"{name}-100" for name in RECIPES))
 
 
@@ -26,9 +26,13 @@ def title(method: str) -> str:
     if method in BASELINES:
         return BASELINES[method]
     recipe = next(name for name in sorted(RECIPES, key=len, reverse=True) if method.startswith(name))
-    again = ", second seed" if "-again" in method else ""
-    longer = f", trained {method.split('-x')[1]} times as long" if "-x" in method else ""
-    return RECIPES[recipe].told + again + longer
+    told, parts = RECIPES[recipe].told, method.split("-")
+    if "1" in parts:
+        told += ", 1 training slice"
+    if "again" in parts:
+        told += ", second seed"
+    longer = [part[1:] for part in parts if part[0] == "x" and part[1:].isdigit()]
+    return f"{told}, trained {longer[0]} times as long" if longer else told
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -49,7 +53,7 @@ def _bold(found: Interval) -> str:
 
 def denoising(results: Results) -> str:
     """PSNR on brains like those of the training, and the difference to tuned total variation."""
-    methods = [*SHOWN, "p3-100-again", "unet-100-again", *LONGER]
+    methods = [*SHOWN, "p3-100-again", "unet-100-again", *LONGER, "unet-1-x16"]
     rows = []
     for method in methods:
         cells = []
@@ -90,6 +94,8 @@ PAIRS = (
     ("p3-scale-100", "unet-100", "3 x 3 patches over U-Net, both scale invariant"),
     ("p9-100", "unet-biased-100", "9 x 9 patches over U-Net, neither scale invariant"),
     ("told-100", "unet-100", "CNN that sees 9 x 9 over U-Net, both scale invariant"),
+    ("told-100-x4", "unet-100-x4", "CNN that sees 9 x 9 over U-Net, both trained 4 times as long"),
+    ("told-100-x4", "unet-100-x16", "CNN that sees 9 x 9, trained 4 times as long, over U-Net, 16 times"),
     ("p3-100-x4", "unet-100-x4", "3 x 3 patches over scale-invariant U-Net, both trained 4 times as long"),
     ("p3-scale-100", "unet-100-x16", "scale-invariant 3 x 3 patches over U-Net trained 16 times as long"),
 )
@@ -114,13 +120,13 @@ def _shifted(results: Results, a: str, b: str, shift: str) -> str:
 
 def scans(results: Results, task: str, shift: str) -> str:
     """Reconstructions: accuracy beside calibration."""
-    methods = [*SHOWN, *(f"{name}-1" for name in RECIPES), *(f"{name}-body-{n}" for name in RECIPES for n in (100, 1))]
+    few = (f"{name}-1" for name in RECIPES)
+    methods = [*SHOWN, *LONGER, *few, *(f"{name}-body-{n}" for name in RECIPES for n in (100, 1))]
     rows = []
     for method in methods:
         if not results.has(method, task, shift):
             continue
-        told = title(method) + (", 1 training slice" if method.endswith("-1") else "")
-        row = [told, f"{results.mean(method, task, shift):.2f}", _against(results, method, task, shift)]
+        row = [title(method), f"{results.mean(method, task, shift):.2f}", _against(results, method, task, shift)]
         if results.sampled(method, task, shift):
             mean = {key: results.mean(method, task, shift, key) for key in ("limit", "crps", "coverage", "expected")}
             ratio = results.mean(method, task, shift, "spread") / results.mean(method, task, shift, "error")
@@ -156,7 +162,7 @@ def scans(results: Results, task: str, shift: str) -> str:
 
 def scan_shifts(results: Results) -> str:
     """4x MRI under shift."""
-    methods = [m for m in SHOWN if m not in ("direct", "tv") and results.has(m, "mri", OBJECTS[1].name)]
+    methods = [m for m in (*SHOWN, *LONGER) if m not in ("direct", "tv") and results.has(m, "mri", OBJECTS[1].name)]
     if not methods:
         return ""
     rows = []
@@ -182,7 +188,7 @@ def bodies(results: Results) -> str:
     methods = [*SHOWN[:4], *(f"{name}-body-{n}" for n in (100, 1) for name in RECIPES)]
     rows = [
         [
-            title(method) + (", 1 training slice" if method.endswith("-1") else ""),
+            title(method),
             f"{results.mean(method, 'noise-0.1', 'none, CT'):.2f}",
             _against(results, method, "noise-0.1", "none, CT"),
         ]
