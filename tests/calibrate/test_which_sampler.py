@@ -52,7 +52,7 @@ def test_exact_samplers_are_called_exact_and_others_are_not():
     bench = benches.tb_g()
     judge = Judge(SMALL, bench)
     rows = {
-        p.posterior: {"draws": 200, **measure(SMALL, p, judge, 60.0)}
+        p.posterior: {"draws": 200, **measure(SMALL, p, lambda: judge, 60.0)}
         for p in pairings(SMALL, bench)
         if p.posterior in ("MMPS", "DDNM")
     }
@@ -68,10 +68,10 @@ def test_what_takes_too_long_or_cannot_be_built_has_a_reason():
     bench = benches.tb_g()
     judge = Judge(SMALL, bench)
     pairing = next(p for p in pairings(SMALL, bench) if p.posterior == "MMPS")
-    assert measure(SMALL, pairing, judge, 0.0)["reason"] == "out of time"
+    assert measure(SMALL, pairing, lambda: judge, 0.0)["reason"] == "out of time"
     density = Problem("MALA", benches.tb_g, draws=200, kernels=("MALA",))
     blind = next(p for p in pairings(density, bench) if p.posterior == "DPS")
-    assert "log_prob" in measure(density, blind, judge, 60.0)["reason"]
+    assert "log_prob" in measure(density, blind, lambda: judge, 60.0)["reason"]
 
 
 def test_results_are_kept_and_the_page_is_written(tmp_path, monkeypatch, capsys):
