@@ -32,7 +32,7 @@ from .nets import ToldCNN
 
 WIDTHS = {3: 84, 5: 166, 9: 319, 17: 585, 33: 985}  # 16e3 stride^2 multiply-adds a patch, three hidden layers
 RATES = {3: 3e-3, 5: 1e-2, 9: 1e-2, 17: 1e-2, 33: 3e-3}
-# rates, here and below: the better of two or three on the tuning slice, after a third of the work
+# tried on the tuning slice after a third of the work, two or three rates: 9 x 9, the U-Net and ToldCNN; others like them
 BATCHES = {3: 4096, 5: 2048, 9: 512, 17: 128, 33: 32}  # patches a step; larger ones fill a batch sooner
 Wrap = Callable[[nn.Module], nn.Module]
 LEVELS = {"levels": 8, "sigma_min": 0.005, "sigma_max": 2.0}
@@ -168,7 +168,7 @@ RECIPES = {
     "p3-turns": experts(3, Equivariant, ", mean over turns and flips (8 times the work)", cost=8),
     "told": whole(lambda: Network(ToldCNN(), Homogeneous(), crop=32), 16, 1e-2, "CNN that sees 9 x 9"),
     "local": whole(lambda: Network(LocalCNN(reach=9, width=24, depth=7), Homogeneous(), crop=32), 16, 3e-3,
-                   "CNN that sees 9 x 9, not told the noise, normalized (as published)"),
+                   "CNN that sees 9 x 9, not told the noise, normalized (`LocalCNN`)"),
     "unet": whole(_unet(False), 4, 3e-3, "U-Net without biases, whole images"),
     "unet-biased": whole(_unet(True), 4, 3e-3, "U-Net with biases, whole images"),
     "multiscale": Recipe(_scales, _scale_lessons, "two scales of Haar details by CNNs that see 9 x 9, U-Net below"),
