@@ -19,7 +19,7 @@ trained with {work:.0e} multiply-adds, which one core does in half a minute, and
 evaluation.  Whoever trains longer may find another order.
 
 **How it is measured.**  Images of 96 x 96 pixels.  Priors of MR learn T1 brains at 2 mm (one adult with a skull, two
-templates), priors of CT learn abdomen and pelvis of one adult and slices of a second; methods are tuned on one slice of
+templates), priors of CT learn abdomen, pelvis and torso at 3 to 4 mm; methods are tuned on one slice of
 yet another subject and tested on six slices of others: six subjects for brains, one for each of the other test sets.
 CT is never without a shift: the tests are a thorax with contrast agent at 1.5 mm.
 Every method has one number, with six values to choose from on the tuning slice: the noise that a prior or BM3D is told,

