@@ -39,8 +39,8 @@ def robust(r: Results) -> str:
         f" without one ({_by(r, small, large)}, for 4 and 16 times the work), the CNN is"
         f" {_by(r, small, large, shift=INVERTED)} from the U-Net under inverted contrast,"
         f" {_by(r, small, large, shift=ZOOMED)} at another resolution and {_by(r, small, large, shift=HEART)} on"
-        " hearts; at the least work it is ahead everywhere.  Amplitude is a matter of scale invariance, not of size: on images"
-        f" four times as bright it is worth {_by(r, 'p3-scale-100', 'p3-100', shift=MUCH)} to 3 x 3 patches and"
+        " hearts; at the least work it is ahead everywhere.  Amplitude is a matter of scale invariance, not of size: on"
+        f" images four times as bright it is worth {_by(r, 'p3-scale-100', 'p3-100', shift=MUCH)} to 3 x 3 patches and"
         f" {_by(r, 'unet-100', 'unet-biased-100', shift=MUCH)} to the U-Net."
     )
 
