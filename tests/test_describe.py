@@ -95,6 +95,7 @@ TENSORS = {
     "kernels.LiteralDDRM": lambda: kernels.LiteralDDRM(_given()),
     "kernels.LiteralDPS": lambda: kernels.LiteralDPS(_given()),
     "kernels.LiteralPiGDM": lambda: kernels.LiteralPiGDM(_given()),
+    "kernels.MCGDiff": lambda: kernels.MCGDiff(_given()),
     "kernels.Project": lambda: kernels.Project(_given()),
     "kernels.Particles": lambda: kernels.Particles(_given()),
     "kernels.RePaint": lambda: kernels.RePaint(_given()),
