@@ -89,6 +89,14 @@ def recolor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.interp(image, knots, np.concatenate([[0], rng.uniform(0.1, 1.0, 6)]))
 
 
+def retouch(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same kind of contrast on another scanner: a random increasing curve of the intensity that keeps 0 (air) at 0
+    and 1 at 1; the slope changes by up to half."""
+    knots = np.linspace(0, 1.5, 7)
+    curve = np.concatenate([[0], np.cumsum(rng.uniform(0.5, 1.5, 6))])
+    return np.interp(image, knots, curve / curve[4])
+
+
 def head(data: Path) -> np.ndarray:
     """The T1-weighted head of one adult, 0.7 mm."""
     return over_percentile(volume(data / "brain-t1-studyforrest" / "sub02_T1w_brain_slices140-375.nii.gz"))
@@ -103,8 +111,8 @@ def brain(data: Path) -> Iterator[np.ndarray]:
             yield recolor(image, rng)
 
 
-def brain_t1(data: Path) -> Iterator[np.ndarray]:
-    """T1 only: the head of one adult, and two templates without a skull, at 0.7 to 2 mm."""
+def t1(data: Path) -> Iterator[np.ndarray]:
+    """The head of one adult, and two templates without a skull, at 0.7 to 2 mm."""
     whole = head(data)
     for factor, every in ((1, 6), (2, 1), (3, 1)):
         yield from planes(shrink(whole, (factor,) * 3), every)
@@ -112,6 +120,14 @@ def brain_t1(data: Path) -> Iterator[np.ndarray]:
         template = over_percentile(volume(data / "brain-templates" / f"{name}.nii.gz"))
         yield from planes(template, 2)
         yield from planes(shrink(template, (2, 2, 2)), 2)
+
+
+def brain_t1(data: Path) -> Iterator[np.ndarray]:
+    """T1 only: each slice as it is and retouched."""
+    rng = np.random.default_rng(0)
+    for image in t1(data):
+        yield image
+        yield retouch(image, rng)
 
 
 def brain_validation(data: Path) -> Iterator[np.ndarray]:

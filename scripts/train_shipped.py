@@ -67,7 +67,21 @@ def unet() -> Prior:
     return Network(UNet(), Homogeneous(), crop=64)
 
 
+def deep_unet() -> Prior:
+    """A scale-equivariant U-Net of 1.98 M weights, a level deeper: it sees further, for a third more time."""
+    return Network(UNet(widths=(56, 96, 160)), Homogeneous(), crop=96)
+
+
+def continue_from(prior: Prior, earlier: Prior) -> None:
+    """Give ``prior`` the weights of ``earlier``, which may be a shallower U-Net."""
+    if isinstance(prior, Network) and isinstance(earlier, Network):
+        prior.net.continue_from(earlier.net)
+    else:
+        prior.load_state_dict(earlier.state_dict())
+
+
 FINE = Settings(rate=5e-4)  # of a network that has learned other images before
+LARGE = replace(FINE, batch=8)  # for crops of 96 pixels
 
 PHOTO = Recipe(
     images.photo,
@@ -97,7 +111,7 @@ BRAIN = Recipe(
 BRAIN_T1 = Recipe(
     images.brain_t1,
     images.brain_validation,
-    unet,
+    deep_unet,
     checkpoint.Card(
         "brain-t1",
         "T1-weighted brain: the head of one adult and two templates.",
@@ -107,7 +121,7 @@ BRAIN_T1 = Recipe(
         ],
         limits="Three healthy T1 anatomies, magnitudes, 0.7 to 2 mm; other contrasts, lesions and organs are outside.",
     ),
-    FINE,
+    LARGE,
 )
 BODY = Recipe(
     images.body,
@@ -150,7 +164,7 @@ def main() -> None:
     before: dict[str, object] = {}
     if args.start:
         earlier = checkpoint.load(args.start)
-        prior.load_state_dict(earlier.state_dict())
+        continue_from(prior, earlier)
         before = {"prior": earlier.card.name, **earlier.card.training}  # pyright: ignore[reportOptionalMemberAccess]
     side = getattr(prior, "crop", images.SMALLEST)
     pictures = images.usable(recipe.source(args.data), side)

@@ -63,6 +63,24 @@ def test_any_depth_sees_far(widths):
     assert reach >= {1: 8, 2: 13, 3: 16}[len(widths)]
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("deeper", [(4, 6, 8), (4, 6, 8, 5)])
+def test_a_deeper_network_continues_a_shallower_one(deeper, bias):
+    """The same outputs before training, and a gradient by which the new levels can learn."""
+    shallow, net = randomized(UNet(widths=(4, 6), bias=bias)), UNet(widths=deeper, bias=bias).double()
+    net.continue_from(shallow)
+    x, noise = normal(2, 1, 16, 32), torch.tensor([0.1, 0.2])
+    torch.testing.assert_close(net(x, noise), shallow(x, noise), rtol=1e-12, atol=1e-12)
+    net(x, noise).square().sum().backward()
+    assert net.up[1].weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("other", [{"widths": (4, 5)}, {"blocks": 1}, {"bias": True}, {"channels": 2}])
+def test_a_network_of_another_make_is_not_continued(other):
+    with pytest.raises(InputError, match="same first widths"):
+        UNet(widths=(4, 6, 8)).continue_from(UNet(**{"widths": (4, 6)} | other))
+
+
 def test_a_size_the_network_divides_is_padded_nowhere():
     """A larger image cropped to a multiple of the step is the same far from the new border."""
     net = randomized(UNet(widths=(4, 6), blocks=1))

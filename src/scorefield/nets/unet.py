@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scorefield.errors import InputError
+
 
 class Residual(nn.Module):
     """``x + conv(relu(conv(x)))``."""
@@ -55,6 +57,25 @@ class UNet(nn.Module):
 
     def _level(self, width: int) -> nn.Sequential:
         return nn.Sequential(*(Residual(width, bias=self.bias) for _ in range(self.blocks)))
+
+    @torch.no_grad()
+    def continue_from(self, shallower: UNet) -> None:
+        """Take the weights of a network with fewer levels: this one computes what that one did, until it is trained.
+
+        Raises:
+            InputError: the two differ in more than the number of levels.
+        """
+        levels = len(shallower.widths)
+        ours, theirs = ((n.widths[:levels], n.channels, n.blocks, n.bias) for n in (self, shallower))
+        if ours != theirs:
+            raise InputError(
+                f"A U-Net continues one of the same first widths, channels, blocks and bias: {ours} is not {theirs}."
+            )
+        self.load_state_dict(shallower.state_dict(), strict=False)
+        seconds = [block.second for decode in self.decode[levels - 1 :] for block in decode.children()]
+        for new in [*self.up[levels - 1 :], *seconds]:  # these end what the new levels add
+            for parameter in new.parameters():  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Images (B, channels, H, W) and noise levels (B,) to images of the same shape."""
