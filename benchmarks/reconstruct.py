@@ -5,7 +5,8 @@
 DPS gets what it never has in practice: its weight is tuned against the truth, on one draw with a tenth of the steps,
 and once more around the best with all of them.  Beside the default runs a faster setting of it, three Krylov iterations
 instead of four and 16 steps instead of 24.  Reported: PSNR of the mean and of single draws, 90 % coverage, CRPS,
-forward + 2 x backward passes, seconds by the clock and by the processor (which a busy machine does not stretch), their ratios.
+forward + 2 x backward passes, seconds by the clock and by the processor (which a busy machine does not stretch), and
+their ratios.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ def shifts(results: Results, path: Path) -> None:
         points = axes.errorbar(places, means, ends, fmt="o", ms=3.5, lw=1, capsize=2, label=NAMES[name])
         for place, mean in zip(places, means, strict=True):
             if mean < LOWEST:
-                where = {"xy": (place, LOWEST), "xytext": (place, LOWEST + 1), "ha": "center", "fontsize": 7}
-                arrow = {"arrowstyle": "->", "color": points[0].get_color()}
-                axes.annotate(f"{mean:.0f}", **where, arrowprops=arrow)
+                color, height = points[0].get_color(), 1 + 0.4 * (k % 2)  # neighbors write at two heights
+                where = {"xy": (place, LOWEST), "xytext": (place, LOWEST + height), "ha": "center", "fontsize": 7}
+                axes.annotate(f"{mean:.0f}", **where, color=color, arrowprops={"arrowstyle": "->", "color": color})
     axes.set_ylim(LOWEST, None)
     for i in range(len(SHIFTS) - 1):
         axes.axvline(i + 0.5, color="gray", lw=0.3)
