@@ -33,7 +33,15 @@ from scorefield.simulate import WATER, CartesianMRI, ParallelCT, Protocol, simul
 from scorefield.trust import assess, likeness_check
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-from shipped_images import attenuation, gray, head, shrink, volume  # pyright: ignore[reportMissingImports]
+from shipped_images import (  # pyright: ignore[reportMissingImports]
+    TRAINED_BRAINS,
+    attenuation,
+    axial,
+    gray,
+    head,
+    shrink,
+    volume,
+)
 
 MRI, CT = CartesianMRI(), ParallelCT(views=40, photons=2e4)
 Change = Callable[[Scan], Scan]
@@ -145,7 +153,7 @@ def heads(data: Path) -> dict[str, list[Tensor]]:
     """T1 brains, and other contrasts of brains."""
     small, template = data / "mri-small-nibabel-dipy", shrink(head(data), (2, 2, 2))
     known = magnetic(x for axis in (2, 1, 0) for x in some(template, axis, 2))
-    others = [gray(path)[32:224, 48:208] for path in sorted((data / "brain-slices-ants").glob("*.jpg"))]
+    others = axial(data)[TRAINED_BRAINS.stop :]
     anatomy = volume(small / "someones_anatomy.nii.gz")
     inverted = [(x.max() - x) * (x > 0.1) for x in known]
     return {

@@ -122,12 +122,28 @@ def t1(data: Path) -> Iterator[np.ndarray]:
         yield from planes(shrink(template, (2, 2, 2)), 2)
 
 
+TRAINED_BRAINS = slice(0, 3)  # of the six people whose axial slice is in the data; the others are tested on
+
+
+def axial(data: Path) -> list[np.ndarray]:
+    """One axial T1 slice without the skull of each of six people, without its black margin."""
+    from skimage.io import imread
+
+    paths = sorted((data / "brain-slices-ants").glob("*.jpg"))
+    return [over_percentile(imread(path).astype(np.float32))[32:224, 48:208] for path in paths]
+
+
 def brain_t1(data: Path) -> Iterator[np.ndarray]:
-    """T1 only: each slice as it is and retouched."""
+    """T1 only: each slice as it is and retouched; the axial slices of three people in 120 variants each."""
+    from scipy.ndimage import zoom
+
     rng = np.random.default_rng(0)
     for image in t1(data):
         yield image
         yield retouch(image, rng)
+    for image in axial(data)[TRAINED_BRAINS]:
+        for k in range(120):
+            yield retouch(zoom(image, rng.uniform(0.85, 1.15), order=3) if k % 2 else image, rng)
 
 
 def brain_validation(data: Path) -> Iterator[np.ndarray]:

@@ -114,12 +114,13 @@ BRAIN_T1 = Recipe(
     deep_unet,
     checkpoint.Card(
         "brain-t1",
-        "T1-weighted brain: the head of one adult and two templates.",
+        "T1-weighted brain: the head of one adult, two templates, an axial slice of three people.",
         provenance=[
             "studyforrest T1-weighted head, one adult, ODC PDDL 1.0 (Hanke et al. 2014)",
             "MNI ICBM152 2009 and Colin27 templates, McConnell Brain Imaging Centre, free for any purpose, with notice",
+            "ANTsPy example slices r16, r27 and r30 (Tustison et al. 2021), Apache-2.0 repository",
         ],
-        limits="Three healthy T1 anatomies, magnitudes, 0.7 to 2 mm; other contrasts, lesions and organs are outside.",
+        limits="Six healthy T1 anatomies, magnitudes, 0.7 to 2 mm; other contrasts, lesions and organs are outside.",
     ),
     LARGE,
 )

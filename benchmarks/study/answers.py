@@ -86,9 +86,9 @@ def small(r: Results) -> str:
         "Yes: a CNN that sees 9 x 9 pixels and is told the noise is"
         f" {_by(r, 'told-100', 'p3-100')} away from 3 x 3 patches ({_by(r, 'told-100-x4', 'p3-100-x4')} after four"
         f" times the training), {_by(r, 'told-100', 'p9-100')} from 9 x 9 ones, and {dark} from scale-invariant 3 x 3"
-        " ones on images four times darker.  `LocalCNN`, which is not told the noise and normalizes over the batch, is"
-        f" {_by(r, 'local-100', 'told-100')} away from it: so short a training over noise from .005 to 2 does not suit"
-        " it."
+        " ones on images four times darker.  Being told matters: emptied of the noise level the same network is"
+        f" {_by(r, 'untold-100', 'told-100')} away from itself, and `LocalCNN`, which never is and normalizes over the"
+        f" batch, {_by(r, 'local-100', 'untold-100')} from that."
     )
 
 

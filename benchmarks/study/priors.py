@@ -167,6 +167,8 @@ RECIPES = {
     "p3-scale": experts(3, ScaleInvariant, ", scale invariant"),
     "p3-turns": experts(3, Equivariant, ", mean over turns and flips (8 times the work)", cost=8),
     "told": whole(lambda: Network(ToldCNN(), Homogeneous(), crop=32), 16, 1e-2, "CNN that sees 9 x 9"),
+    "untold": whole(lambda: Network(ToldCNN(told=False), Homogeneous(), crop=32), 16, 1e-2,
+                    "CNN that sees 9 x 9, not told the noise"),
     "local": whole(lambda: Network(LocalCNN(reach=9, width=24, depth=7), Homogeneous(), crop=32), 16, 3e-3,
                    "CNN that sees 9 x 9, not told the noise, normalized (`LocalCNN`)"),
     "unet": whole(_unet(False), 4, 3e-3, "U-Net without biases, whole images"),

@@ -50,6 +50,15 @@ def test_homogeneous_in_evaluation():
     assert not any(name.endswith("bias") for name, _ in net.named_parameters())
 
 
+def test_homogeneous_image_by_image_in_training():
+    """Each image has its own factor, and the batch variances are those of images of one size."""
+    net, x = randomized(LocalCNN(reach=5, channels=2, width=6, depth=4)), normal(3, 2, 8, 8)
+    factors = torch.tensor([1e-3, 1.0, 40.0]).double().reshape(3, 1, 1, 1)
+    expected = factors * net(x, torch.ones(3))
+    torch.testing.assert_close(net(factors * x, torch.ones(3)), expected, rtol=1e-9, atol=0)
+    assert bool((net(0 * x, torch.ones(3)) == 0).all())
+
+
 def test_images_are_apart_in_evaluation_and_together_in_training():
     net, x = randomized(LocalCNN(reach=5, width=6, depth=4)), normal(3, 1, 8, 8)
     together = net(x, torch.ones(3))
@@ -73,6 +82,8 @@ def test_normalization_scales_and_does_not_shift():
 def test_it_trains():
     torch.manual_seed(0)
     net = LocalCNN(reach=5, width=8, depth=4)
+    assert bool((net(torch.randn(1, 1, 8, 8), torch.ones(1)) == 0).all())
+    nn.init.normal_(net.layers[-1].weight)
     objective, g = NoiseConditional(weight=Homogeneous().weight), torch.Generator().manual_seed(0)
     objective(Network(net, Homogeneous()), torch.randn(4, 1, 8, 8), g).backward()
     assert all(p.grad is not None and bool((p.grad != 0).any()) for p in net.parameters())

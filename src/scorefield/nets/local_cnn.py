@@ -12,8 +12,12 @@ class LocalCNN(nn.Module):
     """Convolutions without biases whose output at a pixel depends on ``reach`` x ``reach`` pixels only.
 
     Of ``depth`` layers the first (reach - 1)/2 are 3 x 3, the others 1 x 1; rectifiers and normalization without bias
-    after all but the first and the last.  Without biases ``net(c x) = c net(x)`` for c > 0 in evaluation mode: with
+    after all but the first and the last.  Without biases ``net(c x) = c net(x)`` for c > 0: with
     :class:`scorefield.priors.Homogeneous` the prior has no unit of intensity.  It is not told the noise, and finds out.
+
+    In training, images of all levels of noise share a batch and its variances, which the noisiest would decide.  So
+    each is then brought to unit size before the layers and back after them, which by homogeneity changes nothing in
+    evaluation, where it is left out.
 
     Args:
         reach: side of the receptive field in pixels, odd; published 5, 9, 13, 23 and 43.
@@ -43,10 +47,17 @@ class LocalCNN(nn.Module):
             nn.Conv2d(features[k], features[k + 1], side, padding=side // 2, bias=False) for k, side in enumerate(sides)
         )
         self.norms = nn.ModuleList(BiasFreeNorm(width) for _ in range(depth - 2))
+        nn.init.zeros_(self.layers[-1].weight)  # the wrapped denoiser starts as its skip path  # pyright: ignore
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Images (B, channels, H, W) and noise levels (B,), not looked at, to images of the same shape."""
+        if not self.training:
+            return self._layered(x)
+        size = x.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=torch.finfo(x.dtype).tiny)
+        return size * self._layered(x / size)
+
+    def _layered(self, x: Tensor) -> Tensor:
         first, *inner, last = self.layers
         z = torch.relu(first(x.contiguous(memory_format=torch.channels_last)))
         for layer, norm in zip(inner, self.norms, strict=True):
