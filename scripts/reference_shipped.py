@@ -18,7 +18,7 @@ from scorefield.atomic import atomic_path
 from scorefield.trust import take_reference
 from train_shipped import RECIPES
 
-IMAGES = 200  # p-values down to 2 / 201
+IMAGES = 400  # p-values down to 2 / 401
 
 
 def main() -> None:

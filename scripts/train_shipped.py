@@ -80,7 +80,7 @@ def continue_from(prior: Prior, earlier: Prior) -> None:
         prior.load_state_dict(earlier.state_dict())
 
 
-FINE = Settings(batch=8, rate=5e-4)  # of a network that has learned before, on crops of 96 pixels
+FINE = Settings(rate=5e-4)  # of a network that has learned other images before
 
 PHOTO = Recipe(
     images.photo,
@@ -121,12 +121,12 @@ BRAIN_T1 = Recipe(
         ],
         limits="Six healthy T1 anatomies, magnitudes, 0.7 to 2 mm; other contrasts, lesions and organs are outside.",
     ),
-    FINE,
+    replace(FINE, batch=8),  # of crops of 96 pixels
 )
 BODY = Recipe(
     images.body,
     images.body_validation,
-    deep_unet,
+    unet,
     checkpoint.Card(
         "body",
         "CT of torso and head in units of water attenuation.",
