@@ -146,8 +146,9 @@ def _exchangeable(calibration: Calibration) -> Finding:
     text = f"Ranks of the truths among their draws, tested on independent scans: {spelled}."
     # three tests: each at a third of the probability
     if min(test.p_value for test in tests.values()) < P_VALUE / len(tests):
-        return Finding("watch", "Truths and draws can be told apart", text)
-    return Finding("good", "Truths and draws cannot be told apart", text)
+        return Finding("watch", "Ranks tell truths from draws", text)
+    text += " With few scans these tests see only gross faults."
+    return Finding("good", "No fault in the ranks of the truths", text)
 
 
 def _p(test: Uniformity) -> str:
