@@ -91,7 +91,7 @@ def recolor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def retouch(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The same kind of contrast on another scanner: a random increasing curve of the intensity that keeps 0 (air) at 0
-    and 1 at 1; the slope changes by up to half."""
+    and 1 at 1, its slope at most three times as large in one place as in another."""
     knots = np.linspace(0, 1.5, 7)
     curve = np.concatenate([[0], np.cumsum(rng.uniform(0.5, 1.5, 6))])
     return np.interp(image, knots, curve / curve[4])

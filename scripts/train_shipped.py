@@ -32,6 +32,16 @@ from scorefield.train import Budget, Minutes, Record, Settings, Steps, Validatio
 Source = Callable[[Path], Iterator[np.ndarray]]
 
 
+def grown(prior: Prior, earlier: Prior) -> None:
+    """Give a U-Net the weights of one that may be shallower."""
+    prior.net.continue_from(earlier.net)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def same(prior: Prior, earlier: Prior) -> None:
+    """Give a prior the weights of one of the same make."""
+    prior.load_state_dict(earlier.state_dict())
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one prior is made.
@@ -42,6 +52,7 @@ class Recipe:
         make: the untrained prior.
         card: what a user should know.
         settings: of the optimizer.
+        start: gives the untrained prior the weights of an earlier one.
     """
 
     source: Source
@@ -49,6 +60,7 @@ class Recipe:
     make: Callable[[], Prior]
     card: checkpoint.Card
     settings: Settings
+    start: Callable[[Prior, Prior], None] = grown
 
     def patches(self) -> Recipe:
         """The same images for a field of experts on 3 x 3 patches."""
@@ -59,7 +71,12 @@ class Recipe:
             limits=f"Sees 3 x 3 pixels at a time. {self.card.limits}",
         )
         settings = Settings(batch=2048, rate=5e-3)
-        return replace(self, make=lambda: FieldOfExperts(PatchMLP(size=3, levels=1)), card=card, settings=settings)
+        return replace(self, make=experts, card=card, settings=settings, start=same)
+
+
+def experts() -> Prior:
+    """A field of experts on 3 x 3 patches, of 0.24 M weights."""
+    return FieldOfExperts(PatchMLP(size=3, levels=1))
 
 
 def unet() -> Prior:
@@ -70,14 +87,6 @@ def unet() -> Prior:
 def deep_unet() -> Prior:
     """A scale-equivariant U-Net of 1.98 M weights, a level deeper: it sees further, for a third more time."""
     return Network(UNet(widths=(56, 96, 160)), Homogeneous(), crop=96)
-
-
-def continue_from(prior: Prior, earlier: Prior) -> None:
-    """Give ``prior`` the weights of ``earlier``, which may be a shallower U-Net."""
-    if isinstance(prior, Network) and isinstance(earlier, Network):
-        prior.net.continue_from(earlier.net)
-    else:
-        prior.load_state_dict(earlier.state_dict())
 
 
 FINE = Settings(rate=5e-4)  # of a network that has learned other images before
@@ -164,7 +173,7 @@ def main() -> None:
     before: dict[str, object] = {}
     if args.start:
         earlier = checkpoint.load(args.start)
-        continue_from(prior, earlier)
+        recipe.start(prior, earlier)
         before = {"prior": earlier.card.name, **earlier.card.training}  # pyright: ignore[reportOptionalMemberAccess]
     side = getattr(prior, "crop", images.SMALLEST)
     pictures = images.usable(recipe.source(args.data), side)

@@ -1,8 +1,8 @@
 """A convolutional network that sees 9 x 9 pixels and is told the noise: what ``LocalCNN`` is, without its blindness.
 
 :class:`scorefield.nets.LocalCNN` is the published one: it is not told the noise, and normalizes features by their
-variance over the batch.  This one has no normalization, residual steps in its place, and the level as one more channel;
-with that channel emptied it tells what the level is worth.
+variance over the batch.  This one has no normalization, residual steps in its place, and the level as one more channel.
+:class:`UntoldCNN` gets that channel empty, and tells what the level is worth.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ class ToldCNN(nn.Module):
     Args:
         channels: of the image, known ones included.
         width: features.
-        told: whether the noise level reaches the network.
     """
 
-    def __init__(self, *, channels: int = 1, width: int = 24, told: bool = True):
+    def __init__(self, *, channels: int = 1, width: int = 24):
         super().__init__()
-        self.channels, self.width, self.told = channels, width, told
+        self.channels, self.width = channels, width
         self.head = nn.Conv2d(channels + 1, width, 3, padding=1, bias=False)
         self.inner = nn.ModuleList(nn.Conv2d(width, width, k, padding=k // 2, bias=False) for k in (3, 3, 3, 1, 1))
         self.tail = nn.Conv2d(width, channels, 1, bias=False)
@@ -31,8 +30,15 @@ class ToldCNN(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Images (B, channels, H, W) and noise levels (B,) to images of the same shape."""
-        level = self.told * noise.to(x.dtype).reshape(-1, 1, 1, 1).expand(len(x), 1, *x.shape[2:])
+        level = noise.to(x.dtype).reshape(-1, 1, 1, 1).expand(len(x), 1, *x.shape[2:])
         z = self.head(torch.cat([x, level], 1).contiguous(memory_format=torch.channels_last))
         for layer in self.inner:
             z = z + layer(torch.relu(z))
         return self.tail(torch.relu(z))
+
+
+class UntoldCNN(ToldCNN):
+    """The same network with nothing in the channel of the level."""
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        return super().forward(x, torch.zeros_like(noise))

@@ -28,7 +28,7 @@ from scorefield.training.descent import Batches
 
 from .budget import steps_for
 from .images import SIDE, training
-from .nets import ToldCNN
+from .nets import ToldCNN, UntoldCNN
 
 WIDTHS = {3: 84, 5: 166, 9: 319, 17: 585, 33: 985}  # 16e3 stride^2 multiply-adds a patch, three hidden layers
 RATES = {3: 3e-3, 5: 1e-2, 9: 1e-2, 17: 1e-2, 33: 3e-3}
@@ -167,7 +167,7 @@ RECIPES = {
     "p3-scale": experts(3, ScaleInvariant, ", scale invariant"),
     "p3-turns": experts(3, Equivariant, ", mean over turns and flips (8 times the work)", cost=8),
     "told": whole(lambda: Network(ToldCNN(), Homogeneous(), crop=32), 16, 1e-2, "CNN that sees 9 x 9"),
-    "untold": whole(lambda: Network(ToldCNN(told=False), Homogeneous(), crop=32), 16, 1e-2,
+    "untold": whole(lambda: Network(UntoldCNN(), Homogeneous(), crop=32), 16, 1e-2,
                     "CNN that sees 9 x 9, not told the noise"),
     "local": whole(lambda: Network(LocalCNN(reach=9, width=24, depth=7), Homogeneous(), crop=32), 16, 3e-3,
                    "CNN that sees 9 x 9, not told the noise, normalized (`LocalCNN`)"),

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,8 @@ from scorefield import checkpoint, shipped
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from train_shipped import RECIPES
+from shipped_images import retouch
+from train_shipped import RECIPES, deep_unet, unet
 
 NAMES = shipped.names()
 
@@ -47,3 +49,34 @@ def test_it_denoises_what_is_flat(name):
         with torch.no_grad():
             error = (prior.denoise(clean + noise, sigma) - clean)[..., 8:-8, 8:-8]
         assert error.square().mean().sqrt().item() < 0.65 * sigma
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_starts_from_what_ships(name):
+    """The prior that continues denoises as the earlier one did."""
+    earlier, prior = checkpoint.load(shipped.find(name)).eval(), RECIPES[name].make().eval()
+    RECIPES[name].start(prior, earlier)
+    x = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(prior.denoise(x, 0.1), earlier.denoise(x, 0.1))
+
+
+def test_the_deep_network_starts_from_the_shallow_one():
+    earlier, prior = unet(), deep_unet()
+    torch.nn.init.normal_(earlier.net.tail.weight, std=0.1)
+    RECIPES["brain-t1"].start(prior, earlier)
+    x = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert not torch.allclose(earlier.denoise(x, 0.1), x)
+        torch.testing.assert_close(prior.denoise(x, 0.1), earlier.denoise(x, 0.1))
+
+
+def test_retouching_is_an_increasing_curve_through_air_and_white():
+    gray = np.linspace(0, 1.5, 301)
+    curves = np.stack([retouch(gray, np.random.default_rng(seed)) for seed in range(50)])
+    slopes = np.diff(curves, axis=1)
+    assert np.allclose(curves[:, 0], 0)
+    assert np.allclose(curves[:, 200], 1)
+    assert slopes.min() > 0
+    assert (slopes.max(1) <= (3 + 1e-9) * slopes.min(1)).all()
+    assert curves[:, 100].std() > 0.05  # they differ
