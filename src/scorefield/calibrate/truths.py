@@ -91,7 +91,8 @@ class FromWalk(Truths):
         if found < EMPTY * float(levels[-2]):
             raise InputError(
                 f"A draw of the prior came out nearly empty ({found:.2g}, at a smallest noise level of"
-                f" {levels[-2]:.2g}), as those of priors without a scale of their own do; calibrate on given images (--images)."
+                f" {levels[-2]:.2g}), as those of priors without a scale of their own do; calibrate on given images"
+                " (--images)."
             )
         return drawn if self.intensity is None else drawn * (self.intensity / found)
 
