@@ -25,10 +25,11 @@ from scorefield import checkpoint, demo, shipped
 from scorefield.errors import InputError
 from scorefield.kernels import Ancestral
 from scorefield.measurement import Measurement
+from scorefield.method import Method
 from scorefield.metrics import evaluate, psnr
 from scorefield.posteriors import DPS, MMPS
 from scorefield.prior import Prior
-from scorefield.reconstruct import Method, reconstruct
+from scorefield.reconstruct import reconstruct
 from scorefield.simulate import simulate
 
 

@@ -27,8 +27,9 @@ from torch import Tensor
 from scorefield import checkpoint, shipped
 from scorefield.data import Image, Scan
 from scorefield.measurement import Measurement
+from scorefield.method import Method
 from scorefield.prior import Prior
-from scorefield.reconstruct import Method, intensity_of, reconstruct
+from scorefield.reconstruct import intensity_of, reconstruct
 from scorefield.simulate import WATER, CartesianMRI, ParallelCT, Protocol, simulate
 from scorefield.trust import assess, likeness_check
 

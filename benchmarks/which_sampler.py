@@ -35,8 +35,10 @@ from scorefield.kernel import Kernel, Repeat, Then
 from scorefield.prior import Denoiser, Prior
 from scorefield.priors import DiagonalGaussian
 from scorefield.progress import Silent
+from scorefield.reconstruct import reconstruct
+from scorefield.samples import Samples
 from scorefield.walk import sample
-from which_sampler_page import read_page, write_page  # beside this script
+from which_sampler_page import DEFAULT, read_page, write_page  # beside this script
 
 REPEATS = 10  # steps at each level of a kernel that stays there
 DIRECTIONS = 100
@@ -182,7 +184,7 @@ class _Asked(Denoiser):
         return 0.9 * x
 
 
-def _with_prior(kernel: Kernel, measurement: Any) -> Kernel:
+def with_prior(kernel: Kernel, measurement: Any) -> Kernel:
     """The kernel, after an ancestral step if it never asks the prior: a projection corrects, it does not denoise."""
     prior, generator = _Asked(measurement.shape), torch.Generator().manual_seed(0)
     x = torch.randn(2, *measurement.shape, generator=generator, dtype=torch.float64)
@@ -193,17 +195,23 @@ def _with_prior(kernel: Kernel, measurement: Any) -> Kernel:
 
 @dataclass(frozen=True)
 class Pairing:
-    """One sampler of one bench: ``build`` gives what is walked, and by what."""
+    """One sampler of one bench: ``draw`` gives its draws."""
 
     posterior: str
     kernel: str
     levels: int
-    build: Callable[[], tuple[Prior, Kernel]]
+    draw: Callable[[Silent], Samples]
 
 
 def pairings(problem: Problem, bench: Any) -> Iterator[Pairing]:
     """All samplers of a bench that make sense."""
     given, prior, known = bench.measurement, bench.prior, roles()
+    yield Pairing("-", DEFAULT, 0, lambda watch: reconstruct(prior, given, n=problem.draws, seed=0, progress=watch))
+
+    def walk(levels: int, build: Callable[[], tuple[Prior, Kernel]]) -> Callable[[Silent], Samples]:
+        grid = bench.schedule.grid(levels)
+        options = {"n": problem.draws, "seed": 0, "like": DOUBLE, "shape": given.shape}
+        return lambda watch: sample(*build(), grid, **options, progress=watch)
 
     def conditioned(name: str) -> Prior:
         return bench.posterior if name == "Exact" else getattr(posteriors, name)(prior, given)
@@ -213,8 +221,8 @@ def pairings(problem: Problem, bench: Any) -> Iterator[Pairing]:
         return Repeat(kernel, REPEATS) if name in known.stays else kernel
 
     for name in known.holds:
-        held = lambda name=name: (prior, _with_prior(getattr(kernels, name)(given), given))  # noqa: E731
-        yield Pairing("-", name, problem.sweeps, held)
+        held = lambda name=name: (prior, with_prior(getattr(kernels, name)(given), given))  # noqa: E731
+        yield Pairing("-", name, problem.sweeps, walk(problem.sweeps, held))
     for posterior in posteriors.__all__:
         cls = getattr(posteriors, posterior)
         if not (inspect.isclass(cls) and issubclass(cls, Prior)) or inspect.isabstract(cls):
@@ -222,7 +230,8 @@ def pairings(problem: Problem, bench: Any) -> Iterator[Pairing]:
         for name in (*known.moves, *known.stays):
             if problem.kernels and name not in problem.kernels:
                 continue
-            yield Pairing(posterior, name, problem.steps, lambda p=posterior, k=name: (conditioned(p), walker(k)))
+            both = lambda p=posterior, k=name: (conditioned(p), walker(k))  # noqa: E731
+            yield Pairing(posterior, name, problem.steps, walk(problem.steps, both))
 
 
 # --- measuring
@@ -270,17 +279,13 @@ def measure(problem: Problem, pairing: Pairing, judge: Callable[[], Judge], limi
     if problem.scan and pairing.kernel in NOT_ON_SCANS:
         return {"reason": NOT_ON_SCANS[pairing.kernel]}
     known = judge()
-    schedule, draws, begun = known.bench.schedule, problem.draws, time.process_time()
+    begun = time.process_time()
     try:
-        prior, kernel = pairing.build()
-        samples = sample(
-            prior, kernel, schedule.grid(pairing.levels), n=draws, seed=0, like=DOUBLE, progress=Watch(limit),
-            shape=known.bench.measurement.shape,
-        )  # fmt: skip
+        samples = pairing.draw(Watch(limit))
     except (InputError, RuntimeError) as error:  # linear algebra of what diverged fails as RuntimeError
         return {"reason": str(error).splitlines()[0]}
     cost, seconds = samples.cost, time.process_time() - begun  # wall time depends on who else is there
-    spent = {"evaluations": cost.evaluations, "vjps": cost.backward / draws, "seconds": seconds}
+    spent = {"evaluations": cost.evaluations, "vjps": cost.backward / problem.draws, "seconds": seconds}
     return {**spent, **known(samples.draws)}
 
 

@@ -11,6 +11,7 @@ from benches import tb_g
 from scorefield.cost import Cost, metered
 from scorefield.kernels import Ancestral, Ascent, DPMpp2M, Heun, Langevin
 from scorefield.measurement import Measurement
+from scorefield.method import Method
 from scorefield.nets import UNet
 from scorefield.noise import White
 from scorefield.operators import Identity
@@ -18,7 +19,7 @@ from scorefield.posteriors import DPS, MMPS, PiGDM
 from scorefield.prior import Score
 from scorefield.priors.algebra import Scaled
 from scorefield.priors.network import Network
-from scorefield.reconstruct import Method, reconstruct
+from scorefield.reconstruct import reconstruct
 from scorefield.schedule import Karras
 from scorefield.walk import sample
 from support import White as WhitePrior

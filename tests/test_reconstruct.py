@@ -12,12 +12,13 @@ from torch import nn
 from scorefield.checkpoint import Card
 from scorefield.kernels import Heun
 from scorefield.measurement import Measurement
+from scorefield.method import Method
 from scorefield.nets import UNet
 from scorefield.noise import White
 from scorefield.operators import Identity, Mask, Matrix, birdcage, cartesian_mask, mri
 from scorefield.posteriors import AnnealedLikelihood, Exact
 from scorefield.priors import EDM, Gaussian, Homogeneous, Network
-from scorefield.reconstruct import Method, initial_image, intensity_of, reconstruct
+from scorefield.reconstruct import initial_image, intensity_of, reconstruct
 from support import complex_normal, monte_carlo_floor, normal, relative_wasserstein
 
 BENCH = tb_g()
@@ -90,7 +91,7 @@ def test_the_cards_amplitude_is_what_the_intensity_is_mapped_to():
 
 def test_a_closed_form_is_in_the_users_units_already():
     exact = reconstruct(BENCH.prior, BENCH.measurement, n=4, seed=0, method=Method(posterior=Exact))
-    matched = reconstruct(BENCH.prior, BENCH.measurement, n=4, seed=0)
+    matched = reconstruct(BENCH.prior, BENCH.measurement, n=4, seed=0, method=Method())
     torch.testing.assert_close(matched.draws, exact.draws, rtol=1e-3, atol=1e-3)  # the solver's tolerance
 
 

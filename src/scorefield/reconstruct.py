@@ -13,23 +13,20 @@ per cent of it.
 - *Weight.*  None: the likelihood's weight is the noise level and the spread of the image, known to the posterior
 approximation.
 - *Batches.*  As many draws at once as fit in memory.
+- *Few data.*  Where the law is known and the data are few numbers, particles in place of all this
+  (:func:`scorefield.method.for_few_data`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
-from scorefield.kernel import Kernel
-from scorefield.kernels.dpm import DPMpp2M
 from scorefield.measurement import Measurement
 from scorefield.memory import draws_that_fit
+from scorefield.method import Method, for_few_data
 from scorefield.operators.solve import conjugate_gradients, inner
 from scorefield.partial import Partial
-from scorefield.posteriors.mmps import MMPS
 from scorefield.prior import Prior
 from scorefield.priors.algebra import IndependentParts, Scaled
 from scorefield.progress import Silent
@@ -38,25 +35,6 @@ from scorefield.schedule import Karras
 from scorefield.walk import sample
 
 LARGEST_BATCH = 8  # larger ones are slower on a CPU (cache), and the same seed should not depend on the memory free
-
-
-@dataclass(frozen=True)
-class Method:
-    """How :func:`reconstruct` samples; levels are in units of the image's intensity.
-
-    Args:
-        posterior: builds the posterior from prior and measurement.
-        kernel: the sampler's step.
-        steps: number of steps; a first-order or multistep kernel takes one denoiser evaluation each.
-        sigma_max: first noise level over the intensity (99th percentile of the magnitude).
-        sigma_min: last noise level over the intensity.
-    """
-
-    posterior: Callable[[Prior, Measurement], Prior] = MMPS
-    kernel: Kernel = field(default_factory=lambda: DPMpp2M(eta=1.0))
-    steps: int = 24
-    sigma_max: float = 2.0
-    sigma_min: float = 0.01
 
 
 def reconstruct(
@@ -74,23 +52,25 @@ def reconstruct(
     Args:
         prior: learned or closed form.
         n: number of draws.
+        method: how; by default :class:`Method`, or particles where :func:`scorefield.method.for_few_data` says so.
         seed: fixes the draws.
         partial: where finished batches are kept; a sampling that was interrupted continues from there.
 
     Returns:
-        ``n`` draws in the measurement's units, with cost (25 denoiser evaluations a draw by default) and provenance.
+        ``n`` draws in the measurement's units, with cost (of a scan 25 denoiser evaluations a draw by default) and
+        provenance.
 
     Raises:
         InputError: see :func:`scorefield.walk.sample`.
     """
-    method = method or Method()
     image = initial_image(measurement)
     intensity = intensity_of(image)
+    method = method or for_few_data(prior, measurement, image, n, intensity) or Method()
     prior = _in_units_of(prior, image, intensity)
     posterior = method.posterior(prior, measurement)
     schedule = Karras(method.sigma_min * intensity, method.sigma_max * intensity)
     sigmas = schedule.grid(method.steps)
-    fit = min(draws_that_fit(prior, image, sigmas[0]), LARGEST_BATCH)
+    fit = method.batch or min(draws_that_fit(prior, image, sigmas[0]), LARGEST_BATCH)
     if partial is not None:
         fit, seed = partial.setting("batch", fit), partial.setting("seed", seed) if seed is None else seed
     samples = sample(

@@ -26,12 +26,12 @@ from scorefield.data import Image
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.measurement import Measurement
+from scorefield.method import Method
 from scorefield.nets import UNet
 from scorefield.noise import White
 from scorefield.operators import Identity, Matrix
 from scorefield.prior import Prior
 from scorefield.priors import DiagonalGaussian, Homogeneous, Network
-from scorefield.reconstruct import Method
 from scorefield.simulate import ParallelCT, attenuation
 from support import complex_normal, normal
 

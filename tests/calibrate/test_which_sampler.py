@@ -15,7 +15,7 @@ import which_sampler
 from scorefield import kernels, posteriors
 from scorefield.calibrate import benches
 from scorefield.kernel import Kernel, Then
-from which_sampler import Judge, Problem, measure, pairings, roles
+from which_sampler import Judge, Problem, measure, pairings, roles, with_prior
 from which_sampler_page import verdict, write_page
 
 SMALL = Problem("Gaussian, d = 8", benches.tb_g, draws=200, steps=40, sweeps=5, pool=4000, kernels=("Ancestral",))
@@ -37,15 +37,14 @@ def test_kernels_are_known_by_what_they_do():
 
 def test_every_posterior_and_every_kernel_is_paired():
     found = list(pairings(Problem("all", benches.tb_g), benches.tb_g()))
-    assert {p.kernel for p in found} == {*roles().moves, *roles().stays, *roles().holds}
+    assert {p.kernel for p in found} == {*roles().moves, *roles().stays, *roles().holds, "reconstruct"}
     assert {p.posterior for p in found} == {"-", *posteriors.__all__} - {"Posterior", "join"}
 
 
 def test_a_projection_is_paired_with_a_step_of_the_prior():
-    bench = benches.tb_g()
-    built = {p.kernel: p.build()[1] for p in pairings(SMALL, bench) if p.posterior == "-"}
-    assert isinstance(built["Project"], Then)
-    assert not isinstance(built["SplitGibbs"], Then)
+    given = benches.tb_g().measurement
+    assert isinstance(with_prior(kernels.Project(given), given), Then)
+    assert not isinstance(with_prior(kernels.SplitGibbs(given), given), Then)
 
 
 def test_exact_samplers_are_called_exact_and_others_are_not():

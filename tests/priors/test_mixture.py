@@ -8,6 +8,7 @@ from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Matrix
+from scorefield.priors import mixture
 from scorefield.priors.gaussian import Gaussian
 from scorefield.priors.mixture import GaussianMixture
 
@@ -56,6 +57,22 @@ def test_a_shared_covariance_is_one_for_each():
     same_law(shared.posterior(measurement), each.posterior(measurement), x)
     one = torch.tensor([0.4], dtype=torch.float64)
     same_law(GaussianMixture(means, one, WEIGHTS), GaussianMixture(means, one.expand(3), WEIGHTS), x)
+
+
+@pytest.mark.parametrize(
+    "levels", [torch.tensor(0.3).double(), torch.rand(7, generator=torch.Generator().manual_seed(0))]
+)
+def test_how_many_images_stay_in_the_cache_changes_nothing(levels, monkeypatch):
+    """At a level for all, and one for each."""
+    prior, x, v = GaussianMixture(randn(3, 4), covariances(), WEIGHTS), randn(7, 4, seed=1), randn(7, 4, seed=2)
+    levels = levels.double()
+    whole = prior.log_prob(x, levels), prior.score(x, levels), prior.linearize(x, levels)[1](v)
+    monkeypatch.setattr(mixture, "CACHED", 2 * prior.means.numel())  # two images at a time
+    parts = prior.log_prob(x, levels), prior.score(x, levels), prior.linearize(x, levels)[1](v)
+    for a, b in zip(whole, parts, strict=True):
+        close(a, b, 1e-12)
+    with pytest.raises(InputError, match="sigma must have shape"):
+        prior.score(x, levels.new_ones(6))
 
 
 def test_responsibilities_are_bayes_rule():

@@ -26,13 +26,14 @@ from scorefield.calibrate.tarp import tarp_ranks
 from scorefield.calibrate.truths import FromDensity, Truth, Truths, pixels_of
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
+from scorefield.method import Method
 from scorefield.metrics import crps
 from scorefield.noise import normal_like
 from scorefield.partial import fingerprint
 from scorefield.prior import Prior
 from scorefield.progress import Silent
 from scorefield.provenance import nameof
-from scorefield.reconstruct import Method, reconstruct
+from scorefield.reconstruct import reconstruct
 from scorefield.samples import Samples
 from scorefield.start import begin
 from scorefield.streams import stream
@@ -127,7 +128,7 @@ def calibrate(
         n_scans: independent scans; errors fall with their root.
         draws: posterior draws of each; with 19 the 50, 80 and 90 % intervals end at draws, and cover exactly when the
             sampler is exact.
-        method: how to reconstruct; see :func:`scorefield.reconstruct`.
+        method: how to reconstruct; see :func:`scorefield.reconstruct`, whose default is taken.
         seed: fixes truths, noise and draws.
         folder: keeps one file a scan; those that are there already are taken and not made again.
 
@@ -137,7 +138,6 @@ def calibrate(
     if n_scans < 2 or draws < 2:
         raise InputError(f"A calibration needs n_scans >= 2 and draws >= 2, got {n_scans} and {draws}.")
     truths = FromDensity(prior) if truths is None else truths  # pyright: ignore[reportArgumentType]  # it checks
-    method = method or Method()
     origin = _origin(prior, simulate, truths, method) | {"draws": draws, "seed": seed}
 
     def outcome(number: int) -> Outcome:
@@ -175,15 +175,18 @@ def _quantities(stacks: list[Tensor]) -> Quantities:
     return Quantities(values[:, 1:], values[:, 0])
 
 
-def _origin(prior: Prior, simulate: Simulate, truths: Truths, method: Method) -> dict[str, Any]:
+def _origin(prior: Prior, simulate: Simulate, truths: Truths, method: Method | None) -> dict[str, Any]:
     """Prior, truths, scanner and method as plain data that is the same in another process."""
     return {
-        "prior": {"class": type(prior).__name__, "numbers": fingerprint(prior, method.kernel, begin)},
+        "prior": {"class": type(prior).__name__, "numbers": fingerprint(prior, (method or Method()).kernel, begin)},
         "truths": repr(truths),
         "scans": repr(simulate) if is_dataclass(simulate) else nameof(simulate),
-        "posterior": nameof(method.posterior),
-        "kernel": repr(method.kernel),
-        "levels": [method.steps, method.sigma_max, method.sigma_min],
+        "method": method
+        and {
+            "posterior": nameof(method.posterior),
+            "kernel": repr(method.kernel),
+            "levels": [method.steps, method.sigma_max, method.sigma_min],
+        },
     }
 
 

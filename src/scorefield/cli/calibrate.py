@@ -49,8 +49,8 @@ def run(options: CalibrateOptions) -> None:
     """
     from scorefield import checkpoint, shipped
     from scorefield.calibrate import Prepared, Scanner, calibrate
+    from scorefield.method import Method
     from scorefield.progress import Bar
-    from scorefield.reconstruct import Method
     from scorefield.report.calibration import calibration_report, findings
 
     prior = checkpoint.load(shipped.find(options.prior))

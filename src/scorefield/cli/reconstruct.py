@@ -30,8 +30,9 @@ def run(options: ReconstructOptions) -> None:
     """Draw posterior samples of the image behind a scan; write mean, std, interval bounds, draws and run.json."""
     from scorefield import checkpoint, shipped
     from scorefield.data.scans import Scan
+    from scorefield.method import Method
     from scorefield.progress import Bar
-    from scorefield.reconstruct import Method, reconstruct
+    from scorefield.reconstruct import reconstruct
     from scorefield.results import save_run
     from scorefield.trust import assess
 

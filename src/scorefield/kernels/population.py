@@ -131,6 +131,7 @@ class ParticleFilter(Kernel):
         measurement: the data.
         oversampling: particles a draw.
         threshold: resample when the effective sample size falls below this fraction of the particles.
+        at_once: images that the network takes at a time; by default as many as the walk has draws.
 
     Raises:
         InputError: numbers out of range.
@@ -139,6 +140,7 @@ class ParticleFilter(Kernel):
     measurement: Measurement = field(repr=False)
     oversampling: int = 4
     threshold: float = 0.5
+    at_once: int | None = None
 
     def __post_init__(self) -> None:
         if self.oversampling < 1 or not 0 <= self.threshold <= 1:
@@ -148,14 +150,15 @@ class ParticleFilter(Kernel):
             )
 
     def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
-        batch, cloud = len(state.x), state.memory
+        draws, cloud = len(state.x), state.memory
+        batch = self.at_once or draws
         if cloud is None or bool(cloud.level != sigma):
             cloud = self._enter(prior, state.x.repeat_interleave(self.oversampling, dim=0), sigma, batch)
         cloud = self._foresee(cloud, target, batch)
         if cloud.effective_fraction < self.threshold:
             cloud = cloud.resampled(generator)
         cloud = self._advance(prior, cloud, target, batch, generator)
-        return State(cloud.x[systematic(cloud.log_weights, batch, generator)], cloud)
+        return State(cloud.x[systematic(cloud.log_weights, draws, generator)], cloud)
 
     @abstractmethod
     def _enter(self, prior: Prior, x: Tensor, sigma: Tensor, batch: int) -> Population:

@@ -15,6 +15,8 @@ and data leave a mixture with weights :math:`\propto w_k N(y; A \mu_k, R + A C_k
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -26,6 +28,8 @@ from scorefield.operators.basic import finite
 from scorefield.prior import Exact, Vjp, level
 from scorefield.priors.gaussian import eigenpairs, update
 from scorefield.priors.normal import check_data
+
+CACHED = 2**17  # numbers worked on at a time: 1 MB in double precision
 
 
 def check_weights(weights: Tensor, n: int) -> Tensor:
@@ -86,29 +90,46 @@ class GaussianMixture(Exact):
         self.event_shape = tuple(means.shape[1:])  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        return self._components(x, sigma)[0].logsumexp(0)
+        return torch.cat([self._components(*part)[0].logsumexp(0) for part in self._parts(x, sigma)])
 
     def responsibilities(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """Probability of each component given x at level sigma: (B, K)."""
         return self._components(x, sigma)[0].softmax(0).T
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        log_joint, scores = self._components(x, sigma)
-        return (log_joint.softmax(0).unsqueeze(-1) * scores).sum(0).reshape(x.shape)
+        components = (self._components(*part) for part in self._parts(x, sigma))
+        scores = [(log_joint.softmax(0).unsqueeze(-1) * scores).sum(0) for log_joint, scores in components]
+        return torch.cat(scores).reshape(x.shape)
 
     def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        parts = [self._linearize(*part) for part in self._parts(x, sigma)]
+        sizes = [len(denoised) for denoised, _ in parts]
+
+        def vjp(v: Tensor) -> Tensor:
+            return torch.cat([pull(part) for part, (_, pull) in zip(v.split(sizes), parts, strict=True)])
+
+        return torch.cat([denoised for denoised, _ in parts]), vjp
+
+    def _linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
         log_joint, scores = self._components(x.detach(), sigma)
         weights = log_joint.softmax(0).unsqueeze(-1)  # (K, B, 1)
         score = (weights * scores).sum(0)
+        apart = scores - score
         variance = level(sigma, score).square()  # (B or 1, 1)
-        shrinkage = self.eigenvalues.unsqueeze(1) / (self.eigenvalues.unsqueeze(1) + variance)
+        shrinkage = self.eigenvalues.unsqueeze(1) / (
+            self.eigenvalues.unsqueeze(1) + variance
+        )  # (K or 1, B or 1, d or 1)
+
+        def within(rows: Tensor) -> Tensor:
+            if self.basis is None:
+                return (weights * shrinkage).sum(0) * rows
+            return (weights * self._synthesize(shrinkage * self._analyze(rows.unsqueeze(0)))).sum(0)
 
         def vjp(v: Tensor) -> Tensor:
             rows = v.flatten(1)
-            within = (weights * self._synthesize(shrinkage * self._analyze(rows.unsqueeze(0)))).sum(0)
-            aligned = ((scores - score) * rows).sum(-1, keepdim=True)
-            between = (weights * (scores - score) * aligned).sum(0)
-            return (within + variance * between).reshape(v.shape)
+            aligned = (apart * rows).sum(-1, keepdim=True)
+            between = (weights * aligned * apart).sum(0)
+            return (within(rows) + variance * between).reshape(v.shape)
 
         return (x.detach().flatten(1) + variance * score).reshape(x.shape), vjp
 
@@ -127,6 +148,12 @@ class GaussianMixture(Exact):
         basis = torch.eye(d).to(self.means) if self.basis is None else self.basis
         after = update(self.means, basis * self.eigenvalues.sqrt().unsqueeze(-2), measurement)
         return GaussianMixture(after.means, after.covariances, (self.weights.log() + after.log_evidence).softmax(0))
+
+    def _parts(self, x: Tensor, sigma: Tensor | float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and their levels, as many at a time as have (K, B, d) numbers that stay in the cache."""
+        size = max(1, CACHED // self.means.numel())
+        levels = level(sigma, x).flatten()
+        return zip(x.split(size), levels.split(size) if len(levels) > 1 else repeat(levels), strict=False)
 
     def _components(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
         """``log w_k N(x; mu_k, C_k + sigma^2 I)`` (K, B) and the component scores (K, B, d)."""
