@@ -4,7 +4,8 @@
 #   make test         set up, run the test suite (ARGS="tests/operators -x" goes to pytest)
 #   make lint         ruff and pyright, the same checks as .ci/run and the pre-commit hooks
 #   make docs         build the documentation into docs/_build/html
-#   make benchmarks   run every benchmark in benchmarks/, side by side with other tools where installed
+#   make benchmarks   run every benchmark in benchmarks/, side by side with other tools where installed;
+#                     those on real images need their folder, DATA=...
 #   make clean        remove what the targets above wrote, but the environment
 #   make distclean    remove the environment too
 #
@@ -22,6 +23,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 TORCH ?= torch==2.13.0
 ARGS ?=
+DATA ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -59,7 +61,10 @@ docs: $(VENV)/.docs
 	@$(say) "documentation: $(CURDIR)/docs/_build/html/index.html"
 
 benchmarks: $(VENV)/.dev
-	@for script in benchmarks/*.py; do $(say) "$$script"; $(BIN)/python $$script; done
+	@for script in $$(grep -l '^def main' benchmarks/*.py); do \
+		if ! grep -q '"--data"' $$script; then $(say) "$$script"; $(BIN)/python $$script; \
+		elif test -n "$(DATA)"; then $(say) "$$script"; $(BIN)/python $$script --data "$(DATA)"; \
+		else $(say) "$$script: left out, it needs a folder of images: make benchmarks DATA=folder"; fi; done
 
 clean:
 	rm -rf out build dist docs/_build docs/gallery_out .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -14,58 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from scorefield import checkpoint, demo, shipped
-from scorefield.errors import InputError
-from scorefield.kernels import Ancestral
-from scorefield.measurement import Measurement
 from scorefield.method import Method
 from scorefield.metrics import evaluate, psnr
-from scorefield.posteriors import DPS, MMPS
-from scorefield.prior import Prior
+from scorefield.posteriors import MMPS
 from scorefield.reconstruct import reconstruct
 from scorefield.simulate import simulate
-
-
-@dataclass(frozen=True)
-class Published:
-    """DPS with one displacement ``zeta`` per ancestral step, relative to image intensity over data norm."""
-
-    weight: float
-
-    def __call__(self, prior: Prior, measurement: Measurement) -> Prior:
-        return DPS(prior, measurement, weight=self.weight)
-
-
-def tuned_dps(
-    prior: Prior, given: Measurement, truth: Tensor, steps: int, peak: float
-) -> tuple[float, dict[float, float]]:
-    """The weight of highest PSNR of one draw, coarse with steps / 10, then fine with all of them."""
-    tried: dict[float, float] = {}
-
-    def score(weight: float, used: int) -> float:
-        try:
-            method = Method(posterior=Published(weight), kernel=Ancestral(1.0), steps=used)
-            return psnr(reconstruct(prior, given, n=1, seed=1, method=method).draws[0], truth, peak=peak)
-        except InputError:  # diverged
-            return float("-inf")
-
-    norm = float(given.y.abs().square().sum().sqrt())
-    unit = float(truth.square().sum()) / norm  # a weight of this size moves the image by about itself
-    coarse = [unit * 10.0**k for k in (-2, -1.5, -1, -0.5, 0, 0.5, 1)]
-    best = max(coarse, key=lambda w: score(w, steps // 10))
-    for weight in (best / 2, best, 2 * best):
-        tried[weight] = score(weight, steps)
-    while (best := max(tried, key=lambda w: tried[w])) in (min(tried), max(tried)):  # the peak may lie beyond
-        weight = best / 2 if best == min(tried) else 2 * best
-        tried[weight] = score(weight, steps)
-    return best, tried
+from tuned_dps import dps, tuned_dps  # beside this script
 
 
 def main() -> None:
@@ -83,11 +43,10 @@ def main() -> None:
     peak = float(truth.abs().max())
 
     weight, tried = tuned_dps(prior, given, truth, args.steps, peak)
-    dps = Method(posterior=Published(weight), kernel=Ancestral(1.0), steps=args.steps)
     methods = {
         "default": Method(),
         "fast, 16 steps": Method(posterior=partial(MMPS, iterations=3), steps=16),
-        f"DPS, {args.steps} steps": dps,
+        f"DPS, {args.steps} steps": dps(weight, args.steps),
     }
     rows = {}
     heads = {"mean dB": 9, "draw dB": 9, "coverage": 10, "CRPS": 10, "forward": 9, "work": 8, "seconds": 9, "CPU": 9}
