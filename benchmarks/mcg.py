@@ -1,6 +1,7 @@
 """Particles against exact draws on MCG-diff's mixture of 25 modes.
 
-    python benchmarks/mcg.py [--seeds 20] [--draws 1000] [--levels 200] [--large] [--only NAME ...] [--json PATH]
+    python benchmarks/mcg.py [--seeds 20] [--draws 1000] [--levels 200] [--oversampling 4] [--only NAME ...]
+                             [--sizes 8,1 80,4 ... | --large] [--json PATH]
 
 Kernels of particles in turn: ``Particles``, which look ahead by vector-Jacobian products, and the paper's ``MCGDiff``.
 
@@ -17,6 +18,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -59,14 +61,19 @@ def main() -> None:
     parser.add_argument("--levels", type=int, default=200)
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--only", nargs="*", default=list(KERNELS), choices=list(KERNELS), help="kernels")
+    parser.add_argument("--oversampling", type=int, default=4, help="particles a draw")
+    parser.add_argument("--sizes", nargs="*", help="dimensions as d,m: 80,1 80,4")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     print("kernel       d  m   mean ratio (s.e.)   mean distance / mean floor   seconds a problem")
     rows = []
     dimensions = (*DIMENSIONS, (800, 4)) if args.large else DIMENSIONS
+    if args.sizes:
+        dimensions = [tuple(map(int, size.split(","))) for size in args.sizes]
     for (d, m), name in [(size, name) for size in dimensions for name in args.only]:
-        options = {"kernel": KERNELS[name], "draws": args.draws, "levels": args.levels}
+        kernel = partial(KERNELS[name], oversampling=args.oversampling)
+        options = {"kernel": kernel, "draws": args.draws, "levels": args.levels}
         found = [problem(d, m, seed, **options) for seed in range(args.seeds)]
         ratios = [each["distance"] / each["floor"] for each in found]
         error = statistics.stdev(ratios) / math.sqrt(len(ratios)) if len(ratios) > 1 else math.nan
