@@ -1,7 +1,8 @@
 # Everything a fresh Linux machine with Python 3.11 (3.10 or newer) needs: `make demo`, `make test`.
 #
 #   make demo         set up, reconstruct a real scan, write out/demo and say where the report is
-#   make test         set up, run the test suite (ARGS="tests/operators -x" goes to pytest)
+#   make test         set up, run the test suite in up to four processes (WORKERS=1 for one; ARGS="tests/operators -x"
+#                     goes to pytest)
 #   make lint         ruff and pyright, the same checks as .ci/run and the pre-commit hooks
 #   make docs         build the documentation into docs/_build/html
 #   make benchmarks   run every benchmark in benchmarks/, side by side with other tools where installed;
@@ -24,6 +25,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; 
 TORCH ?= torch==2.13.0
 ARGS ?=
 DATA ?=
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n < 4 ? n : 4)))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,7 +50,7 @@ demo: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	@$(say) "tests"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(say) "ruff check";  $(BIN)/python -m ruff check
