@@ -40,6 +40,7 @@ from shipped_images import (  # pyright: ignore[reportMissingImports]
     axial,
     gray,
     head,
+    kodak,
     shrink,
     volume,
 )
@@ -174,7 +175,7 @@ def others(data: Path) -> dict[str, list[Tensor]]:
     spine, torso = data / "mri-spine-sct", data / "ct-torso-totalseg"
     thorax = attenuation(volume(torso / "aorta_ct_cropped.nii.gz"))
     tooth = np.fromfile(data / "ct-tooth-seg3d" / "tooth.raw", ">u2").reshape(161, 94, 103).astype(np.float32)
-    stars, kodak = data / "nuclei-dsb2018", sorted((data / "natural-kodak16").glob("*.png"))
+    stars = data / "nuclei-dsb2018"
     return {
         "heart": magnetic(some(shrink(volume(data / "mri-heart-seg3d/heart_tfl3d_44x640x640.nii.gz"), (2, 2, 1)), 2)),
         "spine T2*": magnetic(some(volume(spine / "t2s_t2s_uncropped.nii.gz"), 2)),
@@ -187,7 +188,7 @@ def others(data: Path) -> dict[str, list[Tensor]]:
         "tooth": magnetic(some(tooth, 0)),
         "retina OCT": magnetic(gray(path)[::3, ::3] for path in sorted((data / "oct-kermany2").glob("*.jpeg"))),
         "nuclei": magnetic(gray(path) for path in sorted(stars.glob("*_image.png"))[:5]),
-        "photographs": magnetic(shrink(gray(path), (4, 4)) for path in kodak[:5]),
+        "photographs": magnetic(shrink(gray(path), (4, 4)) for path in kodak(data)[::2][:5]),
     }
 
 

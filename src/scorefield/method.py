@@ -5,14 +5,17 @@ on thousands of data.  Where few data choose among distant modes it gets their w
 levels (``docs/which_sampler.md``): they are decided where :math:`x_0 \mid x` has several modes, and the error is in the
 law that is walked, not in the walk.
 
-**A few numbers.**  There a population of particles is affordable that is exact in its limit.  It needs to start above
-all modes, and a few data do not say where they are; but the prior does.  At a level far above its width
+**A few numbers.**  There a population of particles is affordable that is exact in its limit.
+
+Either must start above the width of the prior, where data leave it open.  A learned prior is as wide as its images; a
+closed form says so itself.  With far more noise than that,
 
 .. math::
     \operatorname{tr} \mathrm{Cov}(x_0) \approx \sigma\, E \langle z, D(m + \sigma z, \sigma) - D(m, \sigma) \rangle,
-    \qquad z \sim N(0, I),
+    \qquad z \sim N(0, I).
 
-so the level is doubled until it is five times the root of that trace.
+Particles end below the width of the posterior.  The data alone leave no direction narrower than
+:math:`1 / \|R^{-1/2} A\|`.
 """
 
 from __future__ import annotations
@@ -24,24 +27,28 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.kernels.dpm import DPMpp2M
 from scorefield.kernels.particles import Particles
+from scorefield.kernels.twist import units
 from scorefield.measurement import Measurement
 from scorefield.memory import draws_that_fit
 from scorefield.noise import normal_like
 from scorefield.posteriors.mmps import MMPS
 from scorefield.prior import Prior
+from scorefield.rows import as_rows
 from scorefield.streams import stream
 
 FEW = 16  # real numbers of data that particles treat densely
 SMALL = 1024  # numbers of an image, above which a population costs too much
 POPULATION = 4000  # particles, or four a draw
-LEVELS = 200
+DECADE = 50  # levels of particles for each factor of ten
 ABOVE = 5.0  # first level over the prior's width
-BELOW = 1e-4  # last level over the first
+BELOW, RESOLVED = 5e-4, 0.03  # last level of particles, over the prior's width and over what the data resolve
 PROBES = 64
-DOUBLINGS = 40
+FAR = 30.0  # widths from which the prior looks like a Gaussian, to a thousandth of its variance
+TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -65,26 +72,28 @@ class Method:
     batch: int | None = None
 
 
-def for_few_data(prior: Prior, measurement: Measurement, image: Tensor, n: int, intensity: float) -> Method | None:
-    """Particles, all draws one population, where they are affordable and the prior says how wide it is; else None.
+def default_method(prior: Prior, measurement: Measurement, image: Tensor, n: int, intensity: float) -> Method:
+    """Particles for few data of a small law in closed form, all draws one population; else the method for scans.
 
-    Affordable are up to 16 real numbers of data and 1024 of the image, and a prior in the units of the data (a closed
-    form or the caller's own, without a card): it is evaluated a million times.
+    Few are up to 16 real numbers of data, small is up to 1024 numbers an image: the law is evaluated a million times.
 
     Args:
         image: any image (1, *shape) of the dtype wanted.
         n: number of draws.
         intensity: unit of the method's levels.
     """
+    learned = prior.card is not None or next(prior.parameters(), None) is not None
+    width = None if learned else width_of(prior, image, intensity)
+    if width is None:
+        return Method()
     numbers, data = (t.numel() * (2 if t.is_complex() else 1) for t in (image, measurement.y))
-    if prior.card is not None or data > FEW or numbers > SMALL:
-        return None
-    first = level_above(prior, image, intensity)
-    if first is None:
-        return None
+    if data > FEW or numbers > SMALL:
+        return Method(sigma_max=max(Method.sigma_max, ABOVE * width / math.sqrt(numbers) / intensity))
+    first, last = ABOVE * width, min(BELOW * width, RESOLVED * resolution(measurement))
     at_once = draws_that_fit(prior, image, torch.tensor(first, dtype=torch.float64))
     kernel = Particles(measurement, oversampling=max(4, math.ceil(POPULATION / n)), at_once=min(at_once, POPULATION))
-    return Method(unconditional, kernel, LEVELS, first / intensity, BELOW * first / intensity, batch=n)
+    steps = math.ceil(DECADE * math.log10(first / last))
+    return Method(unconditional, kernel, steps, first / intensity, last / intensity, batch=n)
 
 
 def unconditional(prior: Prior, measurement: Measurement) -> Prior:
@@ -93,26 +102,40 @@ def unconditional(prior: Prior, measurement: Measurement) -> Prior:
     return prior
 
 
-@torch.no_grad()
-def level_above(prior: Prior, image: Tensor, sigma: float) -> float | None:
-    """The first of ``sigma``, twice, four times ... ``sigma`` that is five times the prior's width.
+def resolution(measurement: Measurement) -> float:
+    """``1 / |R^-1/2 A|``, the least standard deviation to which few data determine any direction; infinite if none."""
+    rows = measurement.operator.H(measurement.noise.whiten(units(measurement.y)))
+    size = float(torch.linalg.matrix_norm(as_rows(rows).double(), ord=2))
+    return 1 / size if size > 0 else math.inf
 
-    None if there is none: the prior is improper, or knows no units.
+
+@torch.no_grad()
+def width_of(prior: Prior, image: Tensor, scale: float) -> float | None:
+    """Root of the trace of the prior's covariance, from its answers to much noise.
+
+    None if they tell none: the prior is improper, knows no units, or is known at few levels only.
 
     Args:
         image: any image (1, *shape) of the dtype wanted.
+        scale: some number of the size of images.
     """
     generator = torch.Generator(image.device).manual_seed(stream(0, "width"))
     prior = prior.draw(generator)
     z = normal_like(image.expand(PROBES, *image.shape[1:]), generator)
-    center = torch.zeros_like(image)
-    for _ in range(DOUBLINGS):
-        center = prior.denoise(center, sigma)
-        moved = prior.denoise(center + sigma * z, sigma) - prior.denoise(center, sigma)
-        variance = sigma * float((z.conj() * moved).real.double().sum()) / PROBES
-        if not math.isfinite(variance):
-            return None
-        if ABOVE**2 * variance <= sigma**2:
-            return sigma
-        sigma *= 2
+
+    def variance(sigma: float) -> float:
+        mean = prior.denoise(prior.denoise(torch.zeros_like(image), sigma), sigma)
+        moved = prior.denoise(mean + sigma * z, sigma) - mean
+        return sigma * float((z.conj() * moved).real.double().sum()) / PROBES
+
+    try:
+        sigma = FAR * scale
+        for _ in range(TRIES):
+            sigma, found = FAR * sigma, variance(FAR * sigma)
+            if not 0 < found < math.inf:
+                return None
+            if FAR**2 * found <= sigma**2:
+                return math.sqrt(variance(FAR * math.sqrt(found)))
+    except InputError:
+        pass
     return None

@@ -9,12 +9,12 @@ ridge-regularized
 - *Complex images.*  If ``A^H y`` is complex and the prior is real, real and imaginary parts are two images of the
 prior.
 - *Levels.*  From an intensity's worth of noise, where the measured part of the image is all that survives, down to one
-per cent of it.
+per cent of it; from the width of a law in closed form where that is more.
 - *Weight.*  None: the likelihood's weight is the noise level and the spread of the image, known to the posterior
 approximation.
 - *Batches.*  As many draws at once as fit in memory.
 - *Few data.*  Where the law is known and the data are few numbers, particles in place of all this
-  (:func:`scorefield.method.for_few_data`).
+  (:func:`scorefield.method.default_method`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from torch import Tensor
 
 from scorefield.measurement import Measurement
 from scorefield.memory import draws_that_fit
-from scorefield.method import Method, for_few_data
+from scorefield.method import Method, default_method
 from scorefield.operators.solve import conjugate_gradients, inner
 from scorefield.partial import Partial
 from scorefield.prior import Prior
-from scorefield.priors.algebra import IndependentParts, Scaled
+from scorefield.priors.algebra import Cast, IndependentParts, Lift, Scaled
 from scorefield.progress import Silent
 from scorefield.samples import Samples
 from scorefield.schedule import Karras
@@ -52,7 +52,7 @@ def reconstruct(
     Args:
         prior: learned or closed form.
         n: number of draws.
-        method: how; by default :class:`Method`, or particles where :func:`scorefield.method.for_few_data` says so.
+        method: how; by default what :func:`scorefield.method.default_method` chooses.
         seed: fixes the draws.
         partial: where finished batches are kept; a sampling that was interrupted continues from there.
 
@@ -65,7 +65,7 @@ def reconstruct(
     """
     image = initial_image(measurement)
     intensity = intensity_of(image)
-    method = method or for_few_data(prior, measurement, image, n, intensity) or Method()
+    method = method or default_method(prior, measurement, image, n, intensity)
     prior = _in_units_of(prior, image, intensity)
     posterior = method.posterior(prior, measurement)
     schedule = Karras(method.sigma_min * intensity, method.sigma_max * intensity)
@@ -101,9 +101,12 @@ def intensity_of(image: Tensor) -> float:
 
 
 def _in_units_of(prior: Prior, image: Tensor, intensity: float) -> Prior:
-    """The prior in the measurement's units, and complex when the image is."""
-    card = prior.card
-    if card is None:  # a closed form is in the user's units already
-        return prior
-    scaled = Scaled(prior, scale=intensity / card.amplitude)
-    return IndependentParts(scaled) if image.is_complex() else scaled
+    """The prior in the measurement's units and precision, and complex when the image is."""
+    card, lifted = prior.card, isinstance(prior, Lift)
+    weight = next(prior.parameters(), None)
+    if card is not None:  # a closed form is in the user's units already
+        prior = Scaled(prior, scale=intensity / card.amplitude)
+        prior = IndependentParts(prior) if image.is_complex() and not lifted else prior
+    if weight is not None and weight.dtype != image.real.dtype:
+        prior = Cast(prior, weight.dtype)
+    return prior

@@ -148,6 +148,8 @@ class ParticleFilter(Kernel):
                 f"{type(self).__name__} needs oversampling >= 1 and 0 <= threshold <= 1, got {self.oversampling} and"
                 f" {self.threshold:g}."
             )
+        if self.at_once is not None and self.at_once < 1:
+            raise InputError(f"{type(self).__name__} needs at_once >= 1, got {self.at_once}.")
 
     def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
         draws, cloud = len(state.x), state.memory

@@ -82,7 +82,7 @@ class Twisted(Posterior):
 
     def _dense(self, denoised: Tensor, variance: Tensor, vjp: Vjp) -> tuple[Tensor, Tensor]:
         operator, whiten = self.measurement.operator, self.measurement.noise.whiten
-        pulled = operator.H(whiten(_units(self.measurement.y))).to(denoised.dtype)  # (m, *event): rows of R^-1/2 A
+        pulled = operator.H(whiten(units(self.measurement.y))).to(denoised.dtype)  # (m, *event): rows of R^-1/2 A
         columns = torch.stack([variance * vjp(row.expand_as(denoised)) for row in pulled])
         seen = torch.stack([as_rows(whiten(operator(column))) for column in columns], dim=-1).double()  # (B, m, m)
         values, vectors = torch.linalg.eigh((seen + seen.mT) / 2)
@@ -105,7 +105,7 @@ def _count(y: Tensor) -> int:
     return y.numel() * (2 if y.is_complex() else 1)
 
 
-def _units(y: Tensor) -> Tensor:
+def units(y: Tensor) -> Tensor:
     """Unit vectors of the data's real components, shaped (m, *data)."""
     m = _count(y)
     identity = torch.eye(m, dtype=y.real.dtype, device=y.device)

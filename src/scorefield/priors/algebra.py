@@ -112,6 +112,37 @@ class Scaled(Prior):
         return self.scale * x + self.offset
 
 
+class Cast(Prior):
+    """A prior asked in another precision than that of its weights, such as a network in single about double data.
+
+    Args:
+        prior: in its own precision.
+        dtype: real floating dtype of its weights.
+    """
+
+    def __init__(self, prior: Prior, dtype: torch.dtype):
+        super().__init__()
+        self.prior, self.dtype = prior, dtype
+        self.event_shape = prior.event_shape
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.prior.denoise(self._cast(x), sigma).to(x.dtype)
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.prior.score(self._cast(x), sigma).to(x.dtype)
+
+    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        denoised, vjp = self.prior.linearize(self._cast(x), sigma)
+        return denoised.to(x.dtype), lambda v: vjp(self._cast(v)).to(v.dtype)
+
+    def draw(self, generator: torch.Generator | None = None) -> Cast:
+        drawn = self.prior.draw(generator)
+        return self if drawn is self.prior else Cast(drawn, self.dtype)
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype.to_complex() if x.is_complex() else self.dtype)
+
+
 class Lift(Prior):
     """A prior on complex images made of a prior on real ones, which is called once, on all parts together.
 
