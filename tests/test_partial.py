@@ -8,6 +8,9 @@ from benches import tb_g
 
 from scorefield.errors import InputError
 from scorefield.kernels import DAPS, Heun, Langevin
+from scorefield.measurement import Measurement
+from scorefield.noise import White
+from scorefield.operators import Matrix
 from scorefield.partial import Partial, fingerprint
 from scorefield.posteriors import MMPS
 from scorefield.progress import Silent
@@ -85,7 +88,7 @@ def test_settings_of_the_first_session(tmp_path):
 
 
 def test_the_numbers_behind_a_sampling():
-    prior = BENCH.prior
+    prior, given = BENCH.prior, BENCH.measurement
     marks = {
         fingerprint(prior, Heun(), begin),
         fingerprint(tb_g(1).prior, Heun(), begin),
@@ -93,8 +96,10 @@ def test_the_numbers_behind_a_sampling():
         fingerprint(prior, DAPS(tb_g(1).measurement), begin),
         fingerprint(prior, Heun(), WarmStart(BENCH.truth)),
         fingerprint(prior, Heun(), WarmStart(-BENCH.truth)),
+        fingerprint(MMPS(prior, Measurement(given.y, given.operator, White(0.3))), Heun(), begin),
+        fingerprint(MMPS(prior, Measurement(given.y, Matrix(-BENCH.matrix), given.noise)), Heun(), begin),
     }
-    assert len(marks) == 6
+    assert len(marks) == 8
     # classes and fields are in the provenance: only numbers count here
     assert fingerprint(prior, Langevin(), begin) in marks
     assert fingerprint(prior, DAPS(BENCH.measurement), begin) in marks

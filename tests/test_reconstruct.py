@@ -17,7 +17,7 @@ from scorefield.nets import UNet
 from scorefield.noise import White
 from scorefield.operators import Identity, Mask, Matrix, birdcage, cartesian_mask, mri
 from scorefield.posteriors import AnnealedLikelihood, Exact
-from scorefield.priors import EDM, Gaussian, Homogeneous, Network
+from scorefield.priors import EDM, AsComplex, Gaussian, Homogeneous, IndependentParts, Network
 from scorefield.reconstruct import initial_image, intensity_of, reconstruct
 from support import complex_normal, monte_carlo_floor, normal, relative_wasserstein
 
@@ -110,6 +110,26 @@ def test_complex_images(dtype):
     blind = reconstruct(prior, scan, n=3, seed=0, method=Method(posterior=lambda prior, measurement: prior))
     # the network knows nothing of images, so what fits the scan came from the scan
     assert scan.residual(drawn.draws).norm() < 0.1 * scan.residual(blind.draws).norm()
+
+
+@pytest.mark.parametrize("lift", [AsComplex, IndependentParts])
+def test_a_prior_on_complex_images_stays_one(lift):
+    """What was trained on complex images reconstructs them."""
+    prior = lift(Network(UNet(channels=2 if lift is AsComplex else 1, widths=(4, 6), blocks=1).double(), Homogeneous()))
+    prior.card = Card("test")
+    drawn = reconstruct(prior, complex_scan(), n=2, seed=0)
+    assert drawn.draws.dtype == torch.complex128
+    assert drawn.cost.evaluations == prior.copies * (Method().steps + 1)
+
+
+@pytest.mark.parametrize("scan", [image_scan, complex_scan])
+def test_double_data_do_with_a_network_in_single_precision(scan):
+    """The draws are in the precision of the data, and those of the same network in double to that of the network."""
+    single, double = network().float(), network()
+    double.load_state_dict(single.state_dict())
+    one, other = (reconstruct(prior, scan(), n=2, seed=0).draws for prior in (single, double))
+    assert one.dtype == other.dtype == (torch.complex128 if other.is_complex() else torch.float64)
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
 
 
 def test_scarce_memory_means_one_draw_at_a_time(monkeypatch):

@@ -17,6 +17,9 @@ from scorefield.atomic import atomic_path
 from scorefield.cost import Cost, measurements
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
+from scorefield.measurement import Measurement
+from scorefield.noise import normal_like
+from scorefield.operators.solve import inner
 from scorefield.prior import Prior
 from scorefield.start import Start
 
@@ -103,12 +106,27 @@ class Partial:
 
 
 def fingerprint(prior: Prior, kernel: Kernel, start: Start) -> str:
-    """A digest of the numbers behind a sampling: the weights of the prior, the data, the image it starts from."""
-    digest = hashlib.sha256()
-    tensors = [*prior.state_dict().values(), *(given.y for given in measurements(prior, kernel))]
+    """A digest of the numbers behind a sampling: the weights of the prior, the scan, the image it starts from."""
+    scans = measurements(prior, kernel)
+    tensors = [*prior.state_dict().values(), *(given.y for given in scans)]
     tensors += [part for part in getattr(start, "__dict__", {}).values() if isinstance(part, Tensor)]
+    digest = hashlib.sha256()
     for tensor in tensors:
         tensor = tensor.detach().cpu().contiguous()
         digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    for given in scans:
+        digest.update(seen(given).encode())
     return digest.hexdigest()
+
+
+def seen(given: Measurement) -> str:
+    """What a scan says of a fixed image: data, operator and noise all show in it.
+
+    To four digits, so that another number of threads, which sums in another order, says the same.
+    """
+    generator = torch.Generator(given.y.device).manual_seed(0)
+    like = torch.zeros_like(given.operator.H(given.y))
+    pull = given.score(normal_like(like.real, generator).abs().to(like.dtype))
+    parts = inner(pull, pull).sqrt(), inner(pull, normal_like(pull, generator))
+    return ", ".join(f"{float(part):.3e}" for part in parts)

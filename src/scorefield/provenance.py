@@ -25,8 +25,8 @@ def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch
     """Where draws come from, as JSON-able data: objects, levels, random numbers, versions."""
 
     return {
-        "prior": _named(prior),
-        "kernel": _named(kernel),
+        "prior": named(prior),
+        "kernel": named(kernel),
         "sigmas": [round(float(s), 9) for s in sigmas],
         "seed": seed,
         "batch": batch,
@@ -65,7 +65,7 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _named(thing: Any) -> object:
+def named(thing: Any) -> object:
     """The description of our own objects; of others the class, its plain fields and the objects of ours inside.
 
     Data are left out: a measurement's numbers do not belong into a description.
@@ -74,7 +74,7 @@ def _named(thing: Any) -> object:
         return describe(thing)
     except InputError:
         values = {name: getattr(thing, name, None) for name in inspect.signature(type(thing)).parameters}
-        fields = {name: _named(value) for name, value in values.items() if _told(value)}
+        fields = {name: named(value) for name, value in values.items() if _told(value)}
         return {"class": type(thing).__name__, "fields": fields}
 
 

@@ -31,7 +31,7 @@ from scorefield.nets import UNet
 from scorefield.noise import White
 from scorefield.operators import Identity, Matrix
 from scorefield.prior import Prior
-from scorefield.priors import DiagonalGaussian, Homogeneous, Network
+from scorefield.priors import DiagonalGaussian, Homogeneous, Network, Scaled
 from scorefield.simulate import ParallelCT, attenuation
 from support import complex_normal, normal
 
@@ -67,6 +67,7 @@ def seen(matrix: Tensor, std: float):
 
 
 GAUSSIAN = seen(BENCH.matrix, 0.1)
+OTHER = benches.tb_g(1).prior
 PLANAR = seen(torch.tensor([[1.0, 0.0]], dtype=torch.float64), 0.5)
 
 
@@ -122,7 +123,7 @@ def test_finished_scans_are_not_made_again(tmp_path):
     (tmp_path / "scan-00002.safetensors").unlink()
     simulate = Counting()
     longer = run(6, simulate)
-    assert simulate.calls == 3  # the one deleted and two more
+    assert simulate.calls == 4  # the one deleted and two more, and the first to compare with
     assert same(longer, whole)
     assert short.n_scans == 4
     assert all(torch.equal(a.observed.blocks, b.observed.blocks) for a, b in zip(short.outcomes, longer.outcomes))  # noqa: B905
@@ -142,7 +143,17 @@ def test_an_interruption_keeps_what_was_done(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-@pytest.mark.parametrize("other", [{"seed": 5}, {"draws": 5}, {"method": exact(0.5)}, {"prior": MIXTURE.prior}])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 5},
+        {"draws": 5},
+        {"method": exact(0.5)},
+        {"prior": OTHER},
+        {"simulate": seen(BENCH.matrix, 0.2)},
+        {"prior": Scaled(BENCH.prior, 9.0), "truths": FromDensity(BENCH.prior)},
+    ],
+)
 def test_scans_of_another_calibration_are_refused(tmp_path, other):
     given = {"prior": BENCH.prior, "simulate": GAUSSIAN, "n_scans": 2, "draws": 4, "method": exact(), "seed": 1}
     calibrate(**given, folder=tmp_path)

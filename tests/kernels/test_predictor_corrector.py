@@ -94,7 +94,7 @@ def test_a_thousand_levels_sample_a_gaussian(kernel):
         (ReverseDiffusion(), lambda s, t: s**2 - t**2),
         (FixedLarge(), lambda s, t: (s**2 - t**2) * (1 + t**2) / (1 + s**2)),
     ],
-    ids=str,
+    ids=["ancestral", "reverse diffusion", "fixed large"],
 )
 def test_a_predictor_is_its_mean_and_its_noise(kernel, variance):
     x = normal(4, 8)

@@ -29,10 +29,10 @@ from scorefield.measurement import Measurement
 from scorefield.method import Method
 from scorefield.metrics import crps
 from scorefield.noise import normal_like
-from scorefield.partial import fingerprint
+from scorefield.partial import fingerprint, seen
 from scorefield.prior import Prior
 from scorefield.progress import Silent
-from scorefield.provenance import nameof
+from scorefield.provenance import named, nameof
 from scorefield.reconstruct import reconstruct
 from scorefield.samples import Samples
 from scorefield.start import begin
@@ -138,11 +138,15 @@ def calibrate(
     if n_scans < 2 or draws < 2:
         raise InputError(f"A calibration needs n_scans >= 2 and draws >= 2, got {n_scans} and {draws}.")
     truths = FromDensity(prior) if truths is None else truths  # pyright: ignore[reportArgumentType]  # it checks
-    origin = _origin(prior, simulate, truths, method) | {"draws": draws, "seed": seed}
+
+    def scan(number: int) -> tuple[Truth, Measurement]:
+        truth = truths.draw(number, seed)
+        return truth, simulate(truth, stream(seed, "scan", number))
+
+    origin = _origin(prior, simulate, scan(0)[1], truths, method) | {"draws": draws, "seed": seed}
 
     def outcome(number: int) -> Outcome:
-        truth = truths.draw(number, seed)
-        given = simulate(truth, stream(seed, "scan", number))
+        truth, given = scan(number)
         samples = reconstruct(prior, given, n=draws, method=method, seed=stream(seed, "draws", number))
         return _outcome(samples, pixels_of(truth), given, stream(seed, "choice", number))
 
@@ -175,12 +179,14 @@ def _quantities(stacks: list[Tensor]) -> Quantities:
     return Quantities(values[:, 1:], values[:, 0])
 
 
-def _origin(prior: Prior, simulate: Simulate, truths: Truths, method: Method | None) -> dict[str, Any]:
-    """Prior, truths, scanner and method as plain data that is the same in another process."""
+def _origin(
+    prior: Prior, simulate: Simulate, first: Measurement, truths: Truths, method: Method | None
+) -> dict[str, Any]:
+    """Prior, truths, scanner (with its first scan) and method as plain data that is the same in another process."""
     return {
-        "prior": {"class": type(prior).__name__, "numbers": fingerprint(prior, (method or Method()).kernel, begin)},
+        "prior": {"fields": named(prior), "numbers": fingerprint(prior, (method or Method()).kernel, begin)},
         "truths": repr(truths),
-        "scans": repr(simulate) if is_dataclass(simulate) else nameof(simulate),
+        "scans": {"by": repr(simulate) if is_dataclass(simulate) else nameof(simulate), "first": seen(first)},
         "method": method
         and {
             "posterior": nameof(method.posterior),

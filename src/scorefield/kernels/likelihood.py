@@ -114,14 +114,31 @@ class Tethered(Density):
 
 
 def _curvature(measurement: Measurement, x: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
-    """Largest curvature of -log p(y | x) within about ``rho`` of ``x``, over the batch: ()."""
-    base, v = measurement.score(x), rho * normal_like(x, generator)
-    length = inner(v, v).sqrt()
-    largest = torch.zeros_like(length)
+    """Largest curvature of -log p(y | x) at ``x`` and at a point ``rho`` from it, over the batch: ()."""
+    found = [_curvature_at(measurement, at, generator) for at in (x, x + rho * normal_like(x, generator))]
+    largest = torch.stack(found).max()
+    if not bool(largest.isfinite()):
+        raise InputError(
+            f"The curvature of the {type(measurement.noise).__name__} likelihood is not finite; the guess is too far"
+            " from any image that explains the data."
+        )
+    return largest.to(rho)
+
+
+def _curvature_at(measurement: Measurement, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Largest eigenvalue of ``A^H c A`` by power iteration, c the curvature of each datum in its noiseless value."""
+    operator, noise, y = measurement.operator, measurement.noise, measurement.y
+    with torch.enable_grad():
+        mean = operator(x.detach()).requires_grad_()
+        score = noise.score(y, mean)
+
+    def curve(v: Tensor) -> Tensor:
+        (turned,) = torch.autograd.grad(score, mean, operator(v), retain_graph=True, materialize_grads=True)
+        return -operator.H(turned)
+
+    v, largest = normal_like(x, generator), x.real.new_zeros(())
     for _ in range(POWER_STEPS):
-        turned = base - measurement.score(x + v)
-        size = inner(turned, turned).sqrt()
-        largest = size / length
-        v = (length / torch.where(size > 0, size, 1)).reshape(-1, *[1] * (x.ndim - 1)) * turned
-        length = inner(v, v).sqrt().clamp(min=torch.finfo(size.dtype).tiny)
-    return largest.max().to(rho)
+        v = v / inner(v, v).sqrt().clamp(min=torch.finfo(x.real.dtype).tiny).reshape(-1, *[1] * (x.ndim - 1))
+        v = curve(v)
+        largest = inner(v, v).sqrt().max()
+    return largest

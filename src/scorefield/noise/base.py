@@ -46,7 +46,7 @@ class Noise(Portable, ABC):
     def log_prob(self, residual: Tensor) -> Tensor:
         """Log-density of a residual (B, *data), normalized, summed over the data: (B,)."""
         parts = torch.view_as_real(residual.resolve_conj()) if residual.is_complex() else residual.unsqueeze(-1)
-        variance = self._variance(residual).unsqueeze(-1)
+        variance = self._variance(residual).to(residual.device, residual.real.dtype).unsqueeze(-1)
         terms = parts.square() / variance + torch.log(2 * math.pi * variance)
         return -0.5 * terms.flatten(1).sum(1)
 

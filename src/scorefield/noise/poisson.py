@@ -19,6 +19,8 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.noise.nongaussian import NonGaussian, check_data, level
 
+LEAST = -1.0  # line integral below which photons continue along their tangent
+
 
 class PoissonEmission(NonGaussian):
     """Poisson counts of rate ``m + background``, m being what the operator predicts.
@@ -59,6 +61,9 @@ class PoissonEmission(NonGaussian):
 class PoissonTransmission(NonGaussian):
     r"""Poisson counts of rate :math:`I_0 e^{-m} + b`: photons left after a line integral m of attenuation.
 
+    Samplers try images with line integrals that no object has.  Below -1 the photons continue along their tangent: the
+    rate of images far outside stays finite, and the score pushes them back.
+
     Args:
         blank: counts :math:`I_0` without the object, a number or one for each datum.
         background: expected counts b of other origin.
@@ -75,19 +80,22 @@ class PoissonTransmission(NonGaussian):
 
     def log_likelihood(self, y: Tensor, mean: Tensor) -> Tensor:
         check_data(y, mean)
-        passed = self._blank.to(mean) * torch.exp(-mean)
+        blank, beyond = self._blank.to(mean), (LEAST - mean).clamp(min=0)
+        inside = mean.clamp(min=LEAST)
+        passed = blank * torch.exp(-inside) * (1 + beyond)
         # log(passed) is a difference of moderate numbers even where passed underflows
-        log_passed = self._blank.to(mean).log() - mean
+        log_passed = blank.log() - inside + torch.log1p(beyond)
         background = self._background.to(mean).expand_as(mean)
         log_rate = torch.logaddexp(log_passed, background.log())
         return (y * log_rate - passed - background - torch.lgamma(y + 1)).flatten(1).sum(1)
 
     def score(self, y: Tensor, mean: Tensor) -> Tensor:
         check_data(y, mean)
-        passed, background = self._blank.to(mean) * torch.exp(-mean), self._background.to(mean)
-        tiny = torch.finfo(mean.dtype).tiny
-        share = torch.where(background > 0, passed / (passed + background).clamp(min=tiny), 1)  # of the rate
-        return passed - y * share
+        beyond = (LEAST - mean).clamp(min=0)
+        slope, background = self._blank.to(mean) * torch.exp(-mean.clamp(min=LEAST)), self._background.to(mean)
+        passed, tiny = slope * (1 + beyond), torch.finfo(mean.dtype).tiny
+        share = torch.where(background > 0, slope / (passed + background).clamp(min=tiny), 1 / (1 + beyond))
+        return slope - y * share
 
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.poisson(self._blank.to(mean) * torch.exp(-mean) + self._background.to(mean), generator)

@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -55,6 +56,21 @@ def conjugate_gradients(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iter
         p = r + _over(torch.where(live, rr / torch.where(live, previous, 1), 0), v) * p
         live = live & (rr > goal)
     return u
+
+
+@torch.no_grad()
+def warn_unless_solved(missing: Tensor, goal: Tensor, accepted: float, what: str) -> None:
+    """Warn where a solution leaves more than a share ``accepted`` of its right-hand side.
+
+    Args:
+        missing: residual (B, *shape).
+        goal: right-hand side (B, *shape).
+        what: was solved.
+    """
+    miss, size = inner(missing, missing).sqrt(), inner(goal, goal).sqrt()
+    if bool((miss > accepted * size).any()):
+        worst = float((miss / size).max())
+        warnings.warn(f"{what} was solved to a relative residual of {worst:.1e} only.", RuntimeWarning, stacklevel=4)
 
 
 class Combination(NamedTuple):
@@ -124,6 +140,8 @@ def _least_squares(hessenberg: Tensor) -> tuple[Tensor, Tensor]:
     """Minimizer of ``|H w - e1|`` and its residual, by the pseudo-inverse (a draw may have converged early)."""
     e1 = torch.zeros(hessenberg.shape[:2], dtype=hessenberg.dtype, device=hessenberg.device)
     e1[:, 0] = 1
+    if not bool(hessenberg.isfinite().all()):  # a matrix that diverged; whoever walks it will say so
+        return torch.full_like(hessenberg[:, 0], torch.nan), torch.full_like(e1[:, 0], torch.nan)
     w = (torch.linalg.pinv(hessenberg, rtol=1e-12) @ e1.unsqueeze(-1)).squeeze(-1)
     residual = (hessenberg @ w.unsqueeze(-1)).squeeze(-1) - e1
     return w, residual.norm(dim=1)

@@ -46,6 +46,12 @@ class Posterior(Denoiser):
         """The same conditioning of another prior."""
         return type(self)(prior, self.measurement)
 
+    def _apply(self, fn: Callable, recurse: bool = True) -> Posterior:
+        super()._apply(fn, recurse)
+        device = fn(torch.empty(0, device=self.measurement.y.device)).device
+        self.measurement = self.measurement.to(device)  # not a module: it does not follow by itself
+        return self
+
     def _shaped(self, sigma: Tensor | float, x: Tensor) -> Tensor:
         return torch.as_tensor(sigma, dtype=x.real.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
 

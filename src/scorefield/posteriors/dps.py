@@ -45,6 +45,7 @@ class DPS(Guided):
     def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
         norm = norm.to(residual.real.dtype).reshape(-1, *[1] * (residual.ndim - 1))
-        pull = self.weight / variance.reshape(-1, *[1] * (residual.ndim - 1))
+        variance = variance.reshape(-1, *[1] * (residual.ndim - 1))
+        pull = torch.where(variance > 0, self.weight / torch.where(variance > 0, variance, 1), 0)  # none without noise
         operator = self.measurement.operator
         return lambda r: vjp(operator.H(pull * r / norm))

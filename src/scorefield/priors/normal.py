@@ -22,7 +22,6 @@ References:
 from __future__ import annotations
 
 import math
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -33,9 +32,8 @@ from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.noise import normal_like
 from scorefield.operators.basic import finite
-from scorefield.operators.solve import conjugate_gradients, inner
+from scorefield.operators.solve import conjugate_gradients, inner, warn_unless_solved
 from scorefield.prior import Exact, Vjp, level
-from scorefield.rows import as_rows
 
 ITERATIONS = 1000  # of conjugate gradients; a guard, the tolerance stops it long before
 
@@ -220,13 +218,7 @@ def _solve(measurement: Measurement, spread: Callable[[Tensor], Tensor], residua
 
     eps = torch.finfo(real).eps
     solution = conjugate_gradients(matrix, residual, tolerance=eps**0.75, iterations=ITERATIONS)
-    with torch.no_grad():
-        miss = as_rows(residual - matrix(solution)).norm(dim=1)
-        size = as_rows(residual).norm(dim=1)
-    if bool((miss > math.sqrt(eps) * size).any()):
-        worst = (miss / size).max().item()
-        told = f"A Gaussian posterior was solved to a relative residual of {worst:.1e} only."
-        warnings.warn(told, RuntimeWarning, stacklevel=3)
+    warn_unless_solved(residual - matrix(solution), residual, math.sqrt(eps), "A Gaussian posterior")
     return solution
 
 
