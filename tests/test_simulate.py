@@ -11,7 +11,7 @@ import torch
 from scorefield.data.image import Image
 from scorefield.data.scans import Scan
 from scorefield.errors import InputError
-from scorefield.simulate import WATER, CartesianMRI, ParallelCT, attenuation, simulate
+from scorefield.simulate import WATER, CartesianMRI, ParallelCT, simulate
 
 
 def image(unit: str = "a.u.", spacing=(1.0, 1.0), dtype=torch.float32, shape=(1, 32, 32)) -> Image:
@@ -66,11 +66,11 @@ def test_where_the_image_lies_travels_with_the_scan(protocol):
 
 def test_hounsfield_units_become_attenuation():
     pixels = torch.tensor([[[-1000.0, 0.0, 1000.0, -1024.0]]])
-    found = attenuation(Image(pixels, (1.0, 1.0), unit="HU"))
+    found = Image(pixels, (1.0, 1.0), unit="HU").attenuation()
     assert found.pixels.flatten().tolist() == pytest.approx([0, WATER, 2 * WATER, 0])
     assert found.unit == "1/mm"
     other = Image(pixels, (1.0, 1.0), unit="1/mm")
-    assert attenuation(other) is other
+    assert other.attenuation() is other
 
 
 def test_a_line_integral_through_water():
@@ -86,7 +86,7 @@ def test_ct_noise_is_that_of_counting_photons():
     x = image("HU", (4.0, 4.0))
     few, many = (simulate(x, ParallelCT(views=6, photons=n)) for n in (1e4, 1e6))
     assert few.noise_std == pytest.approx(10 * many.noise_std)
-    line = many.operator()(attenuation(x).pixels[None]).mean().item()
+    line = many.operator()(x.attenuation().pixels[None]).mean().item()
     assert few.noise_std == pytest.approx(1 / math.sqrt(1e4 * math.exp(-line)), rel=1e-5)
 
 
@@ -133,10 +133,23 @@ def test_images_of_unknown_spacing_have_pixels_of_1_mm():
         (lambda: CartesianMRI(noise=0), "noise > 0"),
         (lambda: simulate(image(), CartesianMRI(acceleration=0.5)), "acceleration"),
         (lambda: simulate(image(), CartesianMRI(coils=0)), "coil"),
-        (lambda: simulate(Image(torch.zeros(1, 8, 8)), CartesianMRI()), "noise"),
+        (lambda: simulate(Image(torch.zeros(1, 8, 8)), CartesianMRI()), "zero in 99 of 100 pixels"),
+        (lambda: simulate(Image(200 * torch.ones(1, 8, 8)), ParallelCT()), "--unit HU"),
+        (lambda: simulate(Image(-900 * torch.ones(1, 8, 8)), ParallelCT()), "--unit HU"),
         (lambda: simulate(image("HU", dtype=torch.complex64), ParallelCT()), "is complex"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(make, match):
     with pytest.raises(InputError, match=match):
         make()
+
+
+def test_a_unit_is_told_once():
+    """Files without a unit can be given one; those with their own keep it."""
+    pixels = torch.full((1, 8, 8), 40.0)
+    told = simulate(Image(pixels).told("HU"), ParallelCT())
+    assert told.unit == "1/mm"
+    assert torch.equal(told.data, simulate(Image(pixels, unit="HU"), ParallelCT()).data)
+    own = Image(pixels, unit="counts")
+    assert own.told("HU") is own
+    assert own.told(None) is own

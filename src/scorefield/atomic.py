@@ -6,7 +6,7 @@ import ctypes
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str], *, obsolete: Collection[str] = ()) -> Iterator[Path]:
     """A temporary folder beside ``path`` that becomes ``path`` when the block succeeds.
 
     An existing folder is exchanged for the new one and only then removed; when the block raises it stays as it
@@ -53,6 +53,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: the folder to write.
+        obsolete: entries of the old folder that may go.
 
     Raises:
         InputError: ``path`` is a file, or holds entries that the new folder would not have.
@@ -69,6 +70,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             if file.is_file():
                 _share(file)
             _flush(file)
+        check_replaceable(target, {entry.name for entry in temporary.iterdir()} | {*obsolete})
         _exchange(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -76,15 +78,30 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     _flush(target.parent)
 
 
+def check_replaceable(path: str | os.PathLike[str], names: Collection[str]) -> None:
+    """Refuse a place for a folder before the work that is to fill it.
+
+    Args:
+        path: the folder to write.
+        names: entries that it may hold already.
+
+    Raises:
+        InputError: ``path`` is a file, or holds other entries.
+    """
+    target = Path(path).expanduser()
+    if target.exists() and not target.is_dir():
+        raise InputError(f"Cannot write a folder to {path}, which is a file; give another name.")
+    others = sorted({entry.name for entry in target.iterdir()} - {*names}) if target.exists() else []
+    if others:
+        raise InputError(
+            f"Replacing the folder {path} would delete {', '.join(others[:5])}; move them away or save elsewhere."
+        )
+
+
 def _exchange(new: Path, target: Path) -> None:
     if not target.exists():
         os.replace(new, target)
         return
-    others = sorted({entry.name for entry in target.iterdir()} - {entry.name for entry in new.iterdir()})
-    if others:
-        raise InputError(
-            f"Replacing the folder {target} would delete {', '.join(others[:5])}; move them away or save elsewhere."
-        )
     if _swap(new, target):
         shutil.rmtree(new)
         return

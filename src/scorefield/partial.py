@@ -59,7 +59,8 @@ class Partial:
         try:
             with safe_open(str(self.path), "pt") as file:
                 plain = json.loads((file.metadata() or {})["scorefield.partial"])
-                self.draws = {int(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                join = torch.view_as_complex if plain["complex"] else lambda parts: parts
+                self.draws = {int(name): join(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
             self.cost, self.origin = Cost(**plain["cost"]), plain["origin"]
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.path} holds no unfinished draws ({error}); delete it and start anew.") from error
@@ -98,9 +99,11 @@ class Partial:
         """Write all finished batches, whole or not at all; ``cost`` is this session's so far."""
         from safetensors.torch import save_file
 
-        tensors = {str(first): batch.cpu().contiguous() for first, batch in draws.items()}
+        parts = any(batch.is_complex() for batch in draws.values())  # the format knows no complex doubles
+        split = torch.view_as_real if parts else lambda batch: batch
+        tensors = {str(first): split(batch.cpu().resolve_conj()).contiguous() for first, batch in draws.items()}
         spent = self.total(replace(cost, seconds=time.perf_counter() - self._begun))
-        plain = {"origin": self.origin, "cost": asdict(spent)}
+        plain = {"origin": self.origin, "cost": asdict(spent), "complex": parts}
         with atomic_path(self.path) as temporary:
             save_file(tensors, temporary, metadata={"scorefield.partial": json.dumps(plain)})
 

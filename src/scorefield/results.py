@@ -14,6 +14,10 @@ from scorefield.atomic import atomic_folder
 from scorefield.data import Scan, write
 from scorefield.samples import Samples
 
+REPORTS = ("report.html", "truth.npy")  # of the run before, in whose place the new one comes
+FILES = ("mean.nii.gz", "std.nii.gz", "lower.nii.gz", "upper.nii.gz", "mean.npy", "mean.png", "samples.safetensors",
+         "scan.scan", "run.json", *REPORTS)  # fmt: skip
+
 
 def save_run(
     samples: Samples,
@@ -44,7 +48,7 @@ def save_run(
     }
     plain = {"level": level, "unit": scan.unit, "noise_std": scan.noise_std, **(record or {})}
     plain |= {"cost": asdict(samples.cost), "provenance": dict(samples.provenance)}
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, obsolete=REPORTS) as temporary:
         for name, image in images.items():
             write(image, temporary / f"{name}.nii.gz", like=scan)
         write(mean, temporary / "mean.npy")

@@ -13,20 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorefield.data.image import Image
+from scorefield.data.image import WATER, Image
 from scorefield.data.scans import Scan
 from scorefield.errors import InputError
 from scorefield.noise import White
 
-WATER = 0.0193  # 1/mm: linear attenuation of water at 70 keV (NIST XCOM)
-
-
-def attenuation(image: Image) -> Image:
-    """A CT image in HU as linear attenuation in 1/mm, never negative; other units pass through unchanged."""
-    if image.unit != "HU":
-        return image
-    pixels = (WATER * (1 + image.pixels / 1000)).clamp(min=0)
-    return Image(pixels, image.spacing, affine=image.affine, unit="1/mm", source=image.source)
+OPAQUE = 20.0  # line integral that one photon in a billion passes
 
 
 class Protocol(ABC):
@@ -65,7 +57,7 @@ class ParallelCT(Protocol):
     def prepare(self, image: Image) -> Image:
         if image.pixels.is_complex():
             raise InputError(f"CT is of real images and {image.source} is complex; take its magnitude first.")
-        return attenuation(image)
+        return image.attenuation()
 
     def plan(self, image: Image, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, Tensor]]:
         spacing = image.spacing or (1.0, 1.0)
@@ -78,7 +70,14 @@ class ParallelCT(Protocol):
         return geometry, {"angles": angles}
 
     def noise_std(self, image: Image, clean: Tensor) -> float:
-        return math.exp(float(clean.mean()) / 2) / math.sqrt(self.photons)
+        mean = float(clean.mean())
+        if not -1 < mean < OPAQUE:
+            raise InputError(
+                f"{image.source} has line integrals of {mean:.3g} on average, which is no attenuation. CT images are in"
+                f" 1/mm (water {WATER}) or in HU; if this one is in HU and does not tell, say so: --unit HU, or"
+                " Image(..., unit='HU')."
+            )
+        return math.exp(mean / 2) / math.sqrt(self.photons)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,10 @@ class CartesianMRI(Protocol):
         return {"kind": kind, "shape": list(shape)}, {"mask": mask, "coils": birdcage(self.coils, shape)}
 
     def noise_std(self, image: Image, clean: Tensor) -> float:
-        return self.noise * float(torch.quantile(image.pixels.abs().flatten(), 0.99))
+        intensity = float(torch.quantile(image.pixels.abs().flatten(), 0.99))
+        if intensity == 0:
+            raise InputError(f"{image.source} is zero in 99 of 100 pixels, so it has no intensity; crop or replace it.")
+        return self.noise * intensity
 
 
 def simulate(image: Image, protocol: Protocol, *, seed: int = 0) -> Scan:

@@ -32,7 +32,7 @@ from scorefield.noise import White
 from scorefield.operators import Identity, Matrix
 from scorefield.prior import Prior
 from scorefield.priors import DiagonalGaussian, Homogeneous, Network, Scaled
-from scorefield.simulate import ParallelCT, attenuation
+from scorefield.simulate import ParallelCT
 from support import complex_normal, normal
 
 BENCH = benches.tb_g()
@@ -225,7 +225,7 @@ def test_a_scanner_measures_images_in_their_own_geometry():
     hounsfield = Image(torch.zeros(1, 16, 16), (2.0, 2.0), unit="HU")
     protocol = ParallelCT(views=4)
     truth = Prepared(FromImages([hounsfield]), protocol).draw(0, 0)
-    assert torch.equal(truth.pixels, attenuation(hounsfield).pixels)
+    assert torch.equal(truth.pixels, hounsfield.attenuation().pixels)
     given = Scanner(protocol)(truth, 3)
     assert given.operator(truth.pixels[None]).max() > 0.5  # 2 mm pixels of water, 32 mm long: 0.6
     smaller = Scanner(protocol, spacing=1.0)(truth.pixels, 3)

@@ -453,3 +453,14 @@ def test_a_single_source_is_not_split(subjects, tmp_path):
     assert list(held) == []
     with pytest.raises(InputError, match="between 0 and 1"):
         subjects.split(1.5)
+
+
+def test_training_sees_the_attenuation_of_ct_in_hu(tmp_path):
+    """Air is 0 and water the same in every image, as in the scan that the prior will reconstruct."""
+    hounsfield = torch.full((1, 8, 8), -1000.0)
+    hounsfield[0, 2:6, 2:6] = 0.0
+    np.save(tmp_path / "ct.npy", hounsfield[0].numpy())
+    (seen,) = Normalized(Images(tmp_path / "ct.npy", unit="HU"))
+    torch.testing.assert_close(seen, 1 + hounsfield / 1000)
+    (raw,) = Normalized(Images(tmp_path / "ct.npy"))
+    assert float(raw.min()) == -1

@@ -115,7 +115,8 @@ class FromImages(Truths):
             raise InputError("There are no images to calibrate on; give at least one.")
 
     def __repr__(self) -> str:
-        return f"FromImages({getattr(self.images, 'paths', len(self.images))})"
+        told = [getattr(self.images, name, None) for name in ("paths", "axis", "unit")]
+        return f"FromImages({len(self.images)} of {told})"
 
     def draw(self, number: int, seed: int) -> Truth:
         passes, place = divmod(number, len(self.images))

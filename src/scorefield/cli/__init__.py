@@ -39,6 +39,8 @@ class Verbs(TyperGroup):
         return module.command
 
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     cls=Verbs,
     no_args_is_help=True,
@@ -70,13 +72,20 @@ def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--debug"]  # accepted anywhere on the line
     try:
         app(arguments, prog_name="scorefield")
-    except KeyboardInterrupt:
-        _say("Interrupted; nothing half-written was left behind.")
-        sys.exit(130)
+    except SystemExit as stopped:  # what typer makes of an interrupt
+        if stopped.code == INTERRUPTED:
+            _say("Interrupted; nothing half-written was left behind. Training and sampling go on with --resume.")
+        raise
     except InputError as error:
         if debug:
             raise
         _say(f"Error: {error}")
+        sys.exit(2)
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename} cannot be used" if error.filename else "A file cannot be used"
+        _say(f"Error: {where}: {error.strerror or error}; check the path, its permissions and the space left.")
         sys.exit(2)
     except Exception as error:
         if debug:

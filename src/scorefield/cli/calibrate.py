@@ -35,6 +35,7 @@ class CalibrateOptions(ProtocolOptions):
         description="Side in pixels: central crop of given images (default whole), or of draws (default 64).",
     )
     axis: int = Field(2, ge=0, le=2, description="Axis along which volumes are cut into slices.")
+    unit: str | None = Field(None, description="Unit of images in files that do not say: HU, or 1/mm (default).")
     spacing: float = Field(1.0, gt=0, description="Pixel size in mm of draws of the prior.")
     intensity: float | None = Field(
         None, gt=0, description="Intensity of draws of the prior; default that of water for CT (0.0193/mm), 1 for MRI."
@@ -79,7 +80,7 @@ def _images(options: CalibrateOptions) -> Truths:
     from scorefield.calibrate import Cropped, FromImages
     from scorefield.data import Images
 
-    images = FromImages(Images(options.images, axis=options.axis))
+    images = FromImages(Images(options.images, axis=options.axis, unit=options.unit))
     return images if options.size is None else Cropped(images, options.size)
 
 

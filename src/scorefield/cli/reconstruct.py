@@ -29,13 +29,15 @@ class ReconstructOptions(Options):
 def run(options: ReconstructOptions) -> None:
     """Draw posterior samples of the image behind a scan; write mean, std, interval bounds, draws and run.json."""
     from scorefield import checkpoint, shipped
+    from scorefield.atomic import check_replaceable
     from scorefield.data.scans import Scan
     from scorefield.method import Method
     from scorefield.progress import Bar
     from scorefield.reconstruct import reconstruct
-    from scorefield.results import save_run
+    from scorefield.results import FILES, save_run
     from scorefield.trust import assess
 
+    check_replaceable(options.out, FILES)
     prior = checkpoint.load(shipped.find(options.prior))
     scan = Scan.load(options.scan)
     method = Method(steps=options.steps)
@@ -59,7 +61,8 @@ def _partial(options: ReconstructOptions) -> Partial:
     """The draws finished so far, beside the folder of the results."""
     from scorefield.partial import Partial
 
-    path = options.out.with_name(f".{options.out.name}.partial.safetensors")
+    folder = options.out.expanduser().resolve()  # a "." has no name
+    path = folder.with_name(f".{folder.name}.partial.safetensors")
     if path.exists() and not options.resume:
         raise InputError(f"A sampling for {options.out} was interrupted; add --resume, or delete {path}.")
     return Partial(path)

@@ -34,6 +34,7 @@ def run(options: ReportOptions) -> None:
         card = json.loads((options.run / "run.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{options.run / 'run.json'} cannot be read ({error}); reconstruct again.") from error
+    card = {name: value for name, value in card.items() if name not in ("cost", "provenance")}  # the samples have both
     truth = read_image(options.truth).pixels if options.truth else None
     path = options.out or options.run / "report.html"
     report(

@@ -50,6 +50,7 @@ class SimulateOptions(ProtocolOptions):
     out: Path = Field(Path("scan.scan"), description="The scan to write.")
     axis: int = Field(2, ge=0, le=2, description="Axis along which a volume is cut.")
     slice: int | None = Field(None, description="Slice of a volume; default the middle one.")
+    unit: str | None = Field(None, description="Unit of values in files that do not say: HU, or 1/mm (default).")
     seed: int = Field(0, ge=0, description="Fixes mask and noise.")
 
 
@@ -58,14 +59,14 @@ def run(options: SimulateOptions) -> None:
     from scorefield.data import read_image, write
     from scorefield.simulate import simulate
 
-    image = read_image(options.image)
+    image = read_image(options.image).told(options.unit)
     if len(image.spatial) == 3:
         middle = image.spatial[options.axis] // 2
         image = image.slice(middle if options.slice is None else options.slice, options.axis)
     protocol = options.protocol(options.modality)
     scan = simulate(image, protocol, seed=options.seed)
-    truth = write(protocol.prepare(image).pixels, options.out.with_suffix(".truth.npy"))
     scan.save(options.out)
+    truth = write(protocol.prepare(image).pixels, options.out.with_suffix(".truth.npy"))
     typer.echo(f"Wrote {options.out} (noise {scan.noise_std:.3g} per real component) and the truth {truth}.")
 
 

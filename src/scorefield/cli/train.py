@@ -47,6 +47,7 @@ class TrainOptions(Options):
     sigma_min: float = Field(0.005, gt=0, description="Smallest training noise, in intensities.")
     sigma_max: float = Field(1.0, gt=0, description="Largest training noise, in intensities.")
     axis: int = Field(2, ge=0, le=2, description="Axis along which volumes are cut into slices.")
+    unit: str | None = Field(None, description="Unit of images in files that do not say: HU for CT.")
     memory: float = Field(2.0, gt=0, description="Gigabytes of images held at a time; more are read as needed.")
     balance: float | None = Field(None, ge=0, le=1, description="Share of textured crops; default as in the images.")
     amplitude: float = Field(1.0, ge=1, description="Brightness varied by up to this factor either way.")
@@ -108,9 +109,9 @@ def _images(options: TrainOptions) -> tuple[Normalized, Normalized | None]:
     from scorefield.data import Images
     from scorefield.data.normalized import Normalized
 
-    found = Images(options.images, axis=options.axis)
+    found = Images(options.images, axis=options.axis, unit=options.unit)
     if options.validate_on:
-        return Normalized(found), Normalized(Images(options.validate_on, axis=options.axis))
+        return Normalized(found), Normalized(Images(options.validate_on, axis=options.axis, unit=options.unit))
     kept, held = found.split(options.hold_out, seed=options.seed)
     if options.hold_out and not len(held):
         raise InputError("There is a single file, so none can be held out; name others with --validate-on.")

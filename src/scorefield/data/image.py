@@ -20,6 +20,9 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 
+UNKNOWN = "a.u."  # a unit that the file does not tell
+WATER = 0.0193  # 1/mm: linear attenuation of water at 70 keV (NIST XCOM)
+
 
 @dataclass(frozen=True, eq=False)
 class Image:
@@ -39,7 +42,7 @@ class Image:
     pixels: Tensor
     spacing: tuple[float, ...] | None = None
     affine: np.ndarray | None = field(default=None, kw_only=True)
-    unit: str = field(default="a.u.", kw_only=True)
+    unit: str = field(default=UNKNOWN, kw_only=True)
     source: str = field(default="an image in memory", kw_only=True)
 
     def __post_init__(self):
@@ -59,6 +62,16 @@ class Image:
     def spatial(self) -> tuple[int, ...]:
         """Size along each spatial axis."""
         return tuple(self.pixels.shape[1:])
+
+    def told(self, unit: str | None) -> Image:
+        """The image with ``unit`` if it has none of its own (a.u.)."""
+        return replace(self, unit=unit) if unit and self.unit == UNKNOWN else self
+
+    def attenuation(self) -> Image:
+        """CT in HU as linear attenuation in 1/mm, never negative; other units pass through unchanged."""
+        if self.unit != "HU":
+            return self
+        return replace(self, pixels=(WATER * (1 + self.pixels / 1000)).clamp(min=0), unit="1/mm")
 
     def slice(self, index: int, axis: int) -> Image:
         """The 2-D image at ``index`` along spatial ``axis`` of a volume; the other axes keep their order.

@@ -35,15 +35,23 @@ class Images(Sequence[Image]):
         paths: a file, folder or glob, or a list of them; the DICOM files of a folder or glob are one volume.
         axis: spatial axis along which volumes are cut, 0 to 2, or None to keep them whole.
         cache_bytes: memory for images already read; the last one is always kept.  With 0 every slice is read by itself.
+        unit: of the values in files that do not say theirs, such as "HU".
 
     Raises:
         InputError: nothing to read; a damaged file says so when it is read.
     """
 
-    def __init__(self, paths: PathLike | Sequence[PathLike], *, axis: int | None = None, cache_bytes: int = 2**28):
+    def __init__(
+        self,
+        paths: PathLike | Sequence[PathLike],
+        *,
+        axis: int | None = None,
+        cache_bytes: int = 2**28,
+        unit: str | None = None,
+    ):
         if axis is not None and not -3 <= axis < 3:
             raise InputError(f"Volumes have the axes 0, 1 and 2, so none can be cut along axis {axis}.")
-        self.paths, self.axis, self.cache_bytes = paths, axis, cache_bytes
+        self.paths, self.axis, self.cache_bytes, self.unit = paths, axis, cache_bytes, unit
         self._across = None if axis is None else axis % 3
         places = [paths] if isinstance(paths, (str, os.PathLike)) else paths
         listed = [source for path in places for source in expand(path)]
@@ -81,8 +89,9 @@ class Images(Sequence[Image]):
     def amplitude(self, index: int) -> float:
         """The amplitude of the source of item ``index``: the 99th percentile of its magnitude.
 
-        That of a volume is one for all its slices, so that empty ones at its ends are not blown up to the size of the
-        others; it is taken from up to 16 evenly spaced slices across the last axis, whichever the items are cut along.
+        CT in HU is measured as attenuation.  That of a volume is one for all its slices, so that empty ones at its ends
+        are not blown up to the size of the others; it is taken from up to 16 evenly spaced slices across the last axis,
+        whichever the items are cut along.
 
         Raises:
             InputError: 99 of 100 pixels are zero.
@@ -138,6 +147,9 @@ class Images(Sequence[Image]):
 
     def _read(self, source: Source, cut: int | None, axis: int | None) -> Image:
         """A whole source, or its slice number ``cut`` across ``axis``."""
+        return self._stored(source, cut, axis).told(self.unit)
+
+    def _stored(self, source: Source, cut: int | None, axis: int | None) -> Image:
         if cut is None or axis is None:
             return self._kept.get(source, source.read)
         if self._header(source).nbytes <= self.cache_bytes:
@@ -153,7 +165,7 @@ class Images(Sequence[Image]):
         few = min(LOOKS, spatial[-1])
         cuts = [(2 * k + 1) * spatial[2] // (2 * few) for k in range(few)] if len(spatial) == 3 else [None]
         # across the last axis, where every format that is read slice by slice is quickest
-        pixels = torch.cat([self._read(source, cut, 2).pixels.abs().flatten() for cut in cuts])
+        pixels = torch.cat([self._read(source, cut, 2).attenuation().pixels.abs().flatten() for cut in cuts])
         if pixels.count_nonzero() <= 0.01 * len(pixels):
             raise InputError(f"{source} is zero in 99 of 100 pixels, so it has no amplitude; crop it or leave it out.")
         return intensity_of(pixels)

@@ -13,7 +13,7 @@ class Normalized(Sequence[Tensor]):
     r"""The pixels of images over the amplitude of their source: tensors (C, \*spatial), read when asked for.
 
     Real images are float32, complex ones complex64; the slices of a volume share its amplitude
-    (:meth:`scorefield.data.Images.amplitude`).
+    (:meth:`scorefield.data.Images.amplitude`).  CT in HU becomes attenuation, as the scanner sees it: air is 0.
 
     Args:
         images: what to read.
@@ -26,7 +26,7 @@ class Normalized(Sequence[Tensor]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]  # integers only
-        return (self.images[index].pixels / self.images.amplitude(index)).contiguous()
+        return (self.images[index].attenuation().pixels / self.images.amplitude(index)).contiguous()
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:

@@ -159,7 +159,14 @@ def _advice(calibration: Calibration) -> list[Advice]:
     kinds = {"pixels": calibration.pixels, "regions": calibration.regions}
     scans, found = calibration.n_scans, {name: q.coverage(LEVEL) for name, q in kinds.items()}
     wrong = {name: kinds[name] for name, c in found.items() if narrow(c, scans) or wide(c, scans)}
-    if not wrong and any(2 * c.error > UNSURE for c in found.values()):
+    others = _misfit(calibration.numbers("residual_z")), _exchangeable(calibration)
+    doubts = [finding.title.lower() for finding in others if finding.sign != "good"]
+    few = any(2 * c.error > UNSURE for c in found.values())
+    if not wrong and doubts:
+        why = Advice(f"Find out why before using the intervals: {'; '.join(doubts)}.")
+        more = Advice("Simulate more scans: wrong intervals would hardly be seen with so few.")
+        return [why, more] if few else [why]
+    if not wrong and few:
         return [Advice("Simulate more scans: nothing is seen to be wrong, but little would be.")]
     if not wrong:
         return [

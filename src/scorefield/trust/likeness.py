@@ -188,7 +188,9 @@ def likeness_check(draws: Tensor, prior: Prior, reference: Reference, *, seed: i
 
     None where nothing can be compared: volumes, images smaller than 16 pixels, or flat ones.
     """
-    draws = draws[:DRAWS]
+    draws, weight = draws[:DRAWS], next(prior.parameters(), None)
+    if weight is not None:  # draws of double data; the checks need no more than the network has
+        draws = draws.to(weight.dtype.to_complex() if draws.is_complex() else weight.dtype)
     if not all(_comparable(x, prior) for x in draws):
         return None
     generator = torch.Generator(draws.device).manual_seed(stream(seed, "likeness"))  # not the noise of the draws
