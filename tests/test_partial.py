@@ -10,13 +10,15 @@ from scorefield.errors import InputError
 from scorefield.kernels import DAPS, Heun, Langevin
 from scorefield.measurement import Measurement
 from scorefield.noise import White
-from scorefield.operators import Matrix
+from scorefield.operators import Identity, Matrix
 from scorefield.partial import Partial, fingerprint
 from scorefield.posteriors import MMPS
+from scorefield.priors import AsComplex, DiagonalGaussian
 from scorefield.progress import Silent
 from scorefield.schedule import Karras
 from scorefield.start import WarmStart, begin
 from scorefield.walk import sample
+from support import complex_normal
 
 BENCH = tb_g()
 SIGMAS = Karras(0.05, 5.0).grid(6)
@@ -111,3 +113,20 @@ def test_damaged_files_are_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match="holds no unfinished draws"):
         Partial(path)
+
+
+def test_complex_doubles_are_kept(tmp_path):
+    """The file format has no such type; an interrupted sampling of them continues to the same bits."""
+    operator = Identity((1, 4, 4))
+    y = complex_normal(1, 1, 4, 4)
+    given = Measurement(y, operator, White(0.5))
+    posterior = MMPS(AsComplex(DiagonalGaussian(torch.zeros(2, 4, 4).double(), torch.tensor(1.0).double())), given)
+
+    def run(partial=None, steps=10**9):
+        return sample(posterior, Heun(), SIGMAS, n=4, seed=1, like=y, batch=2, partial=partial, progress=Stops(steps))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Partial(tmp_path / "draws.safetensors"), steps=10)
+    resumed = run(Partial(tmp_path / "draws.safetensors"))
+    assert resumed.draws.dtype == torch.complex128
+    assert torch.equal(resumed.draws, run().draws)

@@ -265,3 +265,35 @@ def test_training_options_are_checked(call, tmp_path, picture, options, match):
     assert status == 2
     assert re.search(match, sentence(err))
     assert not (tmp_path / "p").exists()
+
+
+def test_a_run_is_replaced_with_its_report(call, tmp_path, picture):
+    """The same command again, after a report: the old run goes, and foreign files are refused before the sampling."""
+    scan, run = tmp_path / "s.scan", tmp_path / "run"
+    assert call("simulate", picture, "--out", scan, "--coils", 2, "--acceleration", 2, "--center", 0.2)[0] == 0
+    again = ("reconstruct", scan, "--prior", "photo-patch", "--out", run, "--draws", 2, "--steps", 1)
+    assert call(*again)[0] == 0
+    assert call("report", run)[0] == 0
+    assert call(*again)[0] == 0
+    assert not (run / "report.html").exists()
+    (run / "notes.txt").write_text("mine")
+    status, out, err = call(*again)
+    assert status == 2
+    assert "notes.txt" in err
+    assert "sampling" not in out + err
+    assert not list(tmp_path.glob(".run*"))
+
+
+def test_a_scan_with_a_wrong_name_leaves_the_truth_alone(call, tmp_path, picture):
+    (tmp_path / "head.truth.npy").write_bytes(b"mine")
+    status, _, err = call("simulate", picture, "--out", tmp_path / "head.scn")
+    assert status == 2
+    assert ".scan" in err
+    assert (tmp_path / "head.truth.npy").read_bytes() == b"mine"
+
+
+def test_what_the_system_refuses_is_one_sentence(call, tmp_path, picture):
+    status, _, err = call("simulate", picture, "--out", picture / "s.scan")  # a file is no folder
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "cannot be used" in err

@@ -244,3 +244,11 @@ def test_the_report_and_the_record_say_it(tmp_path: Path):
         page = report(samples, measurement, path=tmp_path / "r.html", likeness=trust.likeness).read_text()
         assert findings.kind(trust.likeness).title.replace("'", "&#39;") in page
     assert recorded_likeness({}) is None
+
+
+def test_draws_of_double_data_are_looked_at_in_the_precision_of_the_network():
+    """Data from numpy are double, shipped networks single."""
+    prior = checkpoint.load(shipped.find("photo"))
+    x = torch.rand(2, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    one, other = (likeness_check(draws, prior, prior.reference) for draws in (x, x.double()))
+    assert one == other
