@@ -36,6 +36,23 @@ def test_psnr_of_what_is_left_of_the_noise():
         assert found[sigma] == pytest.approx(-20 * math.log10(0.75 * sigma), abs=bound)
 
 
+def test_known_channels_get_no_noise_and_have_no_error():
+    """Of three channels one is known; a denoiser that uses and returns it as it is would be disturbed by noise there."""
+
+    class Told(Shrunk):
+        known = 1
+
+        def denoise(self, x, sigma):
+            assert bool((x[:, 2:] == 0.5).all())
+            return torch.cat([(1 - self.w) * x[:, :2], x[:, 2:]], 1)
+
+    images = [torch.stack([*torch.zeros(2, 64, 64).double(), torch.full((64, 64), 0.5).double()])]
+    validation = Validation(images, sigmas=(0.5,))
+    (found,) = validation.psnr(Told(0.25), *validation.pairs(side=32, seed=0)).values()
+    bound = 10 / math.log(10) * 5 * math.sqrt(2 / (64 * 2 * 32**2))
+    assert found == pytest.approx(-20 * math.log10(0.75 * 0.5), abs=bound)
+
+
 def test_the_same_noise_at_every_check():
     validation = Validation([torch.rand(1, 40, 40, generator=torch.Generator().manual_seed(0))])
     first, second, other = (validation.psnr(Shrunk(0.1), *validation.pairs(side=16, seed=s)) for s in (3, 3, 4))

@@ -64,13 +64,16 @@ class Validation:
         return clean, normal_like(clean, generator)
 
     def psnr(self, prior: Prior, clean: Tensor, white: Tensor) -> dict[float, float]:
-        """PSNR in dB of ``prior`` on :meth:`pairs`, at each level."""
+        """PSNR in dB of ``prior`` on :meth:`pairs`, at each level; known channels get no noise and have no error."""
         device = next(prior.parameters()).device
         clean, white = clean.to(device), white.to(device)
+        count = clean.shape[1] - getattr(prior, "known", 0)
+        white = torch.cat([white[:, :count], torch.zeros_like(white[:, count:])], 1)
         found = {}
         for sigma in self.sigmas:
             with torch.no_grad():
-                error = (prior.denoise(clean + sigma * white, sigma) - clean).abs().square().mean().item()
+                missed = (prior.denoise(clean + sigma * white, sigma) - clean)[:, :count]
+                error = missed.abs().square().mean().item()
             found[sigma] = -10 * math.log10(max(error, 1e-30))
         return found
 
