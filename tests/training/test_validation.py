@@ -37,7 +37,7 @@ def test_psnr_of_what_is_left_of_the_noise():
 
 
 def test_known_channels_get_no_noise_and_have_no_error():
-    """Of three channels one is known; a denoiser that uses and returns it as it is would be disturbed by noise there."""
+    """Of three channels one is known; it reaches the denoiser as it is, and counts for nothing."""
 
     class Told(Shrunk):
         known = 1
