@@ -225,7 +225,13 @@ def test_pictures_that_would_lose_something_are_refused(tmp_path):
 
     deep = header[:8] + chunk(b"IHDR", header[16:]) + chunk(b"IDAT", zlib.compress(bytes(26))) + chunk(b"IEND", b"")
     (tmp_path / "deep.png").write_bytes(deep)
+    tifffile.imwrite(tmp_path / "deep.tif", np.zeros((4, 4, 3), np.uint16), photometric="rgb")
+    tifffile.imwrite(tmp_path / "bytes.tif", np.full((4, 4), -100, np.int8))
+    tifffile.imwrite(tmp_path / "large.tif", np.full((4, 4), 2**32 - 1, np.uint32))
     for name, message in [
+        ("deep.tif", "16-bit unsigned color"),
+        ("bytes.tif", "8-bit signed gray"),
+        ("large.tif", "32-bit unsigned gray"),
         ("clear.png", "transparent"),
         ("pages.tif", "several pages"),
         ("deep.png", "16-bit color"),

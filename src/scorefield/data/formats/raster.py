@@ -36,7 +36,8 @@ def read(path: Path) -> Image:
     """The picture in ``path``, gray, (1, rows, columns).
 
     Raises:
-        InputError: damaged, several pages, transparent, or color of 16 bits (which Pillow would cut to 8).
+        InputError: damaged, several pages, transparent, color of 16 bits (which Pillow would cut to 8), or a TIFF of
+            signed bytes or unsigned 32 bits.
     """
     from PIL import Image as pillow
     from PIL import ImageOps
@@ -85,7 +86,19 @@ def _refuse(picture: PIL.Image.Image, path: Path) -> None:
         if depth == 16 and color != 0:
             raise InputError(f"{path} is a 16-bit color picture; save it as 16-bit gray or 8-bit color.")
     if picture.format == "TIFF":
+        _refuse_misread(picture, path)
         _refuse_hollow(picture, path)
+
+
+def _refuse_misread(picture: PIL.Image.Image, path: Path) -> None:
+    """Refuse the TIFF samples that Pillow opens and gets wrong: deep color, signed bytes, unsigned 32 bits."""
+    tags = picture.tag_v2  # type: ignore[attr-defined]
+    depths = tags.get(258, (1,))
+    depth, signed = max(depths), 2 in tags.get(339, (1,))
+    integer = 3 not in tags.get(339, (1,))
+    if (len(depths) >= 3 and depth > 8) or (depth == 8 and signed) or (depth == 32 and integer and not signed):
+        kind = f"{depth}-bit {'signed' if signed else 'unsigned'} {'color' if len(depths) >= 3 else 'gray'}"
+        raise InputError(f"{path} holds {kind}, which is not read right; save it as 8-bit, 16-bit gray, float or .npy.")
 
 
 def _refuse_hollow(picture: PIL.Image.Image, path: Path) -> None:
