@@ -90,7 +90,7 @@ def _read(path: Path, options: type[Options]) -> dict[str, Any]:
 
 def _validated(options: type[O], values: dict[str, Any]) -> O:
     try:
-        return options(**values)
+        return options.model_validate(values)
     except ValidationError as error:
         raise InputError(_sentence(options, error)) from error
 
