@@ -10,8 +10,8 @@ import torch
 from scorefield.kernels import MarkovChain
 from scorefield.kernels.likelihood import _curvature
 from scorefield.measurement import Measurement
-from scorefield.noise import PoissonTransmission, White
-from scorefield.operators import Matrix, parallel_beam
+from scorefield.noise import PoissonTransmission, Rician, White
+from scorefield.operators import Identity, Matrix, parallel_beam
 from support import normal
 
 
@@ -26,6 +26,13 @@ def test_of_linear_data_it_is_the_largest_eigenvalue():
     given = Measurement(normal(6), Matrix(matrix), White(0.2))
     found = _curvature(given, normal(3, 6, seed=3), torch.tensor(0.5), generator())
     assert float(found) == pytest.approx(9 / 0.04, rel=1e-3)
+
+
+def test_where_the_law_curves_downward_no_step_is_limited():
+    """A magnitude far above a guess near 0: -log p curves by -(6 / 0.16)^2 / 2 there, and nowhere by more than 1 / 0.16."""
+    given = Measurement(torch.tensor([6.0]).double(), Identity((1,)), Rician(0.4))
+    found = _curvature(given, torch.full((50, 1), 0.02).double(), torch.tensor(0.1), generator())
+    assert float(found) <= 1 / 0.16
 
 
 @pytest.fixture

@@ -126,15 +126,17 @@ def _curvature(measurement: Measurement, x: Tensor, rho: Tensor, generator: torc
 
 
 def _curvature_at(measurement: Measurement, x: Tensor, generator: torch.Generator) -> Tensor:
-    """Largest eigenvalue of ``A^H c A`` by power iteration, c the curvature of each datum in its noiseless value."""
+    """Largest eigenvalue of ``A^H c A`` by power iteration, c >= 0 the curvature of each datum in what predicts it."""
     operator, noise, y = measurement.operator, measurement.noise, measurement.y
     with torch.enable_grad():
         mean = operator(x.detach()).requires_grad_()
         score = noise.score(y, mean)
 
     def curve(v: Tensor) -> Tensor:
-        (turned,) = torch.autograd.grad(score, mean, operator(v), retain_graph=True, materialize_grads=True)
-        return -operator.H(turned)
+        seen = operator(v)
+        (slope,) = torch.autograd.grad(score, mean, seen, retain_graph=True, materialize_grads=True)
+        # where -log p curves downward (a magnitude near 0) it limits no step
+        return operator.H(torch.where((slope.conj() * seen).real < 0, -slope, 0))
 
     v, largest = normal_like(x, generator), x.real.new_zeros(())
     for _ in range(POWER_STEPS):
