@@ -29,7 +29,7 @@ def test_of_linear_data_it_is_the_largest_eigenvalue():
 
 
 def test_where_the_law_curves_downward_no_step_is_limited():
-    """A magnitude far above a guess near 0: -log p curves by -(6 / 0.16)^2 / 2 there, and nowhere by more than 1 / 0.16."""
+    """Near 0, far below a magnitude of 6, -log p curves by -(6 / 0.16)^2 / 2, and nowhere by more than 1 / 0.16."""
     given = Measurement(torch.tensor([6.0]).double(), Identity((1,)), Rician(0.4))
     found = _curvature(given, torch.full((50, 1), 0.02).double(), torch.tensor(0.1), generator())
     assert float(found) <= 1 / 0.16
