@@ -59,8 +59,7 @@ def atomic_folder(path: str | os.PathLike[str], *, obsolete: Collection[str] = (
         InputError: ``path`` is a file, or holds entries that the new folder would not have.
     """
     target = Path(os.path.realpath(Path(path).expanduser()))
-    if target.exists() and not target.is_dir():
-        raise InputError(f"Cannot write a folder to {path}, which is a file; give another name.")
+    _refuse_file(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(target)
     temporary.mkdir()
@@ -89,13 +88,17 @@ def check_replaceable(path: str | os.PathLike[str], names: Collection[str]) -> N
         InputError: ``path`` is a file, or holds other entries.
     """
     target = Path(path).expanduser()
-    if target.exists() and not target.is_dir():
-        raise InputError(f"Cannot write a folder to {path}, which is a file; give another name.")
+    _refuse_file(target)
     others = sorted({entry.name for entry in target.iterdir()} - {*names}) if target.exists() else []
     if others:
         raise InputError(
             f"Replacing the folder {path} would delete {', '.join(others[:5])}; move them away or save elsewhere."
         )
+
+
+def _refuse_file(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise InputError(f"Cannot write a folder to {target}, which is a file; give another name.")
 
 
 def _exchange(new: Path, target: Path) -> None:

@@ -37,6 +37,7 @@ from scorefield.memory import draws_that_fit
 from scorefield.noise import normal_like
 from scorefield.posteriors.mmps import MMPS
 from scorefield.prior import Prior
+from scorefield.priors.algebra import precision_of
 from scorefield.rows import as_rows
 from scorefield.streams import stream
 
@@ -82,7 +83,7 @@ def default_method(prior: Prior, measurement: Measurement, image: Tensor, n: int
         n: number of draws.
         intensity: unit of the method's levels.
     """
-    learned = prior.card is not None or next(prior.parameters(), None) is not None
+    learned = prior.card is not None or precision_of(prior) is not None
     width = None if learned else width_of(prior, image, intensity)
     if width is None:
         return Method()
@@ -135,7 +136,8 @@ def width_of(prior: Prior, image: Tensor, scale: float) -> float | None:
             if not 0 < found < math.inf:
                 return None
             if FAR**2 * found <= sigma**2:
-                return math.sqrt(variance(FAR * math.sqrt(found)))
+                nearer = variance(FAR * math.sqrt(found))  # closer by, with more digits
+                return math.sqrt(nearer) if 0 < nearer < math.inf else None
     except InputError:
         pass
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +19,11 @@ class Portable:
         other = copy.copy(self)
         vars(other).update({name: _moved(value, device) for name, value in vars(self).items()})
         return other
+
+
+def followed(portable: T, fn: Callable[[torch.Tensor], torch.Tensor], like: torch.Tensor) -> T:
+    """A copy where ``fn``, which a module applies to its tensors, takes ``like``; by themselves portables stay."""
+    return portable.to(fn(like.new_empty(0)).device)
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:

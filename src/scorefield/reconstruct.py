@@ -28,7 +28,7 @@ from scorefield.method import Method, default_method
 from scorefield.operators.solve import conjugate_gradients, inner
 from scorefield.partial import Partial
 from scorefield.prior import Prior
-from scorefield.priors.algebra import Cast, IndependentParts, Lift, Scaled
+from scorefield.priors.algebra import Cast, IndependentParts, Lift, Scaled, precision_of
 from scorefield.progress import Silent
 from scorefield.samples import Samples
 from scorefield.schedule import Karras
@@ -103,10 +103,10 @@ def intensity_of(image: Tensor) -> float:
 def _in_units_of(prior: Prior, image: Tensor, intensity: float) -> Prior:
     """The prior in the measurement's units and precision, and complex when the image is."""
     card, lifted = prior.card, isinstance(prior, Lift)
-    weight = next(prior.parameters(), None)
+    precision = precision_of(prior)
     if card is not None:  # a closed form is in the user's units already
         prior = Scaled(prior, scale=intensity / card.amplitude)
         prior = IndependentParts(prior) if image.is_complex() and not lifted else prior
-    if weight is not None and weight.dtype != image.real.dtype:
-        prior = Cast(prior, weight.dtype)
+    if precision not in (None, image.real.dtype):
+        prior = Cast(prior, precision)
     return prior

@@ -14,7 +14,7 @@ from scorefield.atomic import atomic_folder
 from scorefield.data import Scan, write
 from scorefield.samples import Samples
 
-REPORTS = ("report.html", "truth.npy")  # of the run before, in whose place the new one comes
+REPORTS = ("report.html",)  # of the run before, in whose place the new one comes
 FILES = ("mean.nii.gz", "std.nii.gz", "lower.nii.gz", "upper.nii.gz", "mean.npy", "mean.png", "samples.safetensors",
          "scan.scan", "run.json", *REPORTS)  # fmt: skip
 

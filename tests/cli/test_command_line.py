@@ -297,3 +297,37 @@ def test_what_the_system_refuses_is_one_sentence(call, tmp_path, picture):
     assert status == 2
     assert err.count("\n") == 1
     assert "cannot be used" in err
+
+
+def test_a_truth_beside_the_run_is_the_users(call, tmp_path, picture):
+    """What was put into the folder of a run by hand is never deleted."""
+    scan, run = tmp_path / "s.scan", tmp_path / "run"
+    assert call("simulate", picture, "--out", scan, "--coils", 2, "--acceleration", 2, "--center", 0.2)[0] == 0
+    again = ("reconstruct", scan, "--prior", "photo-patch", "--out", run, "--draws", 2, "--steps", 1)
+    assert call(*again)[0] == 0
+    (run / "truth.npy").write_bytes(b"mine")
+    status, _, err = call(*again)
+    assert status == 2
+    assert "truth.npy" in err
+    assert (run / "truth.npy").read_bytes() == b"mine"
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path, picture):
+    """Ctrl-C, which typer turns into an exit before we see it."""
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    command = [sys.executable, "-m", "scorefield", "train", "--images", str(picture), "--out", str(tmp_path / "p")]
+    heard = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+    process = subprocess.Popen([*command, "--minutes", "5"], stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    for _ in range(600):
+        time.sleep(0.1)
+        if (tmp_path / "p.jsonl").exists():  # it trains
+            break
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "--resume" in said.splitlines()[-1]
+    assert "Traceback" not in said

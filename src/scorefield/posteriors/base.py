@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from scorefield.measurement import Measurement
+from scorefield.portable import followed
 from scorefield.prior import Denoiser, Prior, Vjp
 
 
@@ -48,8 +49,7 @@ class Posterior(Denoiser):
 
     def _apply(self, fn: Callable, recurse: bool = True) -> Posterior:
         super()._apply(fn, recurse)
-        device = fn(torch.empty(0, device=self.measurement.y.device)).device
-        self.measurement = self.measurement.to(device)  # not a module: it does not follow by itself
+        self.measurement = followed(self.measurement, fn, self.measurement.y)
         return self
 
     def _shaped(self, sigma: Tensor | float, x: Tensor) -> Tensor:

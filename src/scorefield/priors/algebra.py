@@ -112,6 +112,17 @@ class Scaled(Prior):
         return self.scale * x + self.offset
 
 
+def precision_of(prior: Prior) -> torch.dtype | None:
+    """Real dtype of what a learned prior learned; None of a closed form, which has learned nothing."""
+    weight = next(prior.parameters(), None)
+    return None if weight is None else weight.real.dtype
+
+
+def in_precision(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``x``, real or complex, in the precision of the real ``dtype``."""
+    return x.to(dtype.to_complex() if x.is_complex() else dtype)
+
+
 class Cast(Prior):
     """A prior asked in another precision than that of its weights, such as a network in single about double data.
 
@@ -126,21 +137,18 @@ class Cast(Prior):
         self.event_shape = prior.event_shape
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        return self.prior.denoise(self._cast(x), sigma).to(x.dtype)
+        return self.prior.denoise(in_precision(x, self.dtype), sigma).to(x.dtype)
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        return self.prior.score(self._cast(x), sigma).to(x.dtype)
+        return self.prior.score(in_precision(x, self.dtype), sigma).to(x.dtype)
 
     def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
-        denoised, vjp = self.prior.linearize(self._cast(x), sigma)
-        return denoised.to(x.dtype), lambda v: vjp(self._cast(v)).to(v.dtype)
+        denoised, vjp = self.prior.linearize(in_precision(x, self.dtype), sigma)
+        return denoised.to(x.dtype), lambda v: vjp(in_precision(v, self.dtype)).to(v.dtype)
 
     def draw(self, generator: torch.Generator | None = None) -> Cast:
         drawn = self.prior.draw(generator)
         return self if drawn is self.prior else Cast(drawn, self.dtype)
-
-    def _cast(self, x: Tensor) -> Tensor:
-        return x.to(self.dtype.to_complex() if x.is_complex() else self.dtype)
 
 
 class Lift(Prior):

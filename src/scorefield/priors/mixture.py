@@ -116,9 +116,7 @@ class GaussianMixture(Exact):
         score = (weights * scores).sum(0)
         apart = scores - score
         variance = level(sigma, score).square()  # (B or 1, 1)
-        shrinkage = self.eigenvalues.unsqueeze(1) / (
-            self.eigenvalues.unsqueeze(1) + variance
-        )  # (K or 1, B or 1, d or 1)
+        shrinkage = self.eigenvalues.unsqueeze(1) / (self.eigenvalues.unsqueeze(1) + variance)
 
         def within(rows: Tensor) -> Tensor:
             if self.basis is None:

@@ -33,6 +33,7 @@ from scorefield.measurement import Measurement
 from scorefield.noise import normal_like
 from scorefield.operators.basic import finite
 from scorefield.operators.solve import conjugate_gradients, inner, warn_unless_solved
+from scorefield.portable import followed
 from scorefield.prior import Exact, Vjp, level
 
 ITERATIONS = 1000  # of conjugate gradients; a guard, the tolerance stops it long before
@@ -204,7 +205,7 @@ class ConditionedGaussian(Normal):
 
     def _apply(self, fn: Callable, recurse: bool = True) -> ConditionedGaussian:
         super()._apply(fn, recurse)
-        self.measurement = self.measurement.to(self.mean.device)  # not a module: it does not follow by itself
+        self.measurement = followed(self.measurement, fn, self.measurement.y)
         return self
 
 

@@ -43,6 +43,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.noise import normal_like
 from scorefield.prior import Prior
+from scorefield.priors.algebra import in_precision, precision_of
 from scorefield.reconstruct import intensity_of
 from scorefield.streams import stream
 
@@ -188,9 +189,8 @@ def likeness_check(draws: Tensor, prior: Prior, reference: Reference, *, seed: i
 
     None where nothing can be compared: volumes, images smaller than 16 pixels, or flat ones.
     """
-    draws, weight = draws[:DRAWS], next(prior.parameters(), None)
-    if weight is not None:  # draws of double data; the checks need no more than the network has
-        draws = draws.to(weight.dtype.to_complex() if draws.is_complex() else weight.dtype)
+    # draws of double data: the checks need no more than the network has
+    draws = in_precision(draws[:DRAWS], precision_of(prior) or draws.real.dtype)
     if not all(_comparable(x, prior) for x in draws):
         return None
     generator = torch.Generator(draws.device).manual_seed(stream(seed, "likeness"))  # not the noise of the draws
