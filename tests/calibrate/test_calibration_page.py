@@ -50,6 +50,15 @@ def test_wrong_intervals_are_named_and_mended(tmp_path, factor, words):
     assert page.count("data:image/png") == 4
 
 
+@pytest.mark.parametrize("z", [0.0, 30.0])
+def test_the_advice_heeds_the_misfit(tmp_path, z):
+    """Intervals that hold are to be used as they are, unless the draws do not fit the data."""
+    page = calibration_report(calibration(100, z=z), path=tmp_path / "page.html").read_text()
+    assert ("Use the intervals as they are" in page) == (z == 0)
+    assert ("Find out why before using the intervals: draws miss the data" in page) == (z > 0)
+    assert "nothing is seen to be wrong" not in page
+
+
 def test_misfit_is_found_either_way():
     assert [findings(calibration(50, z=z))[2].tone for z in (0.0, 3.0, -3.0)] == ["good", "watch", "watch"]
 

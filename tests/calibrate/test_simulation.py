@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from scorefield.calibrate import (
     calibrate,
     observe,
 )
-from scorefield.data import Image
+from scorefield.data import Image, Images
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.measurement import Measurement
@@ -159,6 +160,14 @@ def test_scans_of_another_calibration_are_refused(tmp_path, other):
     calibrate(**given, folder=tmp_path)
     with pytest.raises(InputError, match="another calibration"):
         calibrate(**given | other, folder=tmp_path)
+
+
+@pytest.mark.parametrize("other", [{"axis": 1}, {"unit": "HU"}])
+def test_truths_of_a_volume_tell_how_it_is_read(tmp_path, other):
+    """The same file cut along another axis, or in another unit, is another source."""
+    np.save(tmp_path / "volume.npy", np.zeros((8, 8, 8), np.float32))
+    told = [repr(FromImages(Images(tmp_path / "volume.npy", **{"axis": 0, **changed}))) for changed in ({}, {}, other)]
+    assert told[0] == told[1] != told[2]
 
 
 def test_a_damaged_scan_is_named(tmp_path):

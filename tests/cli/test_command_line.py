@@ -274,6 +274,7 @@ def test_a_run_is_replaced_with_its_report(call, tmp_path, picture):
     again = ("reconstruct", scan, "--prior", "photo-patch", "--out", run, "--draws", 2, "--steps", 1)
     assert call(*again)[0] == 0
     assert call("report", run)[0] == 0
+    assert "provenance" not in (run / "report.html").read_text()  # of run.json: the page has it of the draws already
     assert call(*again)[0] == 0
     assert not (run / "report.html").exists()
     (run / "notes.txt").write_text("mine")

@@ -160,7 +160,7 @@ def _advice(calibration: Calibration) -> list[Advice]:
     scans, found = calibration.n_scans, {name: q.coverage(LEVEL) for name, q in kinds.items()}
     wrong = {name: kinds[name] for name, c in found.items() if narrow(c, scans) or wide(c, scans)}
     others = _misfit(calibration.numbers("residual_z")), _exchangeable(calibration)
-    doubts = [finding.title.lower() for finding in others if finding.sign != "good"]
+    doubts = [finding.title.lower() for finding in others if finding.tone != "good"]
     few = any(2 * c.error > UNSURE for c in found.values())
     if not wrong and doubts:
         why = Advice(f"Find out why before using the intervals: {'; '.join(doubts)}.")
