@@ -16,7 +16,7 @@ from scorefield.measurement import Measurement
 from scorefield.metrics import evaluate, psnr, ssim
 from scorefield.progress import Silent
 from scorefield.reconstruct import reconstruct
-from scorefield.report import report
+from scorefield.report import View, report
 from scorefield.results import save_run
 from scorefield.simulate import CartesianMRI, ParallelCT, Protocol, simulate
 
@@ -103,7 +103,8 @@ def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: S
     beside = {"truth": truth, "linear": first_image, "tv": best_image}
     out = save_run(samples, folder / case.name, scan=scan, record=record, beside=beside)
     page = report(
-        samples, given, path=folder / f"{case.name}.html", truth=truth, title=case.title, unit=scan.unit,
+        samples, given, path=folder / f"{case.name}.html", truth=truth, title=case.title,
+        view=View(scan.unit, affine=scan.affine, spacing=scan.spacing),
         baselines={name: first_image, "TV, oracle weight": best_image},
         card={"scan": image.source, "protocol": case.protocol, "prior": case.prior},
     )  # fmt: skip

@@ -20,7 +20,7 @@ from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.metrics import psnr
 from scorefield.noise import White, normal_like
-from scorefield.report import report
+from scorefield.report import View, report
 from scorefield.report.html import SHOWN
 from scorefield.samples import Samples
 
@@ -172,7 +172,7 @@ def test_everything_of_the_callers_is_escaped(tmp_path: Path):
         truth=truth,
         baselines={evil: truth + 0.1},
         title=evil,
-        unit=evil,
+        view=View(evil),
         card={evil: evil},
     )
     page = written(path)
@@ -225,10 +225,25 @@ def test_volumes_show_their_central_slice_and_many_draws_are_cut_with_a_word(tmp
 
 def test_a_window_is_kept(tmp_path: Path):
     samples, measurement, truth = case()
-    page = written(report(samples, measurement, path=tmp_path / "r.html", truth=truth, window=(2.0, 4.0), unit="HU"))
+    page = written(report(samples, measurement, path=tmp_path / "r.html", truth=truth, view=View("HU", (2.0, 4.0))))
     assert "2 to 4 HU" in page.text
     reference = np.clip((truth[0].numpy() - 2) / 2, 0, 1) * 255
     np.testing.assert_allclose(decode(page.images[0]["src"]), reference, atol=0.51)
+
+
+def test_images_are_hung_for_a_radiologist_with_the_pixels_of_the_patient(tmp_path: Path):
+    samples, measurement, truth = case((1, 24, 20))
+    affine = np.array(
+        [[2.0, 0, 0, -20], [0, 3.0, 0, -30], [0, 0, 5.0, 0], [0, 0, 0, 1]]
+    )  # i right, j to the front
+    view = View(affine=affine, spacing=(2.0, 3.0))
+    page = written(report(samples, measurement, path=tmp_path / "r.html", truth=truth, view=view))
+    low, high = 0.0, float(np.quantile(truth.numpy(), 0.998))
+    wanted = np.clip((truth[0].numpy()[::-1, ::-1].T - low) / (high - low), 0, 1) * 255  # front up, right on the left
+    np.testing.assert_allclose(decode(page.images[0]["src"]), wanted, atol=0.51)
+    assert (page.images[0]["width"], page.images[0]["height"]) == (str(11 * 24), str(11 * 30))  # 48 x 60 mm, 340 // 30
+    assert "turned as radiologists hang them, with pixels 3 mm high and 2 mm wide" in page.text
+    assert "24 by 20 pixels" in str(page.images[0]["alt"])
 
 
 def test_what_cannot_be_written_is_said_and_leaves_nothing(tmp_path: Path):
@@ -255,5 +270,5 @@ def test_bad_input_is_named(tmp_path: Path):
     with pytest.raises(InputError, match="'Odd'"):
         report(samples, measurement, path=target, baselines={"Odd": truth[:, :3]})
     with pytest.raises(InputError, match="window"):
-        report(samples, measurement, path=target, window=(1.0, 1.0))
+        report(samples, measurement, path=target, view=View(window=(1.0, 1.0)))
     assert not list(tmp_path.iterdir())

@@ -24,7 +24,7 @@ def run(options: ReportOptions) -> None:
     from scorefield.data import read_image
     from scorefield.data.scans import Scan
     from scorefield.errors import InputError
-    from scorefield.report import report
+    from scorefield.report import View, report
     from scorefield.samples import Samples
     from scorefield.trust import recorded_likeness
 
@@ -38,7 +38,8 @@ def run(options: ReportOptions) -> None:
     truth = read_image(options.truth).pixels if options.truth else None
     path = options.out or options.run / "report.html"
     report(
-        samples, scan.measurement(), path=path, truth=truth, title=options.title, unit=scan.unit, card=card,
+        samples, scan.measurement(), path=path, truth=truth, title=options.title, card=card,
+        view=View(scan.unit, affine=scan.affine, spacing=scan.spacing),
         likeness=recorded_likeness(samples.provenance),
     )  # fmt: skip
     typer.echo(f"Wrote {path}.")

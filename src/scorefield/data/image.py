@@ -118,12 +118,8 @@ class Image:
         """
         if self.affine is None:
             raise InputError(f"{self.source} has no affine, so which way is up is unknown; set affine first.")
-        from nibabel.orientations import io_orientation
-
         ndim = len(self.spatial)
-        world, sign = io_orientation(self.affine)[:ndim].T  # nearest patient axis 0-2 and its direction
-        order = [int(a) for a in np.argsort(-world)]
-        flips = [a for a in order if sign[a] > 0]  # coordinates must fall along each axis: down, back, to the left
+        order, flips = hanging(self.affine, ndim)
         affine = self.affine.copy()
         for a in flips:
             affine[:, 3] += (self.spatial[a] - 1) * affine[:, a]
@@ -136,6 +132,16 @@ class Image:
     def __repr__(self) -> str:
         steps = "unknown spacing" if self.spacing is None else " x ".join(f"{s:g}" for s in self.spacing) + " mm"
         return f"Image({tuple(self.pixels.shape)}, {steps}, {self.unit}, {self.source})"
+
+
+def hanging(affine: np.ndarray, ndim: int) -> tuple[list[int], list[int]]:
+    """How radiologists hang an image: its spatial axes from superior to inferior, anterior to posterior and the
+    patient's right to left, whichever are there, and which of them to flip first."""
+    from nibabel.orientations import io_orientation
+
+    world, sign = io_orientation(affine)[:ndim].T  # nearest patient axis 0-2 and its direction
+    order = [int(a) for a in np.argsort(-world)]
+    return order, [a for a in order if sign[a] > 0]  # coordinates must fall along each axis: down, back, to the left
 
 
 def check_pixels(pixels: Tensor, source: str) -> None:

@@ -4,6 +4,7 @@ Importing this is cheap: matplotlib, jinja2 and Pillow are loaded when a report 
 """
 
 from scorefield.report.html import report
+from scorefield.report.view import View
 from scorefield.trust.residual import ResidualCheck, residual_check
 
-__all__ = ["ResidualCheck", "report", "residual_check"]
+__all__ = ["ResidualCheck", "View", "report", "residual_check"]

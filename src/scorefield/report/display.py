@@ -56,9 +56,9 @@ def top(*pictures: Plane) -> float:
     return next(step * unit for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if step * unit >= value * (1 - 1e-9))
 
 
-def zoom(picture: Plane) -> int:
-    """The largest whole magnification at which the picture is at most ``WIDEST`` pixels wide and high."""
-    return max(1, WIDEST // max(picture.shape))
+def zoom(shape: tuple[int, ...]) -> int:
+    """The largest whole magnification at which so many pixels are at most ``WIDEST`` wide and high."""
+    return max(1, WIDEST // max(shape))
 
 
 def png(picture: Plane, window: Window, colormap: str = "gray") -> str:

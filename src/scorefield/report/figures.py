@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scorefield.metrics import coverage, expected_coverage, interval_width, rank_histogram
 from scorefield.report.display import Plane, Window, default_window, plane, top
+from scorefield.report.view import UNIT
 from scorefield.trust.residual import ResidualCheck
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 INK, MUTED, BLUE, BAND = "#16202a", "#55616d", "#0b5fa5", "#dbe7f3"
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-UNIT = "image unit"
 
 
 def mean(samples: Samples, *, unit: str = UNIT, window: Window | None = None) -> Figure:

@@ -19,7 +19,8 @@ from torch import Tensor
 from scorefield.atomic import atomic_path
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.metrics import Evaluation, coverage, evaluate, interval_width, psnr
+from scorefield.metrics import Evaluation, evaluate, interval_width, judged, psnr
+from scorefield.metrics.uncertainty import BACKGROUND
 from scorefield.report import figures, findings
 from scorefield.report.card import run_card
 from scorefield.report.display import (
@@ -28,13 +29,11 @@ from scorefield.report.display import (
     default_window,
     embed,
     number,
-    plane,
-    plane_note,
     png,
     scale_bar,
     top,
-    zoom,
 )
+from scorefield.report.view import View
 from scorefield.trust.likeness import LikenessCheck
 from scorefield.trust.residual import ResidualCheck, residual_check
 
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 TIMES = "\N{MULTIPLICATION SIGN}"
 SHOWN = 32  # draws in the player: more make the file large, not the impression better
 SPREAD, ERROR = "cividis", "RdBu_r"
-BACKGROUND = 0.05  # of the reference's peak
 
 
 def report(
@@ -57,8 +55,7 @@ def report(
     truth: Tensor | None = None,
     baselines: Mapping[str, Tensor] | None = None,
     title: str = "Reconstruction report",
-    unit: str = figures.UNIT,
-    window: Window | None = None,
+    view: View | None = None,
     card: Mapping[str, Any] | None = None,
     likeness: LikenessCheck | None = None,
 ) -> Path:
@@ -71,8 +68,7 @@ def report(
         truth: the reference image (C, *spatial), if there is one.
         baselines: other reconstructions of the scan by name, each (C, *spatial).
         title: headline.
-        unit: unit of the image's values.
-        window: gray window (low, high) of all images; from the reference, or the mean, when None.
+        view: how images are shown: unit, gray window, the patient's geometry.
         card: what else the run card should tell, nested plain data: the prior's card, the patient's code.
         likeness: how like the prior's training images the draws are, from :func:`scorefield.trust.assess`.
 
@@ -80,12 +76,11 @@ def report(
         The path written.
 
     Raises:
-        InputError: fewer than two draws, shapes that differ, an empty window, or a path that cannot be
-            written.
+        InputError: fewer than two draws, shapes that differ, or a path that cannot be written.
     """
     baselines = dict(baselines or {})
-    _check(samples, truth, baselines, window)
-    page = _Page(samples, truth, baselines, unit, window)
+    _check(samples, truth, baselines)
+    page = _Page(samples, truth, baselines, view or View())
     check = residual_check(samples, measurement)
     text = _render(page.context(check, likeness) | {"title": title, "card": run_card(samples, measurement, card or {})})
     try:
@@ -96,15 +91,13 @@ def report(
     return Path(path)
 
 
-def _check(samples: Samples, truth: Tensor | None, baselines: Mapping[str, Tensor], window: Window | None) -> None:
+def _check(samples: Samples, truth: Tensor | None, baselines: Mapping[str, Tensor]) -> None:
     if len(samples.draws) < 2:
         raise InputError("A report shows uncertainty and needs at least two draws; reconstruct with a larger n.")
     shape = tuple(samples.draws.shape[1:])
     for name, image in {**baselines, **({} if truth is None else {"truth": truth})}.items():
         if tuple(image.shape) != shape:
             raise InputError(f"The image '{name}' has shape {tuple(image.shape)} but the draws are images {shape}.")
-    if window is not None and not (math.isfinite(window[0]) and window[0] < window[1] < math.inf):
-        raise InputError(f"The window must be (low, high) with low < high, got {tuple(window)}.")
 
 
 def _render(context: dict[str, Any], template: str = "template.html") -> str:
@@ -161,13 +154,13 @@ class _Page:
         samples: Samples,
         truth: Tensor | None,
         baselines: Mapping[str, Tensor],
-        unit: str,
-        window: Window | None,
+        view: View,
     ):
-        self.samples, self.truth, self.baselines, self.unit = samples, truth, baselines, unit
-        self.region = None if truth is None else _region(samples, truth)
-        self.result: Evaluation | None = None if truth is None else _evaluate(samples, truth, self.region)
-        self.window = window or default_window(plane(samples.mean if truth is None else truth))
+        self.samples, self.truth, self.baselines, self.view = samples, truth, baselines, view
+        self.unit, self.like = view.unit, samples.draws[0]
+        self.region = None if truth is None else judged(samples, truth)
+        self.result: Evaluation | None = None if truth is None else evaluate(samples, truth, level=findings.LEVEL)
+        self.window = view.window or default_window(view.plane(samples.mean if truth is None else truth))
         self.level = f"{findings.LEVEL:.0%}"
 
     def context(self, check: ResidualCheck, likeness: LikenessCheck | None) -> dict[str, Any]:
@@ -186,8 +179,8 @@ class _Page:
             "draws": self._player(),
             "draw_count": len(draws),
             "window": {"low": low, "high": high, "low_text": number(low), "high_text": number(high)},
-            "zoom": zoom(plane(draws[0])),
-            "shown": plane_note(shape, draws.is_complex()),
+            "zoom": self.view.zoom(self.view.plane(self.like), self.like),
+            "shown": self.view.note(shape, draws.is_complex()),
             "spreads": spread_panels,
             "spread_scale": spread_scale,
             "errors": error_panels,
@@ -231,15 +224,15 @@ class _Page:
         )
 
     def _panel(self, name: str, picture: Plane, window: Window, colormap: str = "gray", note: str = "") -> Panel:
-        scale, (height, width) = zoom(picture), picture.shape
+        (rows, columns), (height, width) = picture.shape, self.view.size(picture, self.like)
         low, high = (number(end) for end in window)
-        alt = f"{name}: {width} by {height} pixels, shown from {low} to {high} {self.unit}"
-        return Panel(name, png(picture, window, colormap), alt, note, scale * width, scale * height)
+        alt = f"{name}: {columns} by {rows} pixels, shown from {low} to {high} {self.unit}"
+        return Panel(name, png(picture, window, colormap), alt, note, width, height)
 
     def _images(self) -> list[Panel]:
         named = {**({} if self.truth is None else {"Reference": self.truth}), **self.baselines}
         named[findings.MEAN] = self.samples.mean
-        return [self._panel(n, plane(x), self.window, note=self._score(n, x)) for n, x in named.items()]
+        return [self._panel(n, self.view.plane(x), self.window, note=self._score(n, x)) for n, x in named.items()]
 
     def _score(self, name: str, image: Tensor) -> str:
         if self.truth is None or self.result is None or name == "Reference":
@@ -248,12 +241,12 @@ class _Page:
 
     def _player(self) -> list[Panel]:
         shown = self.samples.draws[:SHOWN]
-        return [self._panel(f"Draw {i + 1}", plane(x), self.window) for i, x in enumerate(shown)]
+        return [self._panel(f"Draw {i + 1}", self.view.plane(x), self.window) for i, x in enumerate(shown)]
 
     def _spreads(self) -> tuple[list[Panel], list[Scale]]:
         named = {
-            "Standard deviation": plane(self.samples.std),
-            f"Width of the {self.level} interval": plane(interval_width(self.samples, findings.LEVEL)),
+            "Standard deviation": self.view.plane(self.samples.std),
+            f"Width of the {self.level} interval": self.view.plane(interval_width(self.samples, findings.LEVEL)),
         }
         ends = [top(picture) for picture in named.values()]
         panels = [self._panel(n, p, (0.0, e), SPREAD) for (n, p), e in zip(named.items(), ends, strict=True)]
@@ -263,7 +256,7 @@ class _Page:
         if self.truth is None:
             return [], None
         named = {**self.baselines, findings.MEAN: self.samples.mean}
-        pictures = {name: plane(image) - plane(self.truth) for name, image in named.items()}
+        pictures = {name: self.view.plane(image) - self.view.plane(self.truth) for name, image in named.items()}
         limit = top(pictures[findings.MEAN])
         panels = [self._panel(n, p, (-limit, limit), ERROR) for n, p in pictures.items()]
         panels = [replace(p, alt=f"Error of {p.alt}") for p in panels]
@@ -297,26 +290,6 @@ class _Page:
             Chart("Rank of the reference", histogram, f"Histogram of ranks. {ranked}", ranked),
             fit,
         ]
-
-
-def _region(samples: Samples, truth: Tensor) -> Tensor | None:
-    """Where uncertainty is judged: everywhere for real images, above a small magnitude for complex ones.
-
-    The magnitude of a draw is never below zero, so no interval covers a background that is exactly zero.
-    """
-    if not (samples.draws.is_complex() or truth.is_complex()):
-        return None
-    # chosen by the mean, not by the truth: to select on the truth would bias its ranks
-    return samples.mean.abs().cpu() > BACKGROUND * truth.abs().max().cpu()
-
-
-def _evaluate(samples: Samples, truth: Tensor, region: Tensor | None) -> Evaluation:
-    """Scores of the whole image, uncertainty of the region."""
-    whole, level = evaluate(samples, truth, level=findings.LEVEL), findings.LEVEL
-    if region is None:
-        return whole
-    width = interval_width(samples, level)[region.to(samples.draws.device)].mean()
-    return replace(whole, coverage=coverage(samples, truth, level, mask=region), width=float(width))
 
 
 def _picture(figure: Figure) -> str:

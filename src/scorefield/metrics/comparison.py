@@ -1,0 +1,55 @@
+"""What two images have in common before a metric looks at them: shape, magnitude, region."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+
+if TYPE_CHECKING:
+    from scorefield.samples import Samples
+
+
+def _real(x: Tensor) -> Tensor:
+    x = x.detach()
+    return (x.abs() if x.is_complex() else x).double()
+
+
+def comparable(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Two images in float64, by magnitude when either is complex."""
+    if x.shape != truth.shape:
+        raise InputError(f"Shapes {tuple(x.shape)} and {tuple(truth.shape)} differ; crop or resample one.")
+    if not (bool(x.isfinite().all()) and bool(truth.isfinite().all())):
+        raise InputError("An image to compare holds NaN or infinity; mask or repair it first.")
+    if x.is_complex() or truth.is_complex():
+        x, truth = x.abs(), truth.abs()
+    return _real(x), _real(truth.to(x.device))
+
+
+def comparable_draws(samples: Samples, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """The draws (n, ...) and the truth (...) in float64, by magnitude when either is complex."""
+    draws, stacked = comparable(samples.draws, truth.expand(len(samples.draws), *truth.shape))
+    return draws, stacked[0]
+
+
+def region(mask: Tensor | None, like: Tensor) -> Tensor:
+    """The mask on every pixel of ``like``, all True when there is none.
+
+    Raises:
+        InputError: a mask of another shape, or without pixels.
+    """
+    if mask is None:
+        return torch.ones_like(like, dtype=torch.bool)
+    try:
+        keep = mask.to(like.device).bool().expand(like.shape)
+    except RuntimeError:
+        raise InputError(
+            f"The mask has shape {tuple(mask.shape)} and does not broadcast to the image {tuple(like.shape)};"
+            " pass one value per pixel."
+        ) from None
+    if not bool(keep.any()):
+        raise InputError("The mask selects no pixel; pass a region with at least one True.")
+    return keep

@@ -1,0 +1,79 @@
+"""All metrics of posterior draws at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from scorefield.metrics.accuracy import has_ssim, nmse, peak_of, psnr, ssim
+from scorefield.metrics.comparison import region
+from scorefield.metrics.uncertainty import coverage, crps, expected_coverage, interval_width, judged
+
+if TYPE_CHECKING:
+    from scorefield.samples import Samples
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a reconstruction is worth against a known truth.
+
+    Attributes:
+        psnr: of the posterior mean, in dB, with ``peak``.
+        ssim: of the posterior mean, uniform 7 x 7 window, data range ``peak``; None for smaller images.
+        nmse: of the posterior mean, ``|mean - truth|^2 / |truth|^2``.
+        crps: fair continuous ranked probability score, pixel mean, in the image's unit; lower is better.
+        coverage: fraction of pixels whose truth is inside the central interval of ``level``; of complex images only
+            pixels above the background count (:func:`judged`).
+        expected_coverage: what a perfect sampler with this number of draws covers.
+        width: mean width of that interval over the same pixels, in the image's unit.
+        level: nominal probability of the interval.
+        peak: the image value PSNR and SSIM are relative to.
+    """
+
+    psnr: float
+    ssim: float | None
+    nmse: float
+    crps: float
+    coverage: float
+    expected_coverage: float
+    width: float
+    level: float
+    peak: float
+
+
+def evaluate(
+    samples: Samples,
+    truth: Tensor,
+    *,
+    peak: float | None = None,
+    mask: Tensor | None = None,
+    level: float = 0.9,
+) -> Evaluation:
+    """All metrics of posterior draws against the truth.
+
+    Args:
+        samples: at least two draws (n, C, *spatial).
+        truth: the true image (C, *spatial), in the same unit.
+        peak: the image value PSNR and SSIM are relative to; by default the maximum of ``|truth|``.
+        mask: region of interest, boolean, broadcastable to the truth; when None all pixels, and for coverage and
+            width those that are :func:`judged`.
+        level: nominal probability of the central interval.
+
+    Raises:
+        InputError: fewer than two draws, shapes that differ, a mask without pixels, or NaN.
+    """
+    peak = peak_of(truth) if peak is None else float(peak)
+    mean, uncertain = samples.mean, judged(samples, truth) if mask is None else mask
+    return Evaluation(
+        psnr=psnr(mean, truth, peak=peak, mask=mask),
+        ssim=ssim(mean, truth, peak=peak, mask=mask) if has_ssim(truth) else None,
+        nmse=nmse(mean, truth, mask=mask),
+        crps=crps(samples, truth, mask=mask),
+        coverage=coverage(samples, truth, level, mask=uncertain),
+        expected_coverage=expected_coverage(len(samples.draws), level),
+        width=float(interval_width(samples, level)[region(uncertain, samples.mean)].double().mean()),
+        level=float(level),
+        peak=peak,
+    )
