@@ -53,8 +53,10 @@ class Pool:
         self.images, self.memory, self.seed, self.every = images, memory, seed, every
         sizes = torch.tensor(_sizes(images))
         if sizes.max() > memory:
+            largest = int(sizes.argmax())
+            name = images.name(largest) if hasattr(images, "name") else f"Image {largest}"  # pyright: ignore
             raise InputError(
-                f"Image {int(sizes.argmax())} takes {int(sizes.max())} bytes but the pool has only {memory};"
+                f"{name} takes {int(sizes.max())} bytes but the pool has only {memory};"
                 " give it more memory or cut the image."
             )
         self.length = int((sizes.sort(descending=True).values.cumsum(0) <= memory).sum())

@@ -9,6 +9,7 @@ processes take the steps that one would have taken, and images may be read as th
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ from scorefield.training.descent import Batches, Descent, Step, descend
 from scorefield.training.record import Record
 from scorefield.training.run import Run
 from scorefield.training.settings import Settings
-from scorefield.training.validation import Checks, Validation
+from scorefield.training.validation import Checks, Cut, Validation
 from scorefield.training.workers import workers
 from scorefield.trust.likeness import take_reference
 
@@ -65,7 +66,8 @@ def train(
         objective: default noise-conditional score matching, sigma log-uniform on [0.005, 2], weighted as the prior
             asks.
         budget: default two minutes.
-        batches: default :class:`scorefield.crops.Crops` of the images, turned and flipped.
+        batches: default :class:`scorefield.crops.Crops` of the images, turned and flipped, or what the prior cuts
+            itself (:meth:`scorefield.priors.Tiling.batches`).
         validation: denoising of other images, for the log, the choice of weights and early stopping.
         record: a folder for snapshots and the log; with it a killed training can be resumed.
         seed: fixes crops, noise and their order; the initial weights are the caller's.
@@ -79,19 +81,18 @@ def train(
     trainee: Any = getattr(prior, "trainee", prior)
     descent = Descent(trainee, settings, seed=seed)
     objective = objective or _default_objective(trainee)
-    if batches is None:
-        held = tuple(images) if isinstance(images, (list, tuple)) else Pool(images, seed=seed)
-        batches = Crops(held, trainee.crop, settings.batch)
-    checks = Checks(validation, trainee.crop, seed) if validation else None
-    run = Run(prior, descent, checks, record)
+    if isinstance(images, Normalized):
+        images.check(trainee.crop)
+    batches = batches or _batches(prior, images, settings.batch, seed)
+    checks = Checks(validation, getattr(prior, "crops", _crops(trainee.crop)), seed) if validation else None
+    run = Run(prior, descent, checks, record, _fingerprint(images))
     steps = run.steps(batches, objective, (budget or Minutes(2)).over(_epoch(images, trainee.crop, settings.batch)))
     shown = progress if workers().rank == 0 else Silent()
     for _ in shown.track(_percents(steps, shown), total=100, label="training"):
         pass
     snapshot = run.finish()
     prior.eval()
-    few = [images[i * len(images) // REPRESENTATIVES] for i in range(REPRESENTATIVES)]
-    few = list(images) if len(images) <= REPRESENTATIVES else few
+    few = _representatives(images)
     if hasattr(prior, "finish"):
         prior.finish(few, torch.Generator().manual_seed(stream(seed, "finish")))  # pyright: ignore[reportCallIssue]
     prior.trained_steps = descent.step
@@ -101,6 +102,35 @@ def train(
         prior.reference = take_reference(prior, few, seed=seed)
     run.write(snapshot)
     return prior
+
+
+def _crops(side: int) -> Cut:
+    """Random windows of ``side`` pixels, turned and flipped."""
+    return lambda images, n: Crops(images, side, n)
+
+
+def _batches(prior: Prior, images: Sequence[Tensor], n: int, seed: int) -> Batches:
+    """Batches of ``n`` crops as the prior cuts them, or windows of images that are read as needed."""
+    if hasattr(prior, "batches"):
+        return prior.batches(images, n)  # pyright: ignore[reportCallIssue]
+    trainee: Any = getattr(prior, "trainee", prior)
+    held = tuple(images) if isinstance(images, (list, tuple)) else Pool(images, seed=seed)
+    return Crops(held, trainee.crop, n)
+
+
+def _representatives(images: Sequence[Tensor]) -> list[Tensor]:
+    """All images, or evenly spaced ones of many."""
+    few = min(len(images), REPRESENTATIVES)
+    return [images[i * len(images) // few] for i in range(few)]
+
+
+def _fingerprint(images: Sequence[Tensor]) -> str:
+    """What tells these images from others: their number and a checksum of the representatives."""
+    crc = 0
+    for image in _representatives(images):
+        crc = zlib.crc32(f"{image.dtype} {tuple(image.shape)}".encode(), crc)
+        crc = zlib.crc32(image.numpy(force=True).tobytes(), crc)
+    return f"{len(images)} of checksum {crc:08x}"
 
 
 def _default_objective(trainee: Any) -> Objective:

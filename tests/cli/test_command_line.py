@@ -172,8 +172,8 @@ def test_configuration_file(call, tmp_path, picture):
     config.write_text(f"images: ['{picture}']\nsteps: 2\nbatch: 32\nout: {tmp_path / 'p'}\n")
     assert call("train", "--config", config)[0] == 0
     assert json.loads((tmp_path / "p/prior.json").read_text())["card"]["training"]["steps"] == 2
-    assert call("train", "--config", config, "--steps", 3)[0] == 0  # the command line wins
-    assert json.loads((tmp_path / "p/prior.json").read_text())["card"]["training"]["steps"] == 3
+    assert call("train", "--config", config, "--steps", 3, "--out", tmp_path / "q")[0] == 0  # the command line wins
+    assert json.loads((tmp_path / "q/prior.json").read_text())["card"]["training"]["steps"] == 3
     config.write_text("imagse: [a.png]\n")
     status, _, err = call("train", "--config", config)
     assert status == 2
@@ -249,6 +249,31 @@ def test_a_killed_training_is_resumed_by_the_command(call, tmp_path, picture):
     assert "--resume" in sentence(err)
     assert call(*options, tmp_path / "whole", "--steps", 6, "--resume")[0] == 0
     assert json.loads(state.read_text())["step"] == 6
+
+
+def test_training_names_the_file_that_does_not_fit(call, tmp_path, picture):
+    small, phase = tmp_path / "small.npy", tmp_path / "phase.npy"
+    np.save(small, np.zeros((20, 50), np.float32))
+    np.save(phase, np.ones((1, 80, 80), np.complex64))
+    for other, words in ((small, "small.npy has 20 x 50 pixels"), (phase, "phase.npy has 1 complex channel")):
+        options = ("--images", picture, "--images", other, "--kind", "network", "--crop", 32, "--out", tmp_path / "p")
+        status, _, err = call("train", *options)
+        assert status == 2
+        assert words in sentence(err)
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_finished_prior_is_not_trained_over(call, tmp_path, picture):
+    options = ("train", "--images", picture, "--batch", 32, "--steps", 2, "--out", tmp_path / "p")
+    assert call(*options)[0] == 0
+    status, _, err = call(*options)
+    assert status == 2
+    assert "p holds a finished prior; continue it (--resume), or choose another folder" in sentence(err)
+    other = tmp_path / "other.npy"
+    np.save(other, np.load(picture) + 0.1)
+    status, _, err = call("train", "--images", other, *options[3:], "--resume")
+    assert status == 2
+    assert "was trained with images" in sentence(err)
 
 
 @pytest.mark.parametrize(

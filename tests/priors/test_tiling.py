@@ -18,7 +18,7 @@ from scorefield.priors import EDM, Conditional, Tiling
 from scorefield.schedule import Geometric, Karras
 from scorefield.seams import seam_ratio
 from scorefield.tiles import Tiles
-from scorefield.train import Settings, Steps, train
+from scorefield.train import Settings, Steps, Validation, train
 from scorefield.walk import sample
 from support import normal
 
@@ -290,6 +290,28 @@ def test_training_learns_what_depends_on_the_place():
     blind = 1 - torch.tanh(1 + normal(100_000)).mean().item()
     assert error < blind / 2
     assert tiling.trained_steps == 200
+
+
+def test_training_cuts_its_own_tiles_and_validates_on_full_ones():
+    """Nothing but images is given: the batches of the tiling carry positions, and so do the crops of the checks."""
+    torch.manual_seed(0)
+    patches = Conditional(randomized(UNet(channels=3, widths=(4, 6), blocks=1)), EDM(0.5))
+    tiling = Tiling(patches, size=8, pad=4)
+    scene = normal(1, 20, 24)
+    batches, crops = tiling.batches([scene], 3), tiling.crops([scene], 5)
+    shapes = {tuple(batches(k, torch.Generator().manual_seed(k)).shape) for k in range(60)}
+    assert shapes == {(12, 3, 2, 2), (6, 3, 4, 4), (3, 3, 8, 8)}
+    assert crops(0, torch.Generator().manual_seed(0)).shape == (5, 3, 8, 8)
+    seen = []
+
+    class Watched(Validation):
+        def psnr(self, prior, clean, white):
+            seen.append(clean.shape)
+            return super().psnr(prior, clean, white)
+
+    validation = Watched([scene], every=2, crops=6, sigmas=(0.1,))
+    train(tiling, [scene], budget=Steps(4), settings=Settings(batch=4), validation=validation)
+    assert seen == [(6, 3, 8, 8)] * 2
 
 
 def test_batches_have_the_published_sizes_and_odds():

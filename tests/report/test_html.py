@@ -233,9 +233,7 @@ def test_a_window_is_kept(tmp_path: Path):
 
 def test_images_are_hung_for_a_radiologist_with_the_pixels_of_the_patient(tmp_path: Path):
     samples, measurement, truth = case((1, 24, 20))
-    affine = np.array(
-        [[2.0, 0, 0, -20], [0, 3.0, 0, -30], [0, 0, 5.0, 0], [0, 0, 0, 1]]
-    )  # i right, j to the front
+    affine = np.array([[2.0, 0, 0, -20], [0, 3.0, 0, -30], [0, 0, 5.0, 0], [0, 0, 0, 1]])  # i right, j to the front
     view = View(affine=affine, spacing=(2.0, 3.0))
     page = written(report(samples, measurement, path=tmp_path / "r.html", truth=truth, view=view))
     low, high = 0.0, float(np.quantile(truth.numpy(), 0.998))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scorefield import checkpoint
 from scorefield.checkpoint import Card
+from scorefield.crops import Crops
 from scorefield.errors import InputError
 from scorefield.nets import UNet
 from scorefield.priors import EDM, Network
@@ -138,7 +139,7 @@ def test_the_best_weights_are_kept():
     settings = Settings(batch=4, rate=0.3, average=0.0, clip=1e9)
     prior = train(fresh(), [image(0)], budget=Steps(30), settings=settings, validation=validation)
     assert max(record) > record[-1]
-    found = Validation.psnr(validation, prior, *validation.pairs(side=16, seed=0))
+    found = Validation.psnr(validation, prior, *validation.pairs(lambda images, n: Crops(images, 16, n), seed=0))
     assert sum(found.values()) / 2 == pytest.approx(max(record), abs=1e-6)
 
 
@@ -159,10 +160,34 @@ def test_the_last_good_weights_are_kept(tmp_path):
 def test_an_unfinished_training_is_not_overwritten_by_accident(tmp_path):
     (tmp_path / "prior").mkdir()
     (tmp_path / "prior" / "training.json").write_text('{"step": 7, "finished": false}')
-    with pytest.raises(InputError, match="stopped at step 7; resume it"):
+    with pytest.raises(InputError, match="stopped at step 7; continue it"):
         Record(tmp_path / "prior")
+
+
+def test_a_finished_prior_is_not_overwritten_by_accident(tmp_path):
+    (tmp_path / "prior").mkdir()
     (tmp_path / "prior" / "training.json").write_text('{"step": 7, "finished": true}')
-    Record(tmp_path / "prior")
+    with pytest.raises(InputError, match="holds a finished prior; continue it"):
+        Record(tmp_path / "prior")
+    (tmp_path / "prior" / "training.json").unlink()
+    (tmp_path / "prior" / "prior.json").write_text("{}")  # saved by hand
+    with pytest.raises(InputError, match="holds a finished prior"):
+        Record(tmp_path / "prior")
+    Record(tmp_path / "prior", resume=True)
+
+
+def test_other_images_do_not_resume(tmp_path):
+    """As many of the same shape are others; the same ones again, or a snapshot that did not keep them, go on."""
+    trained(tmp_path, steps=3)
+    record = Record(tmp_path / "prior", resume=True)
+    with pytest.raises(InputError, match="was trained with images = 1 of checksum"):
+        train(fresh(), [image(5)], budget=Steps(4), settings=Settings(batch=4), record=record)
+    assert trained(tmp_path, steps=4, resume=True).trained_steps == 4
+    state = tmp_path / "prior" / "training.json"
+    plain = json.loads(state.read_text())
+    del plain["images"]
+    state.write_text(json.dumps(plain))
+    assert trained(tmp_path, steps=5, resume=True).trained_steps == 5
 
 
 def test_other_settings_do_not_resume(tmp_path):

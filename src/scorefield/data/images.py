@@ -86,6 +86,10 @@ class Images(Sequence[Image]):
         header = self._header(source)
         return header if cut is None or self._across is None else header.without(self._across)
 
+    def name(self, index: int) -> str:
+        """The file or series of item ``index``, for messages."""
+        return str(self._items[index][0])
+
     def amplitude(self, index: int) -> float:
         """The amplitude of the source of item ``index``: the 99th percentile of its magnitude.
 

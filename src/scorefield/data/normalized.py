@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from scorefield.data.images import Images
+from scorefield.data.reading import Header
+from scorefield.errors import InputError
 
 
 class Normalized(Sequence[Tensor]):
@@ -37,6 +39,33 @@ class Normalized(Sequence[Tensor]):
     def sizes(self) -> list[int]:
         """Bytes of each item, from the headers alone."""
         return [self.images.header(k).nbytes for k in range(len(self))]
+
+    def name(self, index: int) -> str:
+        """The file or series of item ``index``, for messages."""
+        return self.images.name(index)
+
+    def check(self, side: int) -> None:
+        """See from the headers alone that crops of ``side`` pixels can be cut from all images.
+
+        Raises:
+            InputError: an image that is smaller, no 2-D image, or unlike the first in channels, by its file.
+        """
+        first = self.images.header(0)
+        for k in range(len(self)):
+            name, header = self.name(k), self.images.header(k)
+            if len(header.spatial) != 2:
+                raise InputError(f"{name} is a volume of {header.spatial} voxels; cut it into slices along an axis.")
+            if min(header.spatial) < side:
+                raise InputError(
+                    f"{name} has {' x '.join(map(str, header.spatial))} pixels and training cuts crops of {side} x"
+                    f" {side}; leave it out, or choose smaller crops."
+                )
+            if (header.channels, header.is_complex) != (first.channels, first.is_complex):
+                raise InputError(f"{name} has {_kind(header)}, but {self.name(0)} {_kind(first)}; train on one.")
+
+
+def _kind(header: Header) -> str:
+    return f"{header.channels} {'complex' if header.is_complex else 'real'} channel(s)"
 
 
 def tensors(images: Sequence[Tensor] | Images) -> Sequence[Tensor]:

@@ -19,6 +19,7 @@ there, so the coin that fixes the offset also fixes noise for it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import EllipsisType
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.noise import normal_like
 from scorefield.prior import Denoiser, Prior, Vjp, level
+from scorefield.tiles import Tiles
 
 Coin = tuple[int, int, int]
 
@@ -65,6 +67,16 @@ class Tiling(Denoiser):
     def trainee(self) -> Prior:
         """What learns: the denoiser of patches, on :class:`scorefield.tiles.Tiles`."""
         return self.patches
+
+    def batches(self, images: Sequence[Tensor], n: int) -> Tiles:
+        """Training batches: half of them ``n`` patches of full size, the others more of half and a quarter of it."""
+        p = self.size
+        sizes = [(side, odds, times) for side, odds, times in ((p // 4, 0.2, 4), (p // 2, 0.3, 2), (p, 0.5, 1)) if side]
+        return Tiles(images, n, pad=self.pad, sizes=sizes)
+
+    def crops(self, images: Sequence[Tensor], n: int) -> Tiles:
+        """``n`` patches of full size, to validate on."""
+        return Tiles(images, n, pad=self.pad, sizes=((self.size, 1.0, 1),))
 
     def draw(self, generator: torch.Generator | None = None) -> Tiling:
         """One tiling: uniform offsets, and fresh noise around the image."""

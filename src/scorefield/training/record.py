@@ -49,7 +49,7 @@ class Record:
             for :func:`scorefield.trust.assess`.
 
     Raises:
-        InputError: the folder holds an unfinished training and ``resume`` is False.
+        InputError: the folder holds a training or a prior and ``resume`` is False.
     """
 
     path: Path
@@ -65,12 +65,8 @@ class Record:
         object.__setattr__(self, "path", path)
         if not self.minutes >= 0:
             raise InputError(f"Minutes between snapshots are >= 0, got {self.minutes:g}.")
-        plain = _plain(path)
-        if plain is not None and not self.resume and not plain.get("finished", False):
-            raise InputError(
-                f"{path} holds a training that stopped at step {plain['step']}; resume it (--resume), or choose another"
-                " folder."
-            )
+        if not self.resume and (found := _found(path)):
+            raise InputError(f"{path} holds {found}; continue it (--resume), or choose another folder.")
         logs: list[Log] = [JsonLines(path.with_name(path.name + ".jsonl"))]
         if self.tensorboard is not None:
             logs.append(TensorBoard(self.tensorboard))
@@ -87,7 +83,7 @@ class Record:
         if plain is None:
             return None
         for name, value in expected.items():
-            if plain.get(name) != value:
+            if plain.get(name, value) != value:  # what an older version did not keep is taken on trust
                 raise InputError(
                     f"{self.path} was trained with {name} = {plain.get(name)}, not {value}; resume with the same, or"
                     " train anew in another folder."
@@ -124,6 +120,14 @@ class Clock:
             return False
         self.last = now
         return True
+
+
+def _found(path: Path) -> str:
+    """What a training into ``path`` would destroy, in words; empty when nothing."""
+    plain = _plain(path)
+    if plain is not None and not plain.get("finished", False):
+        return f"a training that stopped at step {plain['step']}"
+    return "a finished prior" if plain is not None or (path / "prior.json").exists() else ""
 
 
 def _plain(path: Path) -> dict[str, Any] | None:

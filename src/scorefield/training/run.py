@@ -30,12 +30,14 @@ class Run:
         descent: weights, optimizer and average.
         checks: validation, if any.
         record: where snapshots and log go, if anywhere.
+        images: what tells the images from others; a snapshot of others is not continued.
     """
 
     prior: Prior
     descent: Descent
     checks: Checks | None
     record: Record | None
+    images: str
 
     def steps(self, batches: Batches, objective: Objective, budget: Budget) -> Iterator[Step]:
         """The steps that are left, logged, validated and kept.
@@ -123,7 +125,7 @@ class Run:
                 log.write({name: value for name, value in record.items() if name != "number"})
 
     def _fixed(self) -> dict[str, Any]:
-        return {"seed": self.descent.seed, "settings": asdict(self.descent.settings)}
+        return {"seed": self.descent.seed, "settings": asdict(self.descent.settings), "images": self.images}
 
     def _resume(self) -> None:
         found = self.record.begin(self._fixed()) if self.record is not None else None

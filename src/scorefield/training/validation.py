@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from scorefield.crops import Crops
 from scorefield.data.images import Images
 from scorefield.data.normalized import tensors
 from scorefield.errors import InputError
 from scorefield.noise import normal_like
 from scorefield.prior import Prior
 from scorefield.streams import stream
+from scorefield.training.descent import Batches
+
+Cut = Callable[[Sequence[Tensor], int], Batches]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +56,18 @@ class Validation:
         if self.every < 1 or self.crops < 1 or (self.patience is not None and self.patience < 1):
             raise InputError("Validation needs every >= 1, crops >= 1, and patience >= 1 when there is one.")
 
-    def pairs(self, *, side: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Clean crops and standard normal noise for them, fixed by the seed: (crops, C, side, side) each."""
+    def pairs(self, cut: Cut, *, seed: int) -> tuple[Tensor, Tensor]:
+        """Clean crops and standard normal noise for them, fixed by the seed: (crops, C, side, side) each.
+
+        Args:
+            cut: from images and a number to batches of so many crops of them.
+            seed: fixes crops and noise.
+        """
         every = tensors(self.images)
         few = min(self.crops, len(every))
         images = [every[k * len(every) // few] for k in range(few)]
         generator = torch.Generator().manual_seed(stream(seed, "validation"))
-        clean = Crops(images, side, self.crops)(0, generator)
+        clean = cut(images, self.crops)(0, generator)
         return clean, normal_like(clean, generator)
 
     def psnr(self, prior: Prior, clean: Tensor, white: Tensor) -> dict[float, float]:
@@ -84,21 +91,21 @@ class Checks:
 
     Args:
         validation: what is checked.
-        side: of the crops, in pixels.
+        cut: from images and a number to batches of so many crops of them.
         seed: fixes crops and noise.
         history: one record a check: step, mean PSNR and the PSNR at each level.
         best: tensors of the prior at the best check.
     """
 
     validation: Validation
-    side: int
+    cut: Cut
     seed: int
     history: list[dict[str, object]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
     @cached_property
     def _pairs(self) -> tuple[Tensor, Tensor]:
-        return self.validation.pairs(side=self.side, seed=self.seed)
+        return self.validation.pairs(self.cut, seed=self.seed)
 
     def add(self, prior: Prior, step: int) -> dict[str, object]:
         """Check ``prior`` after ``step`` steps: the record."""
