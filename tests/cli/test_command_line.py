@@ -251,6 +251,27 @@ def test_a_killed_training_is_resumed_by_the_command(call, tmp_path, picture):
     assert json.loads(state.read_text())["step"] == 6
 
 
+@pytest.mark.parametrize("options", [("--slice", 3), ("--axis", 1)], ids=str)
+def test_a_picture_has_no_slices(call, tmp_path, picture, options):
+    status, _, err = call("simulate", picture, "--out", tmp_path / "s.scan", *options)
+    assert status == 2
+    assert "image.npy is a 2-D image and has no slices" in sentence(err)
+    assert not (tmp_path / "s.scan").exists()
+
+
+def test_a_perfect_reconstruction_is_written_as_json(call, tmp_path, picture):
+    """Its PSNR is infinite, which JSON cannot say."""
+    truth = torch.from_numpy(np.load(picture))
+    (tmp_path / "run").mkdir()
+    Samples(truth.expand(2, *truth.shape).contiguous()).save(tmp_path / "run" / "samples.safetensors")
+    status, out, _ = call("evaluate", tmp_path / "run", "--truth", picture, "--out", tmp_path / "scores.json")
+    assert status == 0
+    assert "inf" in out
+    scores = json.loads((tmp_path / "scores.json").read_text(), parse_constant=pytest.fail)
+    assert scores["psnr"] is None
+    assert scores["nmse"] == 0
+
+
 def test_training_names_the_file_that_does_not_fit(call, tmp_path, picture):
     small, phase = tmp_path / "small.npy", tmp_path / "phase.npy"
     np.save(small, np.zeros((20, 50), np.float32))
@@ -282,6 +303,8 @@ def test_a_finished_prior_is_not_trained_over(call, tmp_path, picture):
         (("--warmup", 1.5), "'warmup' is '?1.5'?: input should be less than 1"),
         (("--batch", 0), "'batch' is '?0'?: input should be greater than or equal to 1"),
         (("--hold-out", 0.3), "single file"),
+        (("--patience", 3), "there is none; add --hold-out or --validate-on"),
+        (("--seed", 2**63), "input should be less than"),
         (("--tensorboard", "runs"), r"pip install scorefield\[tensorboard\]"),
     ],
 )

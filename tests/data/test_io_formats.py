@@ -122,7 +122,7 @@ def test_nifti_lengths_become_millimeters(tmp_path, unit, scale, oblique):
 def test_a_time_series_asks_for_a_volume(tmp_path, volumes):
     stored = noise(3, 4, 5, volumes).numpy()
     nib.save(nib.Nifti1Image(stored, np.eye(4)), tmp_path / "a.nii.gz")
-    with pytest.raises(InputError, match=f"holds {volumes} volumes; choose one"):
+    with pytest.raises(InputError, match=f"holds {volumes} volumes; save one"):
         read(tmp_path / "a.nii.gz")
     with pytest.raises(InputError, match=f"holds {volumes} volumes"):
         Images(tmp_path / "a.nii.gz", axis=0)

@@ -40,7 +40,7 @@ class CalibrateOptions(ProtocolOptions):
     intensity: float | None = Field(
         None, gt=0, description="Intensity of draws of the prior; default that of water for CT (0.0193/mm), 1 for MRI."
     )
-    seed: int = Field(0, ge=0, description="Fixes truths, masks, noise and draws.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Fixes truths, masks, noise and draws.")
 
 
 def run(options: CalibrateOptions) -> None:

@@ -14,12 +14,13 @@ class EvaluateOptions(Options):
     run: Path = Field(description="Folder that 'scorefield reconstruct' wrote.", json_schema_extra={"argument": True})
     truth: Path = Field(description="The true image, any readable format, in the scan's unit.")
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval whose coverage is reported.")
-    out: Path | None = Field(None, description="Also write the numbers as JSON.")
+    out: Path | None = Field(None, description="Also write the numbers as JSON; null where infinite.")
 
 
 def run(options: EvaluateOptions) -> None:
     """Compare samples with the truth: PSNR, SSIM, NMSE, CRPS, interval coverage and width."""
     import json
+    import math
     from dataclasses import asdict
 
     from scorefield.atomic import atomic_path
@@ -37,8 +38,9 @@ def run(options: EvaluateOptions) -> None:
     for name, value in numbers.items():
         typer.echo(f"{name:>10}  {value:.5g}" if isinstance(value, float) else f"{name:>10}  {value}")
     if options.out:
+        plain = {name: value if value is None or math.isfinite(value) else None for name, value in numbers.items()}
         with atomic_path(options.out) as temporary:
-            temporary.write_text(json.dumps(numbers, indent=2) + "\n")
+            temporary.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n")
 
 
 command = make_command(EvaluateOptions, run)

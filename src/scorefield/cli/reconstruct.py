@@ -22,7 +22,7 @@ class ReconstructOptions(Options):
     draws: int = Field(16, ge=2, description="Posterior draws.")
     steps: int = Field(24, ge=1, description="Sampler steps, one denoiser evaluation each.")
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval bounds.")
-    seed: int = Field(0, ge=0, description="Fixes the draws.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Fixes the draws.")
     resume: bool = Field(False, description="Continue a sampling that was interrupted, to the same draws.")
 
 

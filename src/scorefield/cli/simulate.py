@@ -10,8 +10,10 @@ import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+from scorefield.errors import InputError
 
 if TYPE_CHECKING:
+    from scorefield.data import Image
     from scorefield.simulate import Protocol
 
 
@@ -48,10 +50,10 @@ class SimulateOptions(ProtocolOptions):
     )
     modality: Modality = Field(Modality.mri, description="ct: sparse-view parallel beam; mri: undersampled multi-coil.")
     out: Path = Field(Path("scan.scan"), description="The scan to write.")
-    axis: int = Field(2, ge=0, le=2, description="Axis along which a volume is cut.")
+    axis: int | None = Field(None, ge=0, le=2, description="Axis along which a volume is cut; default the last.")
     slice: int | None = Field(None, description="Slice of a volume; default the middle one.")
     unit: str | None = Field(None, description="Unit of values in files that do not say: HU, or 1/mm (default).")
-    seed: int = Field(0, ge=0, description="Fixes mask and noise.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Fixes mask and noise.")
 
 
 def run(options: SimulateOptions) -> None:
@@ -60,14 +62,22 @@ def run(options: SimulateOptions) -> None:
     from scorefield.simulate import simulate
 
     image = read_image(options.image).told(options.unit)
-    if len(image.spatial) == 3:
-        middle = image.spatial[options.axis] // 2
-        image = image.slice(middle if options.slice is None else options.slice, options.axis)
+    image = _plane(image, options.axis, options.slice)
     protocol = options.protocol(options.modality)
     scan = simulate(image, protocol, seed=options.seed)
     scan.save(options.out)
     truth = write(protocol.prepare(image).pixels, options.out.with_suffix(".truth.npy"))
     typer.echo(f"Wrote {options.out} (noise {scan.noise_std:.3g} per real component) and the truth {truth}.")
+
+
+def _plane(image: Image, axis: int | None, index: int | None) -> Image:
+    """The slice of a volume that was asked for, by default the middle one across the last axis."""
+    if len(image.spatial) == 2:
+        if axis is not None or index is not None:
+            raise InputError(f"{image.source} is a 2-D image and has no slices; leave out --axis and --slice.")
+        return image
+    axis = 2 if axis is None else axis
+    return image.slice(image.spatial[axis] // 2 if index is None else index, axis)
 
 
 command = make_command(SimulateOptions, run)

@@ -59,7 +59,7 @@ class TrainOptions(Options):
     reference: bool = Field(False, description="Also keep what the images look like to the prior, to tell others from.")
     resume: bool = Field(False, description="Continue the training in OUT, to the same bits.")
     tensorboard: Path | None = Field(None, description="Folder for TensorBoard (needs scorefield[tensorboard]).")
-    seed: int = Field(0, ge=0, description="Fixes weights, crops and noise.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Fixes weights, crops and noise.")
 
 
 def run(options: TrainOptions) -> None:
@@ -161,7 +161,11 @@ def _settings(options: TrainOptions) -> Settings:
 def _validation(options: TrainOptions, held: Normalized | None) -> Validation | None:
     from scorefield.train import Validation
 
-    return None if held is None else Validation(held, every=options.validate_every, patience=options.patience)
+    if held is None:
+        if options.patience is not None:
+            raise InputError("--patience counts validations, and there is none; add --hold-out or --validate-on.")
+        return None
+    return Validation(held, every=options.validate_every, patience=options.patience)
 
 
 def _record(options: TrainOptions) -> Record:

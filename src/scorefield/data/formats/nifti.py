@@ -219,7 +219,8 @@ def _five(sizes: tuple[int, ...], path: Path) -> tuple[int, ...]:
 def _chosen(volumes: int, volume: int | None, path: Path) -> int:
     if volume is None and volumes > 1:
         raise InputError(
-            f"{path} holds {volumes} volumes; choose one with scorefield.data.formats.nifti.read(path, volume=0)."
+            f"{path} holds {volumes} volumes; save one of them in a file of its own, or in Python choose it with"
+            " scorefield.data.formats.nifti.read(path, volume=0)."
         )
     if not 0 <= (volume or 0) < volumes:
         raise InputError(f"{path} has volumes 0 to {volumes - 1}, so none is number {volume}.")
