@@ -31,7 +31,7 @@ _NOUNS_AND_VERBS = {
     "scorefield.simulate": ("simulate", "ParallelCT", "CartesianMRI"),
     "scorefield.metrics": ("evaluate",),
     "scorefield.calibrate": ("calibrate", "recalibrated"),
-    "scorefield.report": ("report",),
+    "scorefield.report": ("View", "report"),
     "scorefield.data": ("Image", "Images", "Scan", "read", "read_image", "write"),
     "scorefield.progress": ("Silent", "Bar"),
     "scorefield.errors": ("InputError",),

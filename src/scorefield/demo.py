@@ -104,7 +104,7 @@ def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: S
     out = save_run(samples, folder / case.name, scan=scan, record=record, beside=beside)
     page = report(
         samples, given, path=folder / f"{case.name}.html", truth=truth, title=case.title,
-        view=View(scan.unit, affine=scan.affine, spacing=scan.spacing),
+        view=View.of(scan),
         baselines={name: first_image, "TV, oracle weight": best_image},
         card={"scan": image.source, "protocol": case.protocol, "prior": case.prior},
     )  # fmt: skip

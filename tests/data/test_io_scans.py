@@ -181,6 +181,24 @@ def test_incomplete_scans_say_what_is_missing(geometry, message):
         ).operator()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pixel_spacing": "1"}, "'pixel_spacing' '1'; give a number"),
+        ({"detector_spacing": True}, "'detector_spacing' True; give a number"),
+        ({"detectors": "9"}, "whole number of detectors"),
+        ({"center": 3.0}, "'center' 3.0; give a row and a column"),
+        ({"center": [1, 2, 3]}, "give a row and a column"),
+        ({"centre": [2.5, 2.5]}, "has 'centre'; did you mean 'center'"),
+    ],
+    ids=str,
+)
+def test_geometry_that_is_none_is_named(change, message):
+    geometry = {"kind": "parallel_beam", **BEAM, **change}
+    with pytest.raises(InputError, match=message):
+        Scan(torch.ones(5, 9), geometry, arrays={"angles": ANGLES}, noise_std=1).operator()
+
+
 def test_scans_have_one_suffix_and_images_another(tmp_path):
     scan = Scan(torch.ones(3), {"kind": "mri", "shape": [1, 6, 8]}, noise_std=1)
     with pytest.raises(InputError, match=r"ending in \.scan"):

@@ -66,6 +66,56 @@ def test_mask_lines_are_random_and_uniform():
     assert torch.equal(again[0, 0], masks[0])
 
 
+def tapered(kspace, width):
+    """What the center alone shows of each coil."""
+    shape = tuple(kspace.shape)
+    window = torch.ones((), dtype=torch.float64)
+    for n in shape[1:]:
+        edge = n // 2 - width // 2
+        hann = torch.sin(torch.pi * torch.arange(1, width + 1, dtype=torch.float64) / (width + 1)).square()
+        window = window.unsqueeze(-1) * torch.nn.functional.pad(hann, (edge, n - width - edge))
+    return ops.Fourier(shape).H((kspace * window)[None])[0]
+
+
+@pytest.mark.parametrize("shape", [(4, 31, 24), (3, 12, 13, 10)], ids=str)
+def test_own_coil_maps_explain_the_center_by_an_image_that_is_real(shape):
+    """sum |S|^2 = 1, and the coils' images from the center are S times their root sum of squares, without a phase."""
+    kspace = normal_like(torch.empty(shape, dtype=torch.complex128), seeded())
+    maps, low = ops.coil_maps(kspace, width=8), tapered(kspace, 8)
+    torch.testing.assert_close(maps.abs().square().sum(0), torch.ones(shape[1:], dtype=torch.float64))
+    image = ops.Coils(maps).H(low[None])
+    torch.testing.assert_close(image.imag, torch.zeros_like(image.imag))
+    assert bool((image.real > 0).all())
+    torch.testing.assert_close(ops.Coils(maps)(image)[0], low)
+
+
+def test_own_coil_maps_know_the_center_only():
+    kspace = normal_like(torch.empty(4, 32, 32, dtype=torch.complex128), seeded())
+    known = torch.zeros(32, 32, dtype=torch.bool)
+    known[12:20, 12:20] = True
+    assert torch.equal(ops.coil_maps(kspace, width=8), ops.coil_maps(kspace * known, width=8))
+
+
+@pytest.mark.parametrize("phase", [0.0, 1.0])
+def test_own_coil_maps_are_those_of_the_scanner(phase):
+    """Of a smooth object with a phase: to the scale and the phase of each pixel, better the wider the center."""
+    shape = (1, 64, 64)
+    true = ops.birdcage(8, shape).to(torch.complex128)
+    rows, columns = torch.meshgrid(*[torch.linspace(-1, 1, 64, dtype=torch.float64)] * 2, indexing="ij")
+    size = torch.exp(-1.5 * (rows**2 + columns**2))
+    image = torch.polar(size, phase * (rows + columns**2))
+    kspace = ops.Fourier((8, 64, 64))((true * image)[None])[0]
+    inside = size > 0.3
+
+    def missed(width):
+        return float((1 - (true.conj() * ops.coil_maps(kspace, width=width)).sum(0).abs())[inside].max())
+
+    assert missed(24) < 1e-3
+    assert missed(24) < missed(12) < missed(6)
+    left = ops.Coils(ops.coil_maps(kspace)).H((true * image)[None])[0, 0]  # the phase is in the maps
+    assert float(left.angle().abs()[inside].max()) < 0.05
+
+
 def test_full_sampling_with_normalized_coils_is_an_isometry():
     shape = (1, 9, 8)
     operator = ops.mri(torch.ones(shape), ops.birdcage(5, shape).to(torch.complex128))
@@ -109,6 +159,9 @@ BAD = {
     "acceleration not finite": (lambda: ops.cartesian_mask((1, 8, 8), float("nan")), "acceleration"),
     "fraction above one": (lambda: ops.cartesian_mask((1, 8, 8), 2, center_fraction=1.5), "fraction"),
     "center beyond the budget": (lambda: ops.cartesian_mask((1, 8, 64), 8, center_fraction=0.5), "lower"),
+    "own maps of real k-space": (lambda: ops.coil_maps(torch.ones(4, 32, 32)), "complex k-space"),
+    "own maps from little": (lambda: ops.coil_maps(torch.ones(4, 8, 32, dtype=torch.complex64)), "at least 24"),
+    "own maps from holes": (lambda: ops.coil_maps(1 - torch.eye(32, dtype=torch.complex64).expand(4, 32, 32)), "all"),
     "no line left": (lambda: ops.cartesian_mask((1, 8, 8), 100, center_fraction=0), "lower"),
     "mask of many channels": (lambda: ops.cartesian_mask((3, 8, 8), 2), "one channel"),
     "mask without a channel": (lambda: ops.mri(torch.ones(8, 8)), "unsqueeze"),

@@ -21,7 +21,7 @@ def test_a_picture_is_the_upright_image(axes: tuple[int, ...], signs: tuple[int,
     for column, (axis, sign, step) in enumerate(zip(axes, signs, (1.0, 2.0, 4.0), strict=True)):
         affine[axis, column] = sign * step
     image = Image(torch.randn(1, *(5, 6, 7)[:ndim], generator=torch.Generator().manual_seed(0)), affine=affine)
-    view, upright = View(affine=image.affine, spacing=image.spacing), image.upright()
+    view, upright = View.of(image), image.upright()
     picture = view.plane(image.pixels)
     np.testing.assert_array_equal(picture, plane(upright.pixels))
     height, width = view.size(picture, image.pixels)

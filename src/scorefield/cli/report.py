@@ -39,7 +39,7 @@ def run(options: ReportOptions) -> None:
     path = options.out or options.run / "report.html"
     report(
         samples, scan.measurement(), path=path, truth=truth, title=options.title, card=card,
-        view=View(scan.unit, affine=scan.affine, spacing=scan.spacing),
+        view=View.of(scan),
         likeness=recorded_likeness(samples.provenance),
     )  # fmt: skip
     typer.echo(f"Wrote {path}.")

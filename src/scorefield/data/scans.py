@@ -107,6 +107,17 @@ class Scan:
             raise InputError(f"A scan of kind '{self.geometry['kind']}' needs '{name}' in its geometry; add it.")
         return self.geometry[name]
 
+    def number(self, name: str) -> float:
+        """The geometry's entry ``name``, a number.
+
+        Raises:
+            InputError: there is none, or it is something else.
+        """
+        value = self.need(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"The scan's geometry has '{name}' {value!r}; give a number.")
+        return value
+
     def array(self, name: str) -> Tensor:
         """The tensor ``name``.
 
@@ -128,6 +139,10 @@ class Scan:
             near = difflib.get_close_matches(kind, BUILDERS, n=1)
             hint = f", did you mean '{near[0]}'?" if near else ""
             raise InputError(f"The scan is of the unknown kind '{kind}'; known are {', '.join(BUILDERS)}{hint}")
+        for name in self.geometry.keys() - KEYS:  # others may be anything, but no slip of the pen
+            near = difflib.get_close_matches(name, KEYS - self.geometry.keys(), n=1, cutoff=0.8)
+            if near:
+                raise InputError(f"The scan's geometry has '{name}'; did you mean '{near[0]}'?")
         return BUILDERS[kind](self)
 
     def measurement(self) -> Measurement:
@@ -235,8 +250,8 @@ def _parallel_beam(scan: Scan) -> Operator:
         scan.shape,
         scan.array("angles"),
         scan.need("detectors"),
-        detector_spacing=scan.need("detector_spacing"),
-        pixel_spacing=scan.need("pixel_spacing"),
+        detector_spacing=scan.number("detector_spacing"),
+        pixel_spacing=scan.number("pixel_spacing"),
         center=_center(scan),
     )
 
@@ -245,8 +260,13 @@ def _center(scan: Scan) -> tuple[float, float] | None:
     """The axis of rotation (row, column) in pixels, where it is not the middle of the image."""
     if scan.geometry.get("center") is None:
         return None
-    row, column = scan.geometry["center"]
-    return float(row), float(column)
+    try:
+        row, column = map(float, scan.geometry["center"])
+    except (TypeError, ValueError):
+        raise InputError(
+            f"The scan's geometry has 'center' {scan.geometry['center']!r}; give a row and a column in pixels."
+        ) from None
+    return row, column
 
 
 def _fan_beam(scan: Scan) -> Operator:
@@ -256,10 +276,10 @@ def _fan_beam(scan: Scan) -> Operator:
         scan.shape,
         scan.array("angles"),
         scan.need("detectors"),
-        source_distance=scan.need("source_distance"),
-        detector_distance=scan.need("detector_distance"),
-        detector_spacing=scan.need("detector_spacing"),
-        pixel_spacing=scan.need("pixel_spacing"),
+        source_distance=scan.number("source_distance"),
+        detector_distance=scan.number("detector_distance"),
+        detector_spacing=scan.number("detector_spacing"),
+        pixel_spacing=scan.number("pixel_spacing"),
         center=_center(scan),
     )
 
@@ -282,3 +302,6 @@ BUILDERS: dict[str, Callable[[Scan], Operator]] = {
     "mri": _mri,  # complex image
     "mri_real": _mri_real,  # real image, seen through complex coils
 }
+KEYS = {
+    "kind", "shape", "detectors", "detector_spacing", "pixel_spacing", "source_distance", "detector_distance", "center",
+}  # fmt: skip

@@ -11,7 +11,7 @@ from scorefield.operators.ct_geometry import FanBeam, Geometry, ParallelBeam
 from scorefield.operators.fourier import Fourier
 from scorefield.operators.linear import Adjoint, Isotropic, Multiple, Operator, Product, Spread, Sum
 from scorefield.operators.mix import Mix
-from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask, mri
+from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask, coil_maps, mri
 from scorefield.operators.resample import Blur, Downsample
 from scorefield.operators.solve import conjugate_gradients, gmres
 from scorefield.operators.stack import Stack
@@ -43,6 +43,7 @@ __all__ = [
     "mri",
     "birdcage",
     "cartesian_mask",
+    "coil_maps",
     # computed tomography
     "Projector",
     "Geometry",

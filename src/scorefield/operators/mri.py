@@ -121,6 +121,52 @@ def birdcage(coils: int, shape: Shape, *, radius: float = 1.7) -> Tensor:
     return maps.to(torch.complex64).contiguous()
 
 
+def coil_maps(kspace: Tensor, *, width: int = 24) -> Tensor:
+    r"""Sensitivity maps from the fully sampled center of a scan's own k-space.
+
+    With :math:`l_c` the image of coil c from the center alone, tapered by a Hann window,
+
+    .. math:: S_c = l_c / \sqrt{\textstyle\sum_k |l_k|^2},
+
+    so that :math:`\sum_c |S_c|^2 = 1`, and what varies slowly in the phase of the image goes into the maps: the image
+    that is left is real but for the phase that varies faster.  Sharper maps, whose phase is that of one coil instead:
+    ESPIRiT (``sigpy.mri.app.EspiritCalib``).
+
+    Args:
+        kspace: (coils, \*spatial), complex, zero frequency at ``n // 2``; only its center counts.
+        width: of the center along each axis, in samples; all of them must be measured.
+
+    Raises:
+        InputError: k-space that is not complex, without a spatial axis, not finite or narrower than the center, or a
+            center with entries that are zero in all coils, as those not measured are.
+
+    References:
+        McKenzie et al., "Self-calibrating parallel imaging with automatic coil sensitivity extraction", Magn. Reson.
+        Med. 2002; Uecker et al., "ESPIRiT", Magn. Reson. Med. 2014.
+    """
+    kspace = finite(torch.as_tensor(kspace), "k-space")
+    shape = image_shape(tuple(kspace.shape), spatial=1)
+    if not kspace.is_complex() or width < 1 or min(shape[1:]) < width:
+        raise InputError(
+            f"Coil maps need complex k-space (coils, *spatial) of at least {max(width, 1)} samples along each axis, got"
+            f" {kspace.dtype} of shape {tuple(shape)}."
+        )
+    center = (slice(None), *(slice(n // 2 - width // 2, n // 2 - width // 2 + width) for n in shape[1:]))
+    if bool((kspace[center] == 0).all(0).any()):
+        raise InputError(
+            f"The central {width} samples of k-space are not all measured; give a smaller width, or roll the zero"
+            " frequency to n // 2."
+        )
+    taper = torch.hann_window(width + 2, periodic=False, dtype=kspace.real.dtype, device=kspace.device)[1:-1]
+    low = torch.zeros_like(kspace)
+    low[center] = kspace[center]
+    for axis in range(1, len(shape)):
+        low[center] *= taper.reshape(-1, *[1] * (len(shape) - 1 - axis))
+    images = Fourier(shape).H(low.unsqueeze(0)).squeeze(0)
+    root = images.abs().square().sum(0, keepdim=True).sqrt()
+    return images / root.clamp_min(torch.finfo(root.dtype).tiny)
+
+
 def cartesian_mask(
     shape: Shape,
     acceleration: float,

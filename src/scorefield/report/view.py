@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch import Tensor
 from scorefield.data.image import check_affine, check_spacing, hanging
 from scorefield.errors import InputError
 from scorefield.report.display import Plane, Window, plane, plane_note, zoom
+
+if TYPE_CHECKING:
+    from scorefield.data import Image, Scan
 
 UNIT = "image unit"
 
@@ -44,6 +48,11 @@ class View:
             object.__setattr__(self, "affine", check_affine(self.affine, "The view"))
         if self.spacing is not None:
             object.__setattr__(self, "spacing", check_spacing(self.spacing, len(self.spacing), "The view"))
+
+    @classmethod
+    def of(cls, source: Image | Scan, window: Window | None = None) -> View:
+        """The view that an image or a scan tells: its unit, affine and spacing."""
+        return cls(source.unit, window, source.affine, source.spacing)
 
     def plane(self, image: Tensor) -> Plane:
         """The picture of one image (C, *spatial), hung: see :func:`scorefield.report.display.plane`.
