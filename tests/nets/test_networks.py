@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from scorefield.errors import InputError
-from scorefield.nets import PatchMLP, UNet
+from scorefield.nets import LocalCNN, PatchMLP, UNet
 from support import normal
 
 
@@ -189,3 +189,14 @@ def test_widths_of_ones_own():
 def test_hidden_layers_have_units(widths):
     with pytest.raises(InputError, match="hidden layer"):
         PatchMLP(widths=widths)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: UNet(widths=(4, 6), blocks=1), lambda: LocalCNN(reach=5, width=4, depth=3)], ids=["UNet", "CNN"]
+)
+@pytest.mark.parametrize(
+    ("shape", "words"), [((2, 3, 16, 16), "3 channel"), ((1, 1, 8, 16, 16), "volumes"), ((1, 64), "shape")]
+)
+def test_other_than_2d_images_of_its_channels_are_named(make, shape, words):
+    with pytest.raises(InputError, match=f"1 channel.*was given {words}"):
+        make()(torch.zeros(shape), torch.ones(1))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.nets.checks import check_images
 
 
 class LocalCNN(nn.Module):
@@ -52,6 +53,7 @@ class LocalCNN(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Images (B, channels, H, W) and noise levels (B,), not looked at, to images of the same shape."""
+        check_images(x, self.channels, "This local CNN")
         if not self.training:
             return self._layered(x)
         size = x.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=torch.finfo(x.dtype).tiny)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.nets.checks import check_images
 
 
 class Residual(nn.Module):
@@ -79,6 +80,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Images (B, channels, H, W) and noise levels (B,) to images of the same shape."""
+        check_images(x, self.channels, "This U-Net")
         height, width = x.shape[-2:]
         step = 2 ** len(self.widths)
         level = noise.to(x.dtype).reshape(-1, 1, 1, 1).expand(len(x), 1, height, width)
