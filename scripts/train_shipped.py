@@ -138,7 +138,7 @@ BRAIN_T1 = Recipe(
 BODY = Recipe(
     images.body,
     images.body_validation,
-    deep_unet,
+    unet,
     checkpoint.Card(
         "body",
         "CT of torso and head in units of water attenuation.",
@@ -149,7 +149,7 @@ BODY = Recipe(
         ],
         limits="Two or three subjects, standard soft-tissue kernels, 0.5 to 3 mm; metal is outside.",
     ),
-    replace(FINE, batch=8),  # of crops of 96 pixels
+    FINE,
 )
 RECIPES = {
     recipe.card.name: recipe
