@@ -36,7 +36,8 @@ def main() -> None:
             raise SystemExit(f"The images of {name} are too few, too small or too flat for a reference.")
         with atomic_path(folder / checkpoint.REFERENCE) as path:
             checkpoint.write_tensors(reference.tensors(), path)
-        for label, values in zip(("gain", "surprise"), reference.values.T, strict=True):
+        labels = [*(f"gain over {rival}" for rival in reference.rivals), "surprise"]
+        for label, values in zip(labels, reference.values.T, strict=True):
             low, middle, high = values.quantile(torch.tensor([0.02, 0.5, 0.98]).double()).tolist()
             print(f"{name}: {label} of {len(values)} images, 2 %, 50 %, 98 %: {low:+.3f} {middle:+.3f} {high:+.3f}")
 

@@ -18,9 +18,10 @@ from scorefield.noise import White
 from scorefield.priors import GaussianMixture, Network
 from scorefield.report import findings, report
 from scorefield.samples import Samples
-from scorefield.trust import Reference, assess, likeness_check, recorded_likeness, take_reference
+from scorefield.trust import LikenessCheck, Reference, assess, likeness_check, recorded_likeness, take_reference
 from scorefield.trust.assess import UNKNOWN
-from scorefield.trust.likeness import FEWEST, LIMIT, PROBE, SIDE, _as_photograph, compare
+from scorefield.trust.likeness import FEWEST, LIMIT, PROBE, SIDE, compare
+from scorefield.trust.rivals import RIVALS, rival_denoises, rivals_of
 from support import White as WhitePrior
 from support import complex_normal, normal
 
@@ -71,43 +72,54 @@ def test_a_prior_expects_the_error_that_it_makes_on_its_own_draws():
     other = GaussianMixture(0 * means, torch.tensor([1.0, 0.2]).double(), torch.tensor([0.4, 0.6]).double())
     generator = torch.Generator().manual_seed(0)
     for level in torch.tensor([0.3, 1.0, 2.0]).double().split(1):
-        found = torch.stack([compare(prior, prior.rsample(200, generator), level, generator) for _ in range(30)])[:, 1]
+        found = torch.cat([compare(prior, (), prior.rsample(200, generator), level, generator) for _ in range(30)])
         error = float(found.std()) / math.sqrt(30)
         # the finite difference widens the noise by PROBE^2 of its variance, and the expected error by no more
         assert abs(float(found.mean())) < 4 * error + PROBE**2, (level, found.mean(), error)
         if float(level) == 1.0:
-            assert float(compare(other, prior.rsample(200, generator), level, generator)[1]) > 10 * error
+            assert float(compare(other, (), prior.rsample(200, generator), level, generator)) > 10 * error
 
 
 @pytest.mark.parametrize("variance", [0.2, 1.0, 5.0])
 def test_no_other_prior_denoises_the_draws_of_a_law_better(variance: float):
     generator, x = torch.Generator().manual_seed(0), math.sqrt(variance) * normal(20, 1, 32, 32, seed=5)
     for level in torch.tensor([0.2, 1.0, 3.0]).double().split(1):
-        gain = float(compare(WhitePrior(variance), x, level, generator)[0])
+        gain = float(compare(WhitePrior(variance), tuple(RIVALS), x, level, generator)[:-1].min())
         # e_q - e_p is on average the energy of D_q - D_p, far above its noise for white images
         assert gain > 0.02, (level, gain)
 
 
-def test_the_prior_of_photographs_gains_nothing_over_itself():
+def test_a_shipped_prior_gains_nothing_over_itself_and_is_not_its_rival():
     prior = checkpoint.load(shipped.find("photo"))
     x, generator = normal(2, 3, 32, 32, seed=5).float(), torch.Generator().manual_seed(0)
-    one = x[:, :1]
-    assert float(compare(prior, one, torch.tensor([0.1, 0.5]), generator)[0]) == 0.0
-    parts = torch.cat([_as_photograph(x[:, i : i + 1], 0.3) for i in range(3)], 1)
-    torch.testing.assert_close(_as_photograph(x, 0.3), parts)
-    both = _as_photograph(torch.complex(x, 2 * x.flip(0)), 0.3)
-    torch.testing.assert_close(both, torch.complex(parts, _as_photograph(2 * x.flip(0), 0.3)))
+    assert float(compare(prior, ("photo",), x[:, :1], torch.tensor([0.1, 0.5]), generator)[0]) == 0.0
+    assert rivals_of(prior) == tuple(name for name in RIVALS if name != "photo")
+    assert rivals_of(WhitePrior(1.0)) == tuple(RIVALS)
 
 
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_rival_sees_channels_and_parts_one_by_one(name: str):
+    x = normal(2, 3, 32, 32, seed=5).float()
+    prior = checkpoint.load(shipped.find(name))
+    parts = torch.cat([prior.denoise(x[:, i : i + 1], 0.3) for i in range(3)], 1)
+    torch.testing.assert_close(rival_denoises(name, x, 0.3), parts)
+    both = rival_denoises(name, torch.complex(x, 2 * x.flip(0)), 0.3)
+    torch.testing.assert_close(both, torch.complex(parts, rival_denoises(name, 2 * x.flip(0), 0.3)))
+
+
+@pytest.mark.parametrize("rivals", [("photo",), ("photo", "brain", "body")], ids=len)
 @pytest.mark.parametrize("rho", [0.0, 0.9, -0.9])
-def test_p_values_are_uniform_whatever_the_laws_of_the_statistics(rho: float):
-    n, repeats = 99, 1500
+def test_p_values_are_uniform_whatever_the_laws_of_the_statistics(rho: float, rivals: tuple[str, ...]):
+    """Statistics that depend on each other, without moments, each rival in a place and a width of its own."""
+    n, repeats, columns = 99, 1500, len(rivals) + 1
     generator = torch.Generator().manual_seed(0)
-    mix = torch.tensor([[1.0, rho], [0.0, math.sqrt(1 - rho**2)]]).double()
+    mix = torch.eye(columns).double()
+    mix[0, -1], mix[-1, -1] = rho, math.sqrt(1 - rho**2)
+    width, place = torch.linspace(0.1, 4, columns).double(), torch.linspace(-9, 3, columns).double()
     found = []
     for _ in range(repeats):
-        values = torch.empty(n + 1, 2, dtype=torch.float64).cauchy_(generator=generator) @ mix
-        found.append(Reference(values[:n], torch.ones(1)).place(values[n])[0])
+        values = torch.empty(n + 1, columns, dtype=torch.float64).cauchy_(generator=generator) @ mix * width + place
+        found.append(Reference(values[:n], torch.ones(1), rivals=rivals).place(values[n]).p_value)
     p = torch.tensor(found)
     for a in (0.02, 0.1, 0.3, 0.6):
         share, error = float((p <= a).double().mean()), math.sqrt(a * (1 - a) / repeats)
@@ -115,11 +127,24 @@ def test_p_values_are_uniform_whatever_the_laws_of_the_statistics(rho: float):
         assert share > a - 4 * error - 2 / (n + 1), (a, share)  # an image of each statistic has the same rank
 
 
+def test_an_image_that_another_kind_of_prior_knows_is_foreign():
+    """As good as usual beside photographs, but the prior of CT denoises it as well as this one does."""
+    values = normal(200, 3) * torch.tensor([0.05, 0.05, 1.0]).double() + torch.tensor([0.2, 0.3, 0.0]).double()
+    reference = Reference(values, torch.ones(1), rivals=("photo", "body"))
+    foreign = reference.place(torch.tensor([0.2, 0.0, 0.0]).double())
+    assert foreign.p_value <= 2 / 201
+    assert (foreign.by_gain, foreign.rival) == (True, 1)
+    usual = reference.place(torch.tensor([0.2, 0.3, 0.0]).double())
+    assert usual.p_value > 0.3
+    said = LikenessCheck(foreign.p_value, 0.0, 0.0, 0.3, 0.0, foreign.by_gain, reference.rivals[foreign.rival])
+    assert "error than a prior of CT does" in said.verdict
+
+
 def test_only_a_small_gain_and_a_large_surprise_are_far_out():
     reference = Reference(normal(200, 2), torch.ones(1))
     extremes = {(-9.0, 0.0): True, (0.0, 9.0): False, (9.0, 0.0): None, (0.0, -9.0): None, (9.0, -9.0): None}
     for value, by_gain in extremes.items():
-        p, found = reference.place(torch.tensor(value).double())
+        p, found, _ = reference.place(torch.tensor(value).double())
         if by_gain is None:
             assert p > 0.3
         else:
@@ -220,6 +245,9 @@ def test_the_reference_travels_with_the_prior(tmp_path: Path):
     torch.testing.assert_close(loaded.values, prior.reference.values, rtol=1e-6, atol=1e-7)
     assert loaded.complex is False
     torch.testing.assert_close(loaded.levels, prior.reference.levels)
+    assert loaded.rivals == tuple(RIVALS)
+    older = {k: v[:, -2:] if k == "values" else v for k, v in prior.reference.tensors().items() if k != "rivals"}
+    assert Reference.of(older).rivals == ("photo",)  # before there were others
     (tmp_path / "p" / checkpoint.REFERENCE).write_bytes(b"nothing")
     with pytest.raises(InputError, match="restore"):
         checkpoint.load(tmp_path / "p")

@@ -1,4 +1,4 @@
-r"""Does the prior know this kind of image?  How well it denoises it, beside one of photographs and beside its hopes.
+r"""Does the prior know this kind of image?  How well it denoises it, beside its rivals and beside its hopes.
 
 Renoise an image, :math:`x_\sigma = x + \sigma n`, denoise it, and write :math:`e_p = \|D_p(x_\sigma) - x\|^2`.  For any
 two laws p and q, with :math:`s = \sigma^{-2}`,
@@ -6,22 +6,23 @@ two laws p and q, with :math:`s = \sigma^{-2}`,
 .. math:: \log p(x) - \log q(x) = \tfrac12 \int E[e_q(x, s) - e_p(x, s)]\, ds,
 
 so whichever denoises x better says that x is likelier, and by how much.  The density of one law alone tells little: it
-is highest for plain images, of whatever kind.  Taken against a q that knows images but no anatomy, the shipped prior of
-photographs, plainness cancels.  Two statistics, each a mean over a few levels:
+is highest for plain images, of whatever kind.  Taken against a q that knows other images, plainness cancels.  Those are
+the rivals, shipped priors of photographs, heads and bodies.  Statistics, each a mean over a few levels:
 
-.. math:: \text{gain} = \log e_q - \log e_p, \qquad
+.. math:: \text{gain}_q = \log e_q - \log e_p, \qquad
     \text{surprise} = \log e_p - \log \sigma^2 \langle b, J b \rangle, \quad b \sim N(0, I),\ J = dD_p/dx.
 
-The gain is what the prior knows beyond what holds for any image; another anatomy or resolution takes it away.  If x is
-a draw of p then given :math:`x_\sigma` the error has the expectation :math:`\sigma^2 \operatorname{tr} J`, whatever it
-shows; the surprise compares them.  Other contrasts raise it at coarse levels, even where the gain stays.  Both alarms
-are one-sided: an image that is denoised better than the training images is no reason for mistrust.
+The gains are what the prior knows beyond what holds for other images; another anatomy or resolution takes one of them
+away.  They count as one: the least of them, each over its median.  If x is a draw of p then given :math:`x_\sigma` the
+error has the expectation :math:`\sigma^2 \operatorname{tr} J`, whatever it shows; the surprise compares them.  Other
+contrasts raise it at coarse levels, even where the gains stay.  Both alarms are one-sided: an image that is denoised
+better than the training images is no reason for mistrust.
 
 A learned prior is not exact, so both are compared with those of training images, the :class:`Reference`: each image is
-given the smaller of its two ranks, and the p-value is the share of images, this one counted, whose smaller rank is as
-small.  It is uniform where the images are exchangeable, whatever the laws of the statistics (Vovk, Gammerman, Shafer
-2005).  Draws are tested and not their mean: averaged over scans, posterior draws of a right model are draws of the
-prior, and the mean is smoother than any image.
+given the smaller of its two ranks, by gain and by surprise, and the p-value is the share of images, this one counted,
+whose smaller rank is as small.  It is uniform where the images are exchangeable, whatever the laws of the statistics
+(Vovk, Gammerman, Shafer 2005).  Draws are tested and not their mean: averaged over scans, posterior draws of a right
+model are draws of the prior, and the mean is smoother than any image.
 
 References:
     Kong, Brekelmans, Ver Steeg, "Information-theoretic diffusion", ICLR 2023, arXiv 2302.03792 (the integral); Ren et
@@ -35,7 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +47,7 @@ from scorefield.prior import Prior
 from scorefield.priors.algebra import in_precision, precision_of
 from scorefield.reconstruct import intensity_of
 from scorefield.streams import stream
+from scorefield.trust.rivals import RIVALS, rival_denoises, rivals_of
 
 LEVELS = (0.1, 0.2, 0.4, 0.8)  # of the intensity: finer ones see the sampler's last steps, coarser ones mostly chance
 SIDE = 128  # pixels of the window looked at: wider than the networks see
@@ -57,7 +59,6 @@ FLOOR = 1e-3  # least expected error over the error: a probe of a poor denoiser 
 LIMIT = 0.02  # p-value below which chance is a poor explanation
 DRAWS = 4  # looked at: they share the scan, more add little
 TRIES = 8  # windows cut before an image is called flat
-SIDES = (1.0, -1.0)  # a small gain and a large surprise are far out
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,23 +66,24 @@ class Reference:
     """What the statistics are on training images.
 
     Args:
-        values: gain and surprise of each image (N, 2).
+        values: of each image the gain over each rival, and the surprise (N, rivals + 1).
         levels: (L,), rising, over the intensity of the image; windows whose deviation is below the first do not count.
         complex: whether the images were complex.
-
-    Raises:
-        InputError: arrays that do not fit together.
+        rivals: names of the shipped priors that were compared with.
     """
 
     values: Tensor
     levels: Tensor
     complex: bool = False
+    rivals: tuple[str, ...] = ("photo",)
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 2 or self.values.shape[1] != 2 or len(self.values) == 0 or self.levels.ndim != 1:
+        columns, known = len(self.rivals) + 1, all(name in RIVALS for name in self.rivals)
+        shaped = self.values.ndim == 2 and self.values.shape[1] == columns and len(self.values) > 0
+        if not (known and columns > 1 and shaped and self.levels.ndim == 1):
             raise InputError(
-                f"A reference holds (N, 2) values for (L,) levels, got {tuple(self.values.shape)} for"
-                f" {tuple(self.levels.shape)}; take it again from the training images."
+                f"A reference holds values (N, {columns}) of {' '.join(self.rivals)} for (L,) levels, got"
+                f" {tuple(self.values.shape)} for {tuple(self.levels.shape)}; take it again from the training images."
             )
 
     @staticmethod
@@ -92,20 +94,40 @@ class Reference:
             InputError: something else.
         """
         try:
-            return Reference(tensors["values"].double(), tensors["levels"], bool(tensors["complex"]))
-        except (KeyError, ValueError, RuntimeError) as error:
+            names = bytes(tensors["rivals"].tolist()).decode().split() if "rivals" in tensors else ["photo"]
+            return Reference(tensors["values"].double(), tensors["levels"], bool(tensors["complex"]), tuple(names))
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise InputError(f"This is no reference ({error}); take it again from the training images.") from error
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it as tensors by name, the values in single precision."""
-        return {"values": self.values.float(), "levels": self.levels, "complex": torch.tensor(self.complex)}
+        """All of it as tensors by name, the values in single precision, the names of the rivals as bytes."""
+        names = torch.tensor(list(" ".join(self.rivals).encode()), dtype=torch.uint8)
+        plain = {"values": self.values.float(), "levels": self.levels, "complex": torch.tensor(self.complex)}
+        return {**plain, "rivals": names}
 
-    def place(self, value: Tensor) -> tuple[float, bool]:
-        """The p-value of an image of statistics ``value`` (2,), and whether its gain is what is further out."""
-        both = torch.cat([self.values, value.unsqueeze(0)]) * self.values.new_tensor(SIDES)
-        ranks = (both.unsqueeze(0) <= both.unsqueeze(1)).sum(1)  # (N + 1, 2), 1 is furthest out
+    def place(self, value: Tensor) -> Place:
+        """Where an image of statistics ``value`` (rivals + 1,) lies among the training images."""
+        both = torch.cat([self.values, value.unsqueeze(0)])
+        over = both[:, :-1] - both[:, :-1].median(0).values  # the tested image counts like any other
+        far = torch.stack([over.amin(1), -both[:, -1]], 1)  # a small gain and a large surprise are far out
+        ranks = (far.unsqueeze(0) <= far.unsqueeze(1)).sum(1)  # (N + 1, 2), 1 is furthest out
         smaller = ranks.amin(1)
-        return float((smaller <= smaller[-1]).double().mean()), bool(ranks[-1, 0] <= ranks[-1, 1])
+        share = float((smaller <= smaller[-1]).double().mean())
+        return Place(share, bool(ranks[-1, 0] <= ranks[-1, 1]), int(over[-1].argmin()))
+
+
+class Place(NamedTuple):
+    """Where an image lies among the training images.
+
+    Attributes:
+        p_value: the share of them, this one counted, that are as far out.
+        by_gain: whether its gain is further out than its surprise.
+        rival: the number of the one whose gain is least, over what it is for training images.
+    """
+
+    p_value: float
+    by_gain: bool
+    rival: int
 
 
 @dataclass(frozen=True)
@@ -114,11 +136,12 @@ class LikenessCheck:
 
     Attributes:
         p_value: the share of training images, this one counted, that are as far out.
-        gain: mean over levels and draws of log error of the prior of photographs over that of the prior.
+        gain: mean over levels and draws of log error of the rival over that of the prior.
         surprise: the same of log error over expected error.
         usual_gain: median of the training images.
         usual_surprise: median of the training images.
         by_gain: whether the gain is further out than the surprise.
+        rival: name of the shipped prior over which the prior gains least, measured by its training images.
     """
 
     p_value: float
@@ -127,6 +150,7 @@ class LikenessCheck:
     usual_gain: float
     usual_surprise: float
     by_gain: bool
+    rival: str = "photo"
 
     @property
     def passed(self) -> bool:
@@ -136,17 +160,17 @@ class LikenessCheck:
     @property
     def verdict(self) -> str:
         """The outcome in words for a person."""
-        p = f"p = {self.p_value:.2g}"
+        p, rival = f"p = {self.p_value:.2g}", RIVALS[self.rival]
         if self.passed:
             return (
-                f"The prior denoises the draws with {_less(self.gain)} error than a prior of photographs does"
+                f"The prior denoises the draws with {_less(self.gain)} error than {rival} does"
                 f" ({_less(self.usual_gain)} on its training images), much as expected ({p}): no sign of a foreign kind"
                 " of image. A lesion or another small foreign part would not show here."
             )
         if self.by_gain:
             return (
-                f"The prior hardly knows this kind of image: it denoises the draws with {_less(self.gain)} error than a"
-                f" prior of photographs does, and its training images with {_less(self.usual_gain)} ({p}). Another"
+                f"The prior hardly knows this kind of image: it denoises the draws with {_less(self.gain)} error than"
+                f" {rival} does, and its training images with {_less(self.usual_gain)} ({p}). Another"
                 " anatomy, resolution or contrast: do not trust details or intervals; use a prior for it."
             )
         return (
@@ -176,12 +200,12 @@ def take_reference(prior: Prior, images: Sequence[Tensor], *, n: int = IMAGES, s
     if len(images) < FEWEST:
         return None
     generator = torch.Generator(images[0].device).manual_seed(stream(seed, "reference"))
-    levels = torch.tensor(LEVELS, dtype=torch.float64)
+    levels, rivals = torch.tensor(LEVELS, dtype=torch.float64), rivals_of(prior)
     chosen = (images[i * len(images) // n] for i in range(n))
-    found = [value for image in chosen for value in statistics(prior, image, levels, generator)]
+    found = [value for image in chosen for value in statistics(prior, rivals, image, levels, generator)]
     if 2 * len(found) < n:
         return None
-    return Reference(torch.stack(found), levels, images[0].is_complex())
+    return Reference(torch.stack(found), levels, images[0].is_complex(), rivals)
 
 
 def likeness_check(draws: Tensor, prior: Prior, reference: Reference, *, seed: int = 0) -> LikenessCheck | None:
@@ -194,22 +218,27 @@ def likeness_check(draws: Tensor, prior: Prior, reference: Reference, *, seed: i
     if not all(_comparable(x, prior) for x in draws):
         return None
     generator = torch.Generator(draws.device).manual_seed(stream(seed, "likeness"))  # not the noise of the draws
-    found = [value for x in draws for value in statistics(prior, x, reference.levels, generator)]
+    found = [value for x in draws for value in statistics(prior, reference.rivals, x, reference.levels, generator)]
     if not found:
         return None
     value, usual = torch.stack(found).mean(0), reference.values.median(0).values
-    p_value, by_gain = reference.place(value)
-    return LikenessCheck(p_value, float(value[0]), float(value[1]), float(usual[0]), float(usual[1]), by_gain)
+    p_value, by_gain, rival = reference.place(value)
+    return LikenessCheck(
+        p_value, float(value[rival]), float(value[-1]), float(usual[rival]), float(usual[-1]), by_gain,
+        reference.rivals[rival],
+    )  # fmt: skip
 
 
 def _comparable(image: Tensor, prior: Prior) -> bool:
-    """Whether a window of ``image`` can be denoised by ``prior`` and by the prior of photographs."""
+    """Whether a window of ``image`` can be denoised by ``prior`` and its rivals."""
     shape = tuple(image.shape)
     return len(shape) == 3 and min(shape[1:]) >= SMALLEST and prior.event_shape in (None, shape)
 
 
-def statistics(prior: Prior, image: Tensor, levels: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
-    """Gain and surprise (2,) of a window of one image (C, H, W); nothing if the image is flat.
+def statistics(
+    prior: Prior, rivals: Sequence[str], image: Tensor, levels: Tensor, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Gains and surprise (rivals + 1,) of a window of one image (C, H, W); nothing if the image is flat.
 
     Args:
         levels: (L,), over the image's intensity.
@@ -220,39 +249,25 @@ def statistics(prior: Prior, image: Tensor, levels: Tensor, generator: torch.Gen
         top, left = (int(u * (whole - side + 1)) for u, whole, side in zip(place, image.shape[1:], sides, strict=True))
         window = image[:, top : top + sides[0], left : left + sides[1]]
         if float(window.std()) > float(levels[0]):  # where an image is flat there is nothing to denoise
-            yield compare(prior, window.unsqueeze(0), levels, generator)
+            yield compare(prior, rivals, window.unsqueeze(0), levels, generator)
             return
 
 
 @torch.no_grad()
-def compare(prior: Prior, x: Tensor, levels: Tensor, generator: torch.Generator) -> Tensor:
-    """Gain and surprise (2,) over all of x (B, C, H, W), means over ``levels`` (L,), float64, on the CPU."""
+def compare(prior: Prior, rivals: Sequence[str], x: Tensor, levels: Tensor, generator: torch.Generator) -> Tensor:
+    """Gains and surprise (rivals + 1,) over all of x (B, C, H, W), means over ``levels`` (L,), float64, on the CPU."""
     prior, found = prior.draw(generator), []
     for sigma in levels.tolist():
         noisy, probe = x + sigma * normal_like(x, generator), normal_like(x, generator)
         denoised = prior.denoise(noisy, sigma)
         moved = prior.denoise(noisy + PROBE * sigma * probe, sigma)
-        error, rival = (_energy(d - x) for d in (denoised, _as_photograph(noisy, sigma)))
+        error, *theirs = (_energy(d - x) for d in (denoised, *(rival_denoises(q, noisy, sigma) for q in rivals)))
         expected = sigma / PROBE * float((probe.conj() * (moved - denoised)).real.double().sum())
-        found.append([math.log(rival / error), math.log(error / max(expected, FLOOR * error))])
+        surprise = math.log(error / max(expected, FLOOR * error))
+        found.append([*(math.log(rival / error) for rival in theirs), surprise])
     return torch.tensor(found, dtype=torch.float64).mean(0)
 
 
 def _energy(d: Tensor) -> float:
     """``|d|^2``, never quite zero."""
     return max(float(d.abs().double().square().sum()), torch.finfo(torch.float64).tiny)
-
-
-def _as_photograph(noisy: Tensor, sigma: float) -> Tensor:
-    """``noisy`` denoised by the prior of photographs: each channel, and of complex images each part, by itself."""
-    parts = torch.view_as_real(noisy).movedim(-1, 0) if noisy.is_complex() else noisy.unsqueeze(0)
-    single = parts.reshape(-1, 1, *parts.shape[-2:]).float()
-    clean = _photographs(single.device).denoise(single, sigma).reshape(parts.shape).to(noisy.real.dtype)
-    return torch.complex(*clean) if noisy.is_complex() else clean[0]
-
-
-@cache
-def _photographs(device: torch.device) -> Prior:
-    from scorefield import checkpoint, shipped  # checkpoints hold references
-
-    return checkpoint.load(shipped.find("photo")).to(device)

@@ -1,0 +1,38 @@
+"""The shipped priors that a prior is compared with: each knows another kind of image."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from scorefield.prior import Prior
+
+RIVALS = {
+    "photo": "a prior of photographs",
+    "brain": "a prior of head MR",
+    "brain-t1": "a prior of T1-weighted brains",
+    "body": "a prior of CT",
+}
+
+
+def rivals_of(prior: Prior) -> tuple[str, ...]:
+    """The names of the rivals of ``prior``: all but itself."""
+    own = prior.card.name if prior.card is not None else None
+    return tuple(name for name in RIVALS if name != own)
+
+
+def rival_denoises(name: str, noisy: Tensor, sigma: float) -> Tensor:
+    """``noisy`` (B, C, H, W) denoised by a rival: each channel, and of complex images each part, by itself."""
+    parts = torch.view_as_real(noisy).movedim(-1, 0) if noisy.is_complex() else noisy.unsqueeze(0)
+    single = parts.reshape(-1, 1, *parts.shape[-2:]).float()
+    clean = _loaded(name, single.device).denoise(single, sigma).reshape(parts.shape).to(noisy.real.dtype)
+    return torch.complex(*clean) if noisy.is_complex() else clean[0]
+
+
+@cache
+def _loaded(name: str, device: torch.device) -> Prior:
+    from scorefield import checkpoint, shipped  # checkpoints hold references
+
+    return checkpoint.load(shipped.find(name)).to(device)
