@@ -206,6 +206,7 @@ def likeness_of_images(prior: Prior, name: str, kinds: dict[str, list[Tensor]]) 
             "p": median(check.p_value for check in found),
             "gain": median(check.gain for check in found),
             "surprise": median(check.surprise for check in found),
+            "rivals": sorted({check.rival for check in found}),
         }
 
 
@@ -226,6 +227,7 @@ def row(case: Case, prior: Prior, truth: Tensor, draws: int, method: Method) -> 
         "p": likeness.p_value if likeness else None,
         "gain": likeness.gain if likeness else None,
         "surprise": likeness.surprise if likeness else None,
+        "rival": likeness.rival if likeness else None,
         "kind_speaks": likeness is not None and not likeness.passed,
         "true_p": true.p_value if true else None,
         "error": float((samples.mean - truth).square().mean().sqrt()) / intensity_of(truth),
@@ -243,7 +245,8 @@ def show(found: dict[str, Any]) -> str:
     if "kind" in found:
         return (
             f"{found['prior']:9s} {'own' if found['own'] else '':4s} {found['kind']:24s} {found['speaks']:2d} of"
-            f" {found['images']:2d} {found['p']:7.3f} {found['gain']:+7.3f} {found['surprise']:+7.3f}"
+            f" {found['images']:2d} {found['p']:7.3f} {found['gain']:+7.3f} {found['surprise']:+7.3f} over"
+            f" {', '.join(found['rivals'])}"
         )
     return (
         f"{found['case']:38s} {found['z']:+8.1f} {found['misfit']:7.3f} {'*' if found['misfit_speaks'] else ' '}"

@@ -22,7 +22,7 @@ from scorefield.posteriors import (
     TMPD,
 )
 from scorefield.posteriors.ddrm import restoration_gain
-from scorefield.posteriors.spectrum import Spectrum, _blocks, _dense, _InBlocks, _InData, _Whitened
+from scorefield.posteriors.spectrum import LARGEST, Spectrum, _blocks, _dense, _InBlocks, _InData, _Whitened
 from scorefield.priors import DiagonalGaussian, IndependentParts
 from scorefield.rows import as_rows
 from support import normal
@@ -152,7 +152,7 @@ def test_the_same_without_structure(name, kind):
     _, given, x = scene(name)
     whitened = _Whitened(given)
     spectrum = Spectrum(given)
-    spectrum.directions = {"dense": _dense, "one block": lambda w: _blocks(w, [1])}[kind](whitened)
+    spectrum.directions = {"dense": _dense, "one block": lambda w: _blocks(w, [None])}[kind](whitened)
     d = spectrum.directions.squares.clamp(min=0).sqrt()
     spectrum.d = torch.where(d > 1e-6 * d.max(), d, 0)
     check(spectrum, given, x)
@@ -176,6 +176,14 @@ def test_large_operators_of_unknown_spectrum_are_refused():
     cartesian = mri(cartesian_mask(shape, 2, generator=g()), birdcage(4, shape))
     for known in (single, cartesian):
         Spectrum(Measurement(torch.zeros(known.shape_out, dtype=torch.complex64), known, White(1.0)))
+
+
+def test_a_tall_matrix_is_one_block():
+    """More data than can be decomposed, of few unknowns: those can."""
+    given = Measurement(normal(LARGEST + 1), Matrix(normal(LARGEST + 1, 7, seed=1)), White(0.2))
+    spectrum = Spectrum(given)
+    assert type(spectrum.directions) is _InBlocks
+    check(spectrum, given, normal(3, 7, seed=2))
 
 
 def test_a_large_dense_matrix_is_no_diagonal():

@@ -20,6 +20,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -143,11 +144,11 @@ class _InBlocks:
     """Directions of the blocks of ``B^H B`` along one axis of the image.
 
     Args:
-        axis: of the batch of images.
+        axis: of the batch of images; None if all of the image is one block.
         basis: V of each block (blocks, size, size).
     """
 
-    def __init__(self, whitened: _Whitened, axis: int, squares: Tensor, basis: Tensor):
+    def __init__(self, whitened: _Whitened, axis: int | None, squares: Tensor, basis: Tensor):
         self.whitened, self.axis, self.squares, self.basis = whitened, axis, squares, basis
 
     def coordinates(self, x: Tensor) -> Tensor:
@@ -176,7 +177,7 @@ def _directions(whitened: _Whitened) -> Directions:
     found = _diagonal(whitened) or _blocks(whitened, [axis for axis in axes if image.shape[axis] > 1])
     if found is None and size <= LARGEST:
         found = _dense(whitened)
-    found = found or _blocks(whitened, [axis for axis in axes if image.shape[axis] == 1])
+    found = found or _blocks(whitened, [None])
     if found is None:
         raise InputError(
             f"The singular values of {whitened.operator} are unknown and its {size} numbers of data are"
@@ -185,8 +186,8 @@ def _directions(whitened: _Whitened) -> Directions:
     return found
 
 
-def _blocks(whitened: _Whitened, axes: list[int]) -> Directions | None:
-    """Along the first of the axes that allows it; one of length 1 leaves the image in one block."""
+def _blocks(whitened: _Whitened, axes: Sequence[int | None]) -> Directions | None:
+    """Along the first of the axes that allows it; None leaves the image in one block."""
     image, probe = whitened.image, normal_like(whitened.image, torch.Generator(whitened.y.device).manual_seed(1))
     goal = whitened.H(whitened(probe))
     for axis in axes:
@@ -204,13 +205,15 @@ def _blocks(whitened: _Whitened, axes: list[int]) -> Directions | None:
     return None
 
 
-def _parted(whitened: _Whitened, probe: Tensor, axis: int) -> bool:
+def _parted(whitened: _Whitened, probe: Tensor, axis: int | None) -> bool:
     """Does ``B^H B`` keep an image that is 0 but at one place of the axis 0 elsewhere?"""
+    if axis is None:
+        return True
     first = torch.zeros_like(probe)
     first.select(axis, 0).copy_(probe.select(axis, 0))
     after = whitened.H(whitened(first))
     largest, elsewhere = after.abs().max(), after.narrow(axis, 1, after.shape[axis] - 1)
-    return elsewhere.numel() == 0 or bool(elsewhere.abs().max() <= ROUNDING * largest)
+    return bool(elsewhere.abs().max() <= ROUNDING * largest)
 
 
 def _dense(whitened: _Whitened) -> Directions:
@@ -233,11 +236,15 @@ def _shaped(rows: Tensor, like: Tensor) -> Tensor:
     return torch.view_as_complex(rows.reshape(*shape, 2)) if like.is_complex() else rows.reshape(shape)
 
 
-def _cut(x: Tensor, axis: int) -> Tensor:
-    """Images as real vectors (B, length, size), one for each place of an axis."""
+def _cut(x: Tensor, axis: int | None) -> Tensor:
+    """Images as real vectors (B, length, size), one for each place of an axis; (B, 1, size) without one."""
+    if axis is None:
+        return as_rows(x).unsqueeze(1)
     return as_rows(x.movedim(axis, 1)).reshape(len(x), x.shape[axis], -1)
 
 
-def _joined(parts: Tensor, axis: int, like: Tensor) -> Tensor:
+def _joined(parts: Tensor, axis: int | None, like: Tensor) -> Tensor:
     """Images (B, *shape) of what :func:`_cut` made."""
+    if axis is None:
+        return _shaped(parts.flatten(1), like)
     return _shaped(parts.flatten(1), like.movedim(axis, 1)).movedim(1, axis)

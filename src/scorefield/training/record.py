@@ -45,7 +45,7 @@ class Record:
         resume: continue the training that the folder holds, if it holds one.
         card: what the prior's card will say; how it was trained is added.
         tensorboard: folder of TensorBoard's event files, if wanted.
-        reference: whether the finished prior also keeps what training images look like to it, about a minute's work,
+        reference: whether the finished prior also keeps what training images look like to it, a few minutes' work,
             for :func:`scorefield.trust.assess`.
 
     Raises:
