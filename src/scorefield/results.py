@@ -8,10 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scorefield.atomic import atomic_folder
 from scorefield.data import Scan, write
+from scorefield.report.view import View
 from scorefield.samples import Samples
 
 REPORTS = ("report.html",)  # of the run before, in whose place the new one comes
@@ -31,7 +33,7 @@ def save_run(
     """Write ``folder`` with
 
     - ``mean``, ``std``, ``lower``, ``upper`` (.nii.gz, magnitude where complex) in the image's unit and geometry,
-    - ``mean.npy`` (exact values), ``mean.png``, ``samples.safetensors`` (every draw),
+    - ``mean.npy`` (exact values), ``mean.png`` (hung as in the report), ``samples.safetensors`` (every draw),
     - ``run.json``: cost, provenance, interval level and ``record``;
     - NAME.npy of each image in ``beside``, such as the truth.
 
@@ -52,7 +54,7 @@ def save_run(
         for name, image in images.items():
             write(image, temporary / f"{name}.nii.gz", like=scan)
         write(mean, temporary / "mean.npy")
-        write(images["mean"], temporary / "mean.png", like=scan)
+        write(torch.from_numpy(View.of(scan).plane(mean))[None].float(), temporary / "mean.png")
         for name, image in (beside or {}).items():
             write(image, temporary / f"{name}.npy")
         samples.save(temporary / "samples.safetensors")
