@@ -24,19 +24,19 @@ def test_a_picture_is_the_upright_image(axes: tuple[int, ...], signs: tuple[int,
     view, upright = View.of(image), image.upright()
     picture = view.plane(image.pixels)
     np.testing.assert_array_equal(picture, plane(upright.pixels))
-    height, width = view.size(picture, image.pixels)
+    height, width = view.size(picture)
     assert upright.spacing is not None
     high, wide = upright.spacing[-2:]
     rows, columns = picture.shape
     assert height * columns * wide == width * rows * high
-    assert height == view.zoom(picture, image.pixels) * rows * high / min(high, wide)
+    assert height == view.zoom(picture) * rows * high / min(high, wide)
 
 
 def test_without_geometry_the_order_of_the_array_and_square_pixels():
     image = torch.arange(12.0).reshape(1, 3, 4)
     view = View()
     assert view.plane(image).tolist() == image[0].tolist()
-    assert view.size(view.plane(image), image) == (85 * 3, 85 * 4)
+    assert view.size(view.plane(image)) == (85 * 3, 85 * 4)
     assert view.note((1, 3, 4), False) == ""
 
 

@@ -157,7 +157,7 @@ class _Page:
         view: View,
     ):
         self.samples, self.truth, self.baselines, self.view = samples, truth, baselines, view
-        self.unit, self.like = view.unit, samples.draws[0]
+        self.unit = view.unit
         self.region = None if truth is None else judged(samples, truth)
         self.result: Evaluation | None = None if truth is None else evaluate(samples, truth, level=findings.LEVEL)
         self.window = view.window or default_window(view.plane(samples.mean if truth is None else truth))
@@ -179,7 +179,7 @@ class _Page:
             "draws": self._player(),
             "draw_count": len(draws),
             "window": {"low": low, "high": high, "low_text": number(low), "high_text": number(high)},
-            "zoom": self.view.zoom(self.view.plane(self.like), self.like),
+            "zoom": self.view.zoom(self.view.plane(draws[0])),
             "shown": self.view.note(shape, draws.is_complex()),
             "spreads": spread_panels,
             "spread_scale": spread_scale,
@@ -224,7 +224,7 @@ class _Page:
         )
 
     def _panel(self, name: str, picture: Plane, window: Window, colormap: str = "gray", note: str = "") -> Panel:
-        (rows, columns), (height, width) = picture.shape, self.view.size(picture, self.like)
+        (rows, columns), (height, width) = picture.shape, self.view.size(picture)
         low, high = (number(end) for end in window)
         alt = f"{name}: {columns} by {rows} pixels, shown from {low} to {high} {self.unit}"
         return Panel(name, png(picture, window, colormap), alt, note, width, height)

@@ -69,21 +69,21 @@ class View:
         notes = [plane_note((shape[0], *(shape[a + 1] for a in order)), is_complex)]
         if flips or order != sorted(order):
             notes.append("turned as radiologists hang them")
-        high, wide = self._pixel(len(shape) - 1)
+        high, wide = self._pixel()
         if not math.isclose(high, wide, rel_tol=1e-3):
             notes.append(f"with pixels {high:.3g} mm high and {wide:.3g} mm wide")
         return ", ".join(note for note in notes if note)
 
-    def size(self, picture: Plane, image: Tensor) -> tuple[int, int]:
-        """Height and width in CSS pixels of the picture of ``image`` (C, *spatial)."""
-        high, wide = self._pixel(image.ndim - 1)
+    def size(self, picture: Plane) -> tuple[int, int]:
+        """Height and width of a picture in CSS pixels."""
+        high, wide = self._pixel()
         rows, columns = picture.shape
-        scale = self.zoom(picture, image) / min(high, wide)
+        scale = self.zoom(picture) / min(high, wide)
         return round(scale * rows * high), round(scale * columns * wide)
 
-    def zoom(self, picture: Plane, image: Tensor) -> int:
+    def zoom(self, picture: Plane) -> int:
         """The whole magnification of the shorter side of a pixel."""
-        high, wide = self._pixel(image.ndim - 1)
+        high, wide = self._pixel()
         rows, columns = picture.shape
         return zoom((math.ceil(rows * high / min(high, wide)), math.ceil(columns * wide / min(high, wide))))
 
@@ -91,9 +91,9 @@ class View:
         """The order of the spatial axes and those to flip."""
         return (list(range(ndim)), []) if self.affine is None else hanging(self.affine, ndim)
 
-    def _pixel(self, ndim: int) -> tuple[float, float]:
+    def _pixel(self) -> tuple[float, float]:
         """Height and width of a pixel in mm, or of a square."""
-        if self.spacing is None or len(self.spacing) != ndim:
+        if self.spacing is None:
             return 1.0, 1.0
-        high, wide = [self.spacing[a] for a in self._hung(ndim)[0]][-2:]
+        high, wide = [self.spacing[a] for a in self._hung(len(self.spacing))[0]][-2:]
         return high, wide
