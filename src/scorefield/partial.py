@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from scorefield.atomic import atomic_path
 from scorefield.cost import Cost, measurements
+from scorefield.digest import digest
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.measurement import Measurement
@@ -113,14 +113,7 @@ def fingerprint(prior: Prior, kernel: Kernel, start: Start) -> str:
     scans = measurements(prior, kernel)
     tensors = [*prior.state_dict().values(), *(given.y for given in scans)]
     tensors += [part for part in getattr(start, "__dict__", {}).values() if isinstance(part, Tensor)]
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        tensor = tensor.detach().cpu().contiguous()
-        digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    for given in scans:
-        digest.update(seen(given).encode())
-    return digest.hexdigest()
+    return digest(tensors, *map(seen, scans))
 
 
 def seen(given: Measurement) -> str:

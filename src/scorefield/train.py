@@ -9,7 +9,6 @@ processes take the steps that one would have taken, and images may be read as th
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from scorefield.checkpoint import Card
 from scorefield.crops import Crops
 from scorefield.data.images import Images
 from scorefield.data.normalized import Normalized, tensors
+from scorefield.digest import digest
 from scorefield.objectives import NoiseConditional, Objective
 from scorefield.pool import Pool
 from scorefield.prior import Prior
@@ -126,11 +126,7 @@ def _representatives(images: Sequence[Tensor]) -> list[Tensor]:
 
 def _fingerprint(images: Sequence[Tensor]) -> str:
     """What tells these images from others: their number and a checksum of the representatives."""
-    crc = 0
-    for image in _representatives(images):
-        crc = zlib.crc32(f"{image.dtype} {tuple(image.shape)}".encode(), crc)
-        crc = zlib.crc32(image.numpy(force=True).tobytes(), crc)
-    return f"{len(images)} of checksum {crc:08x}"
+    return f"{len(images)} of checksum {digest(_representatives(images))[:8]}"
 
 
 def _default_objective(trainee: Any) -> Objective:
