@@ -302,6 +302,9 @@ def test_training_cuts_its_own_tiles_and_validates_on_full_ones():
     shapes = {tuple(batches(k, torch.Generator().manual_seed(k)).shape) for k in range(60)}
     assert shapes == {(12, 3, 2, 2), (6, 3, 4, 4), (3, 3, 8, 8)}
     assert crops(0, torch.Generator().manual_seed(0)).shape == (5, 3, 8, 8)
+    wide = tiling.crops([scene], 200)(0, torch.Generator().manual_seed(0))
+    assert bool((wide[:, 0] == 0).any())  # the zeros around the image, as in training
+    assert wide[:, 1].min() == -1
     seen = []
 
     class Watched(Validation):

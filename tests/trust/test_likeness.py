@@ -136,6 +136,9 @@ def test_an_image_that_another_kind_of_prior_knows_is_foreign():
     assert (foreign.by_gain, foreign.rival) == (True, 1)
     usual = reference.place(torch.tensor([0.2, 0.3, 0.0]).double())
     assert usual.p_value > 0.3
+    # far less than the usual gain over CT of 1.3, though more than any over photographs
+    higher = Reference(values + torch.tensor([0.0, 1.0, 0.0]).double(), torch.ones(1), rivals=("photo", "body"))
+    assert higher.place(torch.tensor([0.25, 0.6, 0.0]).double()).p_value <= 2 / 201
     said = LikenessCheck(foreign.p_value, 0.0, 0.0, 0.3, 0.0, foreign.by_gain, reference.rivals[foreign.rival])
     assert "error than a prior of CT does" in said.verdict
 
