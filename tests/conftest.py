@@ -14,6 +14,11 @@ sys.path.insert(0, str(HERE / "laws"))  # the closed-form benches serve every fo
 torch.set_num_threads(1)  # the tensors are small: more threads would wait for each other
 
 
+def pytest_collectstart() -> None:
+    """The networks that a module makes as it is imported have the same weights in every run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def _fixed_weights():
     """Networks draw their initial weights from torch's global generator."""

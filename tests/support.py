@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -17,6 +18,17 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def complex_normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.view_as_complex(normal(*shape, 2, seed=seed))
+
+
+def assert_slope(slope: Callable[[Tensor], Tensor], value: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> None:
+    """``slope`` is the derivative of ``value`` along v, (B,) each, kinks or not.
+
+    A difference quotient lies among the slopes between its two points, wherever a rectifier bends.
+    """
+    step = 1e-6
+    quotient = (value(x + step * v) - value(x - step * v)) / (2 * step)
+    slopes = torch.stack([slope(x + t * v) for t in torch.linspace(-step, step, 9, dtype=torch.float64)])
+    torch.testing.assert_close(quotient.clamp(slopes.amin(0), slopes.amax(0)), quotient, rtol=1e-6, atol=1e-6)
 
 
 def wasserstein(mean: Tensor, covariance: Tensor, other_mean: Tensor, other: Tensor) -> float:

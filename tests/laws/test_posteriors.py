@@ -392,9 +392,10 @@ def crooked(side: int) -> Prior:
 
 
 def untrained(side: int) -> Prior:
-    net = UNet(widths=(8, 12), blocks=1).double()
+    """A network that plain conjugate gradients do not survive, as about half of those with random weights are."""
+    net, generator = UNet(widths=(8, 12), blocks=1).double(), torch.Generator().manual_seed(3)
     for parameter in net.parameters():
-        nn.init.normal_(parameter, std=0.12)
+        nn.init.normal_(parameter, std=0.12, generator=generator)
     return IndependentParts(Network(net, Homogeneous()))
 
 
@@ -418,7 +419,7 @@ def draws(prior: Prior, given: Measurement, iterations: int) -> Tensor:
 
 @pytest.mark.parametrize("make", [crooked, untrained])
 def test_moment_matching_survives_jacobians_of_any_kind(make, misfits):
-    """Data never make draws larger than the prior alone draws them; plain conjugate gradients blow them up."""
+    """No residual grows, and data do not make these draws larger; plain conjugate gradients blow them up."""
     prior, (given, _) = make(16), multicoil(16)
     sigmas = Karras(0.01, 1.5).grid(12)
     alone = sample(prior, DPMpp2M(), sigmas, n=2, shape=given.shape, seed=0, like=given.y).draws
