@@ -62,10 +62,14 @@ def uninterrupted(tmp_path_factory) -> tuple[Tensor, list[dict]]:
 SCRIPT = "import sys, pathlib; sys.path.insert(0, {here!r}); import test_record as t; t.trained(pathlib.Path({to!r}))"
 
 
-def start(folder: Path) -> subprocess.Popen:
+def process_that_trains(folder: Path, first: str = "") -> subprocess.Popen:
+    code = first + SCRIPT.format(here=str(Path(__file__).parent), to=str(folder))
+    return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def started(folder: Path) -> subprocess.Popen:
     """A process that trains in ``folder``, returned when its first snapshot is there."""
-    code = SCRIPT.format(here=str(Path(__file__).parent), to=str(folder))
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = process_that_trains(folder)
     deadline = time.monotonic() + 120
     while not (folder / "prior" / "training.json").exists() and process.poll() is None:
         assert time.monotonic() < deadline
@@ -75,7 +79,7 @@ def start(folder: Path) -> subprocess.Popen:
 
 def test_a_killed_training_continues_to_the_same_bits(tmp_path, uninterrupted):
     """SIGKILL at a random moment, whatever was being written then."""
-    process = start(tmp_path)
+    process = started(tmp_path)
     time.sleep(random.SystemRandom().uniform(0, 1.5))
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -89,10 +93,21 @@ def test_a_killed_training_continues_to_the_same_bits(tmp_path, uninterrupted):
     assert checks == [line for line in uninterrupted[1] if "psnr" in line]  # none lost, none twice
 
 
+TERMINATED = """
+import os, signal
+from scorefield.train import Record
+write = Record.write
+def written(*all):
+    Record.write = write
+    write(*all)
+    os.kill(os.getpid(), signal.SIGTERM)
+Record.write = written
+"""
+
+
 def test_an_interrupted_training_keeps_its_last_step(tmp_path, uninterrupted):
     """SIGTERM, as schedulers send it, and Ctrl-C wait for the end of the step and write a snapshot."""
-    process = start(tmp_path)
-    process.send_signal(signal.SIGTERM)
+    process = process_that_trains(tmp_path, first=TERMINATED)  # by itself, at its first snapshot
     assert process.wait(timeout=60) != 0
     state = json.loads((tmp_path / "prior" / "training.json").read_text())
     assert not state["finished"]
