@@ -58,7 +58,8 @@ def find(path: Path, among: tuple[M, ...]) -> M:
         if candidate.matches(path):
             return candidate
     known = [suffix for candidate in among for suffix in candidate.suffixes]
-    near = difflib.get_close_matches("".join(path.suffixes[-2:]).lower() or path.name, known, n=1, cutoff=0.5)
-    near = near or difflib.get_close_matches(path.suffix.lower(), known, n=1, cutoff=0.5)
+    given = "".join(path.suffixes[-2:]).lower(), path.suffix.lower()
+    # .8: a slip of the finger; three letters that share two, as .img and .ima, are other formats
+    near = [match for suffix in given for match in difflib.get_close_matches(suffix, known, n=1, cutoff=0.8)]
     hint = f"; did you mean {near[0]}?" if near else "; rename it or convert it."
     raise InputError(f"{path} has no known suffix, which are {' '.join(known)}{hint}")
