@@ -61,14 +61,15 @@ def calibration_report(
         InputError: a path that cannot be written.
     """
     kinds = {"Pixels": calibration.pixels, "Regions": calibration.regions}
+    found = findings(calibration)
     context = {
         "title": title,
         "summary": _summary(calibration),
-        "findings": findings(calibration),
+        "findings": found,
         "kinds": list(kinds),
         "rows": [_row(level, list(kinds.values())) for level in LEVELS],
         "conventions": _conventions(calibration),
-        "advice": _advice(calibration),
+        "advice": _advice(calibration, found),
         "charts": _charts(calibration),
         "card": _card(calibration, card or {}),
     }
@@ -155,13 +156,12 @@ def _p(test: Uniformity) -> str:
     return "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
 
 
-def _advice(calibration: Calibration) -> list[Advice]:
+def _advice(calibration: Calibration, found: list[Finding]) -> list[Advice]:
     kinds = {"pixels": calibration.pixels, "regions": calibration.regions}
-    scans, found = calibration.n_scans, {name: q.coverage(LEVEL) for name, q in kinds.items()}
-    wrong = {name: kinds[name] for name, c in found.items() if narrow(c, scans) or wide(c, scans)}
-    others = _misfit(calibration.numbers("residual_z")), _exchangeable(calibration)
-    doubts = [finding.title.lower() for finding in others if finding.tone != "good"]
-    few = any(2 * c.error > UNSURE for c in found.values())
+    scans, covered = calibration.n_scans, {name: q.coverage(LEVEL) for name, q in kinds.items()}
+    wrong = {name: kinds[name] for name, c in covered.items() if narrow(c, scans) or wide(c, scans)}
+    doubts = [finding.title.lower() for finding in found if finding.tone == "watch"]
+    few = any(2 * c.error > UNSURE for c in covered.values())
     if not wrong and doubts:
         why = Advice(f"Find out why before using the intervals: {'; '.join(doubts)}.")
         more = Advice("Simulate more scans: wrong intervals would hardly be seen with so few.")
