@@ -186,6 +186,9 @@ def test_the_verdict_names_the_statistic_that_is_far_out():
     assert "more error" in plain.verdict
     assert fine.passed
     assert "no sign" in fine.verdict
+    usual = fine.usual_gain
+    assert "much as usual" in replace(fine, gain=usual - 0.01).verdict
+    assert "no worse than usual" in replace(fine, gain=usual + 0.01).verdict  # which is no alarm: the test is one-sided
 
 
 def test_a_flat_window_is_not_looked_at():

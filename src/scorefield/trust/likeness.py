@@ -162,10 +162,11 @@ class LikenessCheck:
         """The outcome in words for a person."""
         p, rival = f"p = {self.p_value:.2g}", RIVALS[self.rival]
         if self.passed:
+            expected = "no worse than usual" if self.gain >= self.usual_gain else "much as usual"
             return (
                 f"The prior denoises the draws with {_less(self.gain)} error than {rival} does"
-                f" ({_less(self.usual_gain)} on its training images), much as expected ({p}): no sign of a foreign kind"
-                " of image. A lesion or another small foreign part would not show here."
+                f" ({_less(self.usual_gain)} on its training images), {expected} ({p}): no sign of a foreign kind of"
+                " image. A lesion or another small foreign part would not show here."
             )
         if self.by_gain:
             return (
