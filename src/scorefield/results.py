@@ -13,11 +13,13 @@ from torch import Tensor
 
 from scorefield.atomic import atomic_folder
 from scorefield.data import Scan, write
+from scorefield.errors import InputError
 from scorefield.report.view import View
 from scorefield.samples import Samples
 
+DRAWS = "samples.safetensors"
 REPORTS = ("report.html",)  # of the run before, in whose place the new one comes
-FILES = ("mean.nii.gz", "std.nii.gz", "lower.nii.gz", "upper.nii.gz", "mean.npy", "mean.png", "samples.safetensors",
+FILES = ("mean.nii.gz", "std.nii.gz", "lower.nii.gz", "upper.nii.gz", "mean.npy", "mean.png", DRAWS,
          "scan.scan", "run.json", *REPORTS)  # fmt: skip
 
 
@@ -57,7 +59,19 @@ def save_run(
         write(torch.from_numpy(View.of(scan).plane(mean))[None].float(), temporary / "mean.png")
         for name, image in (beside or {}).items():
             write(image, temporary / f"{name}.npy")
-        samples.save(temporary / "samples.safetensors")
+        samples.save(temporary / DRAWS)
         scan.save(temporary / "scan.scan")
         (temporary / "run.json").write_text(json.dumps(plain, indent=2) + "\n")
     return Path(folder)
+
+
+def load_draws(folder: str | Path) -> Samples:
+    """The draws of the run in ``folder``.
+
+    Raises:
+        InputError: :func:`save_run` wrote no such folder, or its draws are damaged.
+    """
+    path = Path(folder) / DRAWS
+    if not path.is_file():
+        raise InputError(f"{folder} holds no {DRAWS}; give the folder that 'scorefield reconstruct' wrote.")
+    return Samples.load(path)

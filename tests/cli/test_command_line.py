@@ -122,7 +122,8 @@ def test_same_seed_same_reconstruction(call, tmp_path, picture, prior):
         (["train", "--images", "x.png", "--batch", "-3"], "'batch' is -3"),
         (["train", "--images", "x.png", "--sigma-min", "-0.1"], "'sigma_min' is -0.1"),
         (["simulate", "missing.dcm"], "missing.dcm"),
-        (["evaluate", "nowhere", "--truth", "x.npy"], "nowhere"),
+        (["evaluate", "nowhere", "--truth", "x.npy"], "give the folder that 'scorefield reconstruct' wrote"),
+        (["report", "nowhere"], "nowhere holds no samples.safetensors"),
         (["priors", "brian"], "brian"),
     ],
 )  # fmt: skip

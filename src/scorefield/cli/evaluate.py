@@ -27,9 +27,9 @@ def run(options: EvaluateOptions) -> None:
     from scorefield.data import read_image
     from scorefield.errors import InputError
     from scorefield.metrics import evaluate
-    from scorefield.samples import Samples
+    from scorefield.results import load_draws
 
-    samples = Samples.load(options.run / "samples.safetensors")
+    samples = load_draws(options.run)
     truth = read_image(options.truth).pixels
     if truth.shape != samples.draws.shape[1:]:
         wanted = tuple(samples.draws.shape[1:])

@@ -25,10 +25,10 @@ def run(options: ReportOptions) -> None:
     from scorefield.data.scans import Scan
     from scorefield.errors import InputError
     from scorefield.report import View, report
-    from scorefield.samples import Samples
+    from scorefield.results import load_draws
     from scorefield.trust import recorded_likeness
 
-    samples = Samples.load(options.run / "samples.safetensors")
+    samples = load_draws(options.run)
     scan = Scan.load(options.run / "scan.scan")
     try:
         card = json.loads((options.run / "run.json").read_text())
