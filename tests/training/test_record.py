@@ -97,18 +97,18 @@ TERMINATED = """
 import os, signal
 from scorefield.train import Record
 write = Record.write
-def written(*all):
+def terminated(*all):
     Record.write = write
-    write(*all)
     os.kill(os.getpid(), signal.SIGTERM)
-Record.write = written
+    write(*all)
+Record.write = terminated
 """
 
 
 def test_an_interrupted_training_keeps_its_last_step(tmp_path, uninterrupted):
     """SIGTERM, as schedulers send it, and Ctrl-C wait for the end of the step and write a snapshot."""
-    process = process_that_trains(tmp_path, first=TERMINATED)  # by itself, at its first snapshot
-    assert process.wait(timeout=60) != 0
+    process = process_that_trains(tmp_path, first=TERMINATED)  # by itself, before its first snapshot
+    assert process.wait(timeout=60) == -signal.SIGINT  # a KeyboardInterrupt: it was not killed in the midst
     state = json.loads((tmp_path / "prior" / "training.json").read_text())
     assert not state["finished"]
     assert torch.equal(weights(trained(tmp_path, resume=True)), uninterrupted[0])
