@@ -37,9 +37,17 @@ def fresh() -> Network:
     return Network(UNet(widths=(4, 4), blocks=1), EDM(0.3), crop=16)
 
 
-def trained(folder: Path | None, *, steps: int = STEPS, resume: bool = False, rate: float = 1e-3, **options) -> Network:
-    """A validated training of ``steps`` steps, with a snapshot after each when it has a folder."""
-    record = Record(folder / "prior", minutes=0, resume=resume) if folder else None
+def trained(
+    folder: Path | None,
+    *,
+    steps: int = STEPS,
+    minutes: float = 0,
+    resume: bool = False,
+    rate: float = 1e-3,
+    **options,
+) -> Network:
+    """A validated training of ``steps`` steps, when it has a folder with a snapshot after each or every ``minutes``."""
+    record = Record(folder / "prior", minutes=minutes, resume=resume) if folder else None
     validation = Validation([image(1)], sigmas=(0.1, 0.3), every=7, crops=4, **options)
     settings = Settings(batch=4, rate=rate)
     return train(fresh(), [image(0)], budget=Steps(steps), settings=settings, validation=validation, record=record)
@@ -59,11 +67,26 @@ def uninterrupted(tmp_path_factory) -> tuple[Tensor, list[dict]]:
     return weights(trained(folder)), lines(folder)
 
 
-SCRIPT = "import sys, pathlib; sys.path.insert(0, {here!r}); import test_record as t; t.trained(pathlib.Path({to!r}))"
+SCRIPT = """
+import os, pathlib, signal, sys
+sys.path.insert(0, {here!r})
+import test_record as t
+{first}
+t.trained(pathlib.Path({to!r}), minutes={minutes})
+"""
+TERMINATED = """
+forward, calls = t.UNet.forward, []
+def terminated(*given):
+    calls.append(given)
+    if len(calls) == 10:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return forward(*given)
+t.UNet.forward = terminated
+"""
 
 
-def process_that_trains(folder: Path, first: str = "") -> subprocess.Popen:
-    code = first + SCRIPT.format(here=str(Path(__file__).parent), to=str(folder))
+def process_that_trains(folder: Path, minutes: float = 0, first: str = "") -> subprocess.Popen:
+    code = SCRIPT.format(here=str(Path(__file__).parent), to=str(folder), minutes=minutes, first=first)
     return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
@@ -93,22 +116,10 @@ def test_a_killed_training_continues_to_the_same_bits(tmp_path, uninterrupted):
     assert checks == [line for line in uninterrupted[1] if "psnr" in line]  # none lost, none twice
 
 
-TERMINATED = """
-import os, signal
-from scorefield.train import Record
-write = Record.write
-def terminated(*all):
-    Record.write = write
-    os.kill(os.getpid(), signal.SIGTERM)
-    write(*all)
-Record.write = terminated
-"""
-
-
 def test_an_interrupted_training_keeps_its_last_step(tmp_path, uninterrupted):
     """SIGTERM, as schedulers send it, and Ctrl-C wait for the end of the step and write a snapshot."""
-    process = process_that_trains(tmp_path, first=TERMINATED)  # by itself, before its first snapshot
-    assert process.wait(timeout=60) == -signal.SIGINT  # a KeyboardInterrupt: it was not killed in the midst
+    process = process_that_trains(tmp_path, minutes=60, first=TERMINATED)  # by itself, in the midst of a step
+    assert process.wait(timeout=60) == -signal.SIGINT  # a KeyboardInterrupt: it was not killed there
     state = json.loads((tmp_path / "prior" / "training.json").read_text())
     assert not state["finished"]
     assert torch.equal(weights(trained(tmp_path, resume=True)), uninterrupted[0])
