@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 from torch import nn
 
 from scorefield import memory
+from scorefield.checkpoint import Card
+from scorefield.measurement import Measurement
 from scorefield.memory import draws_that_fit, free_bytes, graph_bytes
+from scorefield.method import Method
 from scorefield.nets import UNet
+from scorefield.noise import White
+from scorefield.operators import Identity
 from scorefield.prior import Denoiser
-from scorefield.priors import Gaussian, IndependentParts, Network, Unitless
+from scorefield.priors import Gaussian, Homogeneous, IndependentParts, Network, Unitless
+from scorefield.reconstruct import reconstruct
 from support import normal
 
 SIGMA = torch.tensor(0.5)
@@ -72,3 +80,34 @@ def test_free_memory_is_some_of_the_machines():
     import os
 
     assert 0 < free_bytes(torch.device("cpu")) <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def alive() -> int:
+    """Tensors that exist, also those that only a graph holds."""
+    gc.collect()
+    return sum(type(thing) is torch.Tensor for thing in gc.get_objects())
+
+
+def test_counting_keeps_no_graph():
+    """A saved tensor that a hook hands back as it is keeps its graph alive, and the graph the tensor."""
+    prior = Network(UNet(widths=(8, 8), blocks=1), Unitless()).requires_grad_(False)
+    graph_bytes(prior, torch.zeros(1, 1, 16, 16), SIGMA)
+    before = alive()
+    for _ in range(3):
+        graph_bytes(prior, torch.zeros(1, 1, 16, 16), SIGMA)
+    assert alive() <= before
+
+
+def test_two_hundred_reconstructions_keep_nothing():
+    prior = Network(UNet(widths=(8, 8), blocks=1), Homogeneous()).requires_grad_(False)
+    prior.card = Card("tiny")
+    measurement = Measurement(torch.ones(1, 8, 8), Identity((1, 8, 8)), White(0.1))
+
+    def once() -> None:
+        reconstruct(prior, measurement, n=1, method=Method(steps=1), seed=0)
+
+    once()
+    before = alive()
+    for _ in range(200):
+        once()
+    assert alive() <= before

@@ -16,7 +16,7 @@ def graph_bytes(prior: Prior, x: Tensor, sigma: Tensor) -> int:
 
     def pack(t: Tensor) -> Tensor:
         held[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
-        return t
+        return t.detach()  # the tensor itself would hold its graph, and the graph the tensor: never freed
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         prior.linearize(x, sigma)
