@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import checkpoint, shipped
-from scorefield.calibrate import Calibration, FromImages, Scanner, calibrate
+from scorefield import shipped
+from scorefield.calibration import Calibration, FromImages, Scanner, calibrate
 from scorefield.data import Image
-from scorefield.method import Method
 from scorefield.posteriors import MMPS
-from scorefield.progress import Bar
-from scorefield.simulate import CartesianMRI, simulate
+from scorefield.reconstruction.method import Method
+from scorefield.runs.progress import Bar
+from scorefield.scans.protocols import CartesianMRI, simulate
+from scorefield.store import checkpoint
 from shipped import brains, interval  # beside this script
 from tuned_dps import dps, tuned_dps
 

@@ -24,11 +24,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scorefield.calibrate import floor, sliced_wasserstein
-from scorefield.calibrate.benches import mcg_mixture
+from scorefield.calibration import floor, sliced_wasserstein
+from scorefield.calibration.benches import mcg_mixture
 from scorefield.kernels import Kernel, MCGDiff, Particles
 from scorefield.measurement import Measurement
-from scorefield.walk import sample
+from scorefield.sampling import sample
 
 KERNELS = {cls.__name__: cls for cls in (Particles, MCGDiff)}
 DIMENSIONS = ((8, 1), (8, 4), (80, 1), (80, 4))

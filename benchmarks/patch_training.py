@@ -21,7 +21,7 @@ from torch import Tensor
 from scorefield.nets import PatchMLP, Patchwise
 from scorefield.prior import Prior
 from scorefield.priors import Energy, FieldOfExperts, Network, Unitless
-from scorefield.train import Minutes, Settings, train
+from scorefield.training.trainer import Minutes, Settings, train
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5)
 

@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import checkpoint, shipped
+from scorefield import shipped
 from scorefield.baselines import bm3d, tune, tuned_total_variation
 from scorefield.measurement import Measurement
 from scorefield.metrics import psnr
 from scorefield.noise import White
 from scorefield.operators import Identity
+from scorefield.store import checkpoint
 from shipped import interval  # beside this script
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))

@@ -19,12 +19,14 @@ from pathlib import Path
 
 import torch
 
-from scorefield import checkpoint, demo, shipped
-from scorefield.method import Method
+from scorefield import shipped
+from scorefield.cli import demo_cases as demo
 from scorefield.metrics import evaluate, psnr
 from scorefield.posteriors import MMPS
-from scorefield.reconstruct import reconstruct
-from scorefield.simulate import simulate
+from scorefield.reconstruction.method import Method
+from scorefield.reconstruction.pipeline import reconstruct
+from scorefield.scans.protocols import simulate
+from scorefield.store import checkpoint
 from tuned_dps import dps, tuned_dps  # beside this script
 
 

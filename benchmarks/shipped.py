@@ -22,12 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import checkpoint, shipped
+from scorefield import shipped
 from scorefield.baselines import tuned_total_variation
 from scorefield.data import Image
 from scorefield.metrics import evaluate
-from scorefield.reconstruct import reconstruct
-from scorefield.simulate import WATER, CartesianMRI, ParallelCT, Protocol, simulate
+from scorefield.reconstruction.pipeline import reconstruct
+from scorefield.scans.protocols import CartesianMRI, ParallelCT, Protocol, simulate
+from scorefield.store import checkpoint
+from scorefield.units import WATER
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from shipped_images import TRAINED_BRAINS, attenuation, axial, body_validation, volume

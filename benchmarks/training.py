@@ -22,14 +22,14 @@ from skimage.data import camera
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from scorefield.crops import Crops
 from scorefield.nets import PatchMLP, UNet
-from scorefield.noise import normal_like
 from scorefield.objectives import NoiseConditional
 from scorefield.prior import Prior
 from scorefield.priors import FieldOfExperts, Homogeneous, Network
-from scorefield.schedule import Geometric
-from scorefield.train import Minutes, Settings, descend, train
+from scorefield.randomness import normal_like
+from scorefield.schedules import Geometric
+from scorefield.training.crops import Crops
+from scorefield.training.trainer import Minutes, Settings, descend, train
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5)
 

@@ -24,14 +24,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield import checkpoint, shipped
-from scorefield.data import Image, Scan
+from scorefield import shipped
+from scorefield.data import Image
 from scorefield.measurement import Measurement
-from scorefield.method import Method
 from scorefield.prior import Prior
-from scorefield.reconstruct import intensity_of, reconstruct
-from scorefield.simulate import WATER, CartesianMRI, ParallelCT, Protocol, simulate
+from scorefield.reconstruction.method import Method
+from scorefield.reconstruction.pipeline import reconstruct
+from scorefield.scans.protocols import CartesianMRI, ParallelCT, Protocol, simulate
+from scorefield.scans.scan import Scan
+from scorefield.store import checkpoint
 from scorefield.trust import assess, likeness_check
+from scorefield.units import WATER, intensity_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from shipped_images import (  # pyright: ignore[reportMissingImports]

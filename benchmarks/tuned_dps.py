@@ -9,11 +9,11 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernels import Ancestral
 from scorefield.measurement import Measurement
-from scorefield.method import Method
 from scorefield.metrics import psnr
 from scorefield.posteriors import DPS
 from scorefield.prior import Prior
-from scorefield.reconstruct import reconstruct
+from scorefield.reconstruction.method import Method
+from scorefield.reconstruction.pipeline import reconstruct
 
 
 @dataclass(frozen=True)

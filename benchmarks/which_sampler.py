@@ -28,16 +28,16 @@ import torch
 from torch import Tensor
 
 from scorefield import kernels, posteriors
-from scorefield.atomic import atomic_path
-from scorefield.calibrate import Yardstick, benches, mode_weights, sliced_wasserstein, total_variation
+from scorefield.calibration import Yardstick, benches, mode_weights, sliced_wasserstein, total_variation
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, Repeat, Then
 from scorefield.prior import Denoiser, Prior
 from scorefield.priors import DiagonalGaussian
-from scorefield.progress import Silent
-from scorefield.reconstruct import reconstruct
+from scorefield.reconstruction.pipeline import reconstruct
+from scorefield.runs.progress import Silent
 from scorefield.samples import Samples
-from scorefield.walk import sample
+from scorefield.sampling import sample
+from scorefield.store.atomic import atomic_path
 from which_sampler_page import DEFAULT, read_page, write_page  # beside this script
 
 REPEATS = 10  # steps at each level of a kernel that stays there

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from scorefield.demo import CASES
+from scorefield.cli.demo_cases import CASES
 
 PANELS = (("truth", "reference"), ("linear", ""), ("tv", "TV, oracle weight"), ("mean", "posterior mean"))
 

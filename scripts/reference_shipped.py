@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 
 import shipped_images
-from scorefield import checkpoint, shipped
-from scorefield.atomic import atomic_path
+from scorefield import shipped
+from scorefield.store import checkpoint
+from scorefield.store.atomic import atomic_path
 from scorefield.trust import take_reference
 from train_shipped import RECIPES
 

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import torch
 
-from scorefield import checkpoint
-from scorefield.crops import Balance, Crops
 from scorefield.data.phantoms import Disks, Phantom, Rectangles
 from scorefield.nets import OffsetInvariant, PatchMLP, ScaleInvariant, UNet
 from scorefield.objectives import NoiseConditional
 from scorefield.prior import Prior
 from scorefield.priors import FieldOfExperts, Homogeneous, Network
-from scorefield.progress import Bar
-from scorefield.schedule import Geometric
-from scorefield.train import Settings, Steps, train
+from scorefield.runs.progress import Bar
+from scorefield.schedules import Geometric
+from scorefield.store import checkpoint
+from scorefield.training.crops import Balance, Crops
+from scorefield.training.trainer import Settings, Steps, train
 
 IMAGES = 1000
 EDGES = Balance(share=0.5, threshold=0.01)  # nine of ten patches are flat

@@ -20,14 +20,15 @@ import numpy as np
 import torch
 
 import shipped_images as images
-from scorefield import checkpoint, shipped
+from scorefield import shipped
 from scorefield.nets import PatchMLP, UNet
 from scorefield.objectives import NoiseConditional
 from scorefield.prior import Prior
 from scorefield.priors import FieldOfExperts, Homogeneous, Network
-from scorefield.progress import Bar
-from scorefield.schedule import Geometric
-from scorefield.train import Budget, Minutes, Record, Settings, Steps, Validation, train
+from scorefield.runs.progress import Bar
+from scorefield.schedules import Geometric
+from scorefield.store import checkpoint
+from scorefield.training.trainer import Budget, Minutes, Record, Settings, Steps, Validation, train
 
 Source = Callable[[Path], Iterator[np.ndarray]]
 

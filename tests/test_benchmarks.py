@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-
 from benchmarks import shipped, trust, tuned_dps
 from benchmarks.calibration import windows
 
@@ -21,7 +15,8 @@ from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Identity, birdcage
-from scorefield.simulate import WATER, ParallelCT, simulate
+from scorefield.scans.protocols import ParallelCT, simulate
+from scorefield.units import WATER
 from support import normal
 
 

@@ -8,8 +8,8 @@ from benches import tb_g
 
 from scorefield.kernel import Repeat, State, Then
 from scorefield.kernels import Ancestral, Ascent, DPMpp2M, Heun, Hold, Langevin
-from scorefield.schedule import Karras
-from scorefield.walk import walk
+from scorefield.sampling import walk
+from scorefield.schedules import Karras
 from support import normal
 
 BENCH = tb_g()

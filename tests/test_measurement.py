@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from scorefield.errors import InputError
+from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
 from scorefield.noise import White
-from scorefield.operators import Identity, Isotropic, Matrix, RealToComplex
+from scorefield.operators import Identity, Matrix, RealToComplex
 from support import complex_normal, normal
 
 A = normal(3, 5, seed=1)

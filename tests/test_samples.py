@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save_file
 from scipy.stats import chi2
 
-from scorefield.cost import Cost
 from scorefield.errors import InputError
 from scorefield.kernels import DPMpp2M
 from scorefield.measurement import Measurement
@@ -18,9 +17,10 @@ from scorefield.noise import White
 from scorefield.operators import Identity
 from scorefield.posteriors import MMPS
 from scorefield.priors.gaussian import DiagonalGaussian
+from scorefield.runs.cost import Cost
 from scorefield.samples import Moments, Samples
-from scorefield.schedule import Karras
-from scorefield.walk import sample
+from scorefield.sampling import sample
+from scorefield.schedules import Karras
 from support import complex_normal, normal
 
 PIXELS = 100_000

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.kernels import Ancestral
-from scorefield.schedule import Karras
+from scorefield.sampling import walk
+from scorefield.schedules import Karras
 from scorefield.start import Uniform, WarmStart, begin
-from scorefield.walk import walk
 from support import normal
 
 BENCH = tb_g()

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks.study import __main__ as study
 from benchmarks.study import cells, images, plan, priors, tables
 from benchmarks.study.budget import objective_of, step_cost, steps_for
@@ -21,10 +17,10 @@ from benchmarks.study.results import Results
 from benchmarks.study.statistics import paired
 from benchmarks.study.tasks import TASKS, Denoise
 
-from scorefield.crops import Crops
 from scorefield.nets import PatchMLP
 from scorefield.priors import DiagonalGaussian, FieldOfExperts, Network, Unitless
-from scorefield.schedule import Geometric
+from scorefield.schedules import Geometric
+from scorefield.training.crops import Crops
 from support import normal
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

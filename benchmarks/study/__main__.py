@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from scorefield.atomic import atomic_path
+from scorefield.store.atomic import atomic_path
 
 from . import images, plan
 from .cells import kept, measured, tuned

@@ -7,9 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scorefield.objectives import NoiseConditional
 from scorefield.prior import Prior
-from scorefield.schedule import Geometric
-from scorefield.train import Steps
+from scorefield.schedules import Geometric
 from scorefield.training.descent import Batches
+from scorefield.training.trainer import Steps
 
 
 def objective_of(trainee: Prior) -> NoiseConditional:

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
-from scorefield.atomic import atomic_path
 from scorefield.metrics import coverage, crps, expected_coverage, peak_of, psnr
 from scorefield.samples import Samples
+from scorefield.store.atomic import atomic_path
 
 from .methods import Method
 from .tasks import Given, Task

@@ -18,7 +18,7 @@ from scorefield.baselines.fidelity import Fidelity
 from scorefield.baselines.tv import solve
 from scorefield.operators import Identity, Projector
 from scorefield.prior import Prior
-from scorefield.reconstruct import reconstruct
+from scorefield.reconstruction.pipeline import reconstruct
 
 from .tasks import Given
 

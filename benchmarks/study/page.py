@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scorefield.atomic import atomic_path
+from scorefield.store.atomic import atomic_path
 
 from . import figures, tables
 from .answers import answers

@@ -14,17 +14,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from scorefield.atomic import atomic_folder
-from scorefield.checkpoint import Card, write_tensors
-from scorefield.crops import Crops
 from scorefield.nets import Equivariant, LocalCNN, OffsetInvariant, PatchMLP, ScaleInvariant, UNet
 from scorefield.prior import Prior
 from scorefield.priors import EDM, Conditional, FieldOfExperts, Homogeneous, MultiScale, Network, Tiling
 from scorefield.priors.multiscale import pyramid
-from scorefield.streams import stream
-from scorefield.tiles import Tiles
-from scorefield.train import Settings, train
+from scorefield.randomness import stream
+from scorefield.store.atomic import atomic_folder
+from scorefield.store.checkpoint import Card, write_tensors
+from scorefield.training.crops import Crops
 from scorefield.training.descent import Batches
+from scorefield.training.tiles import Tiles
+from scorefield.training.trainer import Settings, train
 
 from .budget import steps_for
 from .images import SIDE, training

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from scorefield.data import Image
 from scorefield.measurement import Measurement
-from scorefield.noise import White, normal_like
+from scorefield.noise import White
 from scorefield.operators import Identity
-from scorefield.simulate import WATER, CartesianMRI, ParallelCT, simulate
-from scorefield.streams import stream
+from scorefield.randomness import normal_like, stream
+from scorefield.scans.protocols import CartesianMRI, ParallelCT, simulate
+from scorefield.units import WATER
 
 
 class Given(NamedTuple):

@@ -30,9 +30,8 @@ import matplotlib.pyplot as plt
 import torch
 
 import scorefield as sf
-from scorefield import ncsn
-from scorefield.kernels import Langevin, Repeat
-from scorefield.schedule import Geometric
+from scorefield.kernels import Langevin, Repeat, ncsn
+from scorefield.schedules import Geometric
 
 torch.set_default_dtype(torch.float64)
 
@@ -121,7 +120,7 @@ plt.show()
 # %%
 # Five techniques
 # ---------------
-# The second paper (NCSNv2, 2020) says how to choose the numbers; its rules are in :mod:`scorefield.ncsn`.
+# The second paper (NCSNv2, 2020) says how to choose the numbers; its rules are in :mod:`scorefield.kernels.ncsn`.
 #
 # **1. The largest level** is as large as the largest distance between two training images, so that a chain can travel
 # from any of them to any other.  Here is what happens if it is smaller, with 30 levels of 20 steps each.

@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import scorefield as sf
-from scorefield.potential import log_density, log_ratio
+from scorefield.densities.potential import log_density, log_ratio
 
 torch.set_default_dtype(torch.float64)
 
@@ -68,11 +68,11 @@ plt.show()
 # .. math::
 #     \log p(b) - \log p(a) = \int_0^1 \langle s(a + u (b - a)), \, b - a \rangle \, du,
 #
-# for which :func:`~scorefield.potential.log_ratio` uses Simpson's rule.  But there are many ways from a to b, and they
-# agree only if the field is a gradient.  The score of a density is one; the output of a neural network in general is
-# not.  Below, the log-density of a mixture on the plane is integrated from the lower left corner, once going right and
-# then up, once up and then right: from the true score, and from a score with a small rotation added, which stands for
-# the error of a network.
+# for which :func:`~scorefield.densities.potential.log_ratio` uses Simpson's rule.  But there are many ways from a to b,
+# and they agree only if the field is a gradient.  The score of a density is one; the output of a neural network in
+# general is not.  Below, the log-density of a mixture on the plane is integrated from the lower left corner, once going
+# right and then up, once up and then right: from the true score, and from a score with a small rotation added, which
+# stands for the error of a network.
 
 
 class Rotated(sf.Score):

@@ -21,9 +21,9 @@ All expectations below are averages over the samples :math:`x_1 \dots x_T`.
 import matplotlib.pyplot as plt
 import torch
 
-from scorefield.fit import fit
 from scorefield.objectives import Denoising, Explicit, Implicit, Likelihood, Objective, Regularized
 from scorefield.priors import Frozen, Gamma, GaussianMixture
+from scorefield.training.fitting import fit
 
 torch.set_default_dtype(torch.float64)
 

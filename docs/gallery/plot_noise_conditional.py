@@ -30,7 +30,7 @@ from torch import nn
 import scorefield as sf
 from scorefield.objectives import NoiseConditional
 from scorefield.prior import level
-from scorefield.train import Settings, Steps, descend
+from scorefield.training.trainer import Settings, Steps, descend
 
 truth = sf.priors.GaussianMixture(torch.tensor([[3.0], [13.0]]), torch.tensor([1.0, 9.0]), torch.tensor([0.4, 0.6]))
 data = truth.rsample(10_000, torch.Generator().manual_seed(0))

@@ -32,14 +32,14 @@ from torch import Tensor
 
 import scorefield as sf
 from scorefield.baselines import bm3d, non_local_means, tune, tuned_total_variation, wavelet_shrinkage
-from scorefield.crops import Balance, Crops
 from scorefield.data.phantoms import Disks
 from scorefield.kernels import Ancestral, Ascent
 from scorefield.nets import PatchMLP
 from scorefield.objectives import NoiseConditional
 from scorefield.posteriors import AnnealedLikelihood
-from scorefield.schedule import Geometric, Karras
-from scorefield.train import descend
+from scorefield.schedules import Geometric, Karras
+from scorefield.training.crops import Balance, Crops
+from scorefield.training.trainer import descend
 
 torch.manual_seed(0)
 images = list(Disks().draw(300, torch.Generator().manual_seed(1)))

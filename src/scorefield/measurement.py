@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.covariance import Spread
 from scorefield.noise import Noise
-from scorefield.operators.linear import Operator, Spread
+from scorefield.operators.linear import Operator
 from scorefield.portable import Portable
 
 

@@ -47,7 +47,7 @@ class Prior(nn.Module, ABC):
 
     Attributes:
         event_shape: shape of one image, or None when any image size will do.
-        card: what a learned prior's checkpoint says of it, such as its units (:class:`scorefield.checkpoint.Card`).
+        card: what a learned prior's checkpoint says of it, such as its units (:class:`scorefield.Card`).
         reference: how well a learned prior denoises its training images (:class:`scorefield.trust.Reference`).
         trained_steps: optimizer steps that a learned prior has seen in this session.
     """

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorefield.atomic import atomic_path
-from scorefield.cost import Cost
 from scorefield.errors import InputError
-from scorefield.moments import Moments
-from scorefield.provenance import merged
+from scorefield.runs.cost import Cost
+from scorefield.runs.moments import Moments
+from scorefield.runs.provenance import merged
+from scorefield.store.atomic import atomic_path
 
 
 @dataclass(frozen=True)

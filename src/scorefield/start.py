@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise import normal_like
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 Start = Callable[[Prior, Tensor, Tensor, torch.Generator], Tensor]
 

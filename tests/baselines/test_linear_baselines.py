@@ -11,7 +11,8 @@ from scorefield import operators
 from scorefield.baselines import fbp, least_squares, zero_filled
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.noise import Noise, White, normal_like
+from scorefield.noise import Noise, White
+from scorefield.randomness import normal_like
 
 
 class Diagonal(Noise):

@@ -15,10 +15,11 @@ from scorefield.baselines import total_variation, tuned_total_variation
 from scorefield.baselines.fidelity import Fidelity
 from scorefield.baselines.tv import divergence, gradient, length
 from scorefield.errors import InputError
+from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.metrics import psnr
-from scorefield.noise import White, normal_like
-from scorefield.operators.solve import inner
+from scorefield.noise import White
+from scorefield.randomness import normal_like
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield import checkpoint
 from scorefield.cli import main
 from scorefield.nets import UNet
 from scorefield.priors import Homogeneous, Network
+from scorefield.store import checkpoint
 
 
 @pytest.fixture

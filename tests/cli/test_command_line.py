@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield import checkpoint
 from scorefield.cli import COMMANDS, main
 from scorefield.nets import UNet
-from scorefield.partial import Partial
 from scorefield.priors import Homogeneous, Network
+from scorefield.reconstruction import pipeline
+from scorefield.runs.partial import Partial
 from scorefield.samples import Samples
+from scorefield.store import checkpoint
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ def test_progress_reaches_standard_error(call, tmp_path, picture):
 
 def test_an_interrupted_reconstruction_is_resumed(call, tmp_path, picture, monkeypatch):
     """Ctrl-C after the first batch; --resume ends with the draws of an uninterrupted run, and cleans up."""
-    monkeypatch.setattr(sys.modules["scorefield.reconstruct"], "LARGEST_BATCH", 2)
+    monkeypatch.setattr(pipeline, "LARGEST_BATCH", 2)
     scan = tmp_path / "s.scan"
     assert call("simulate", picture, "--out", scan)[0] == 0
     options = (scan, "--prior", "photo", "--draws", 4, "--steps", 2)

@@ -10,27 +10,6 @@ import pytest
 from io_pattern import sampled
 from numpy.typing import NDArray
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-
-
-@pytest.fixture
-def shared() -> Path:
-    if not SHARED.is_dir():
-        pytest.skip("the development data (../shared/data) are absent")
-    return SHARED
-
-
-@pytest.fixture
-def oblique() -> NDArray:
-    """A RAS affine (rows, columns, slices) with unequal steps and no axis along the patient's."""
-    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
-    turn[:, 2] = np.cross(turn[:, 1], turn[:, 0])  # DICOM: normal = row direction x column direction
-    flip = np.diag([-1.0, -1.0, 1.0])
-    affine = np.eye(4)
-    affine[:3, :3] = flip @ turn @ np.diag([1.5, 0.75, 4.0])
-    affine[:3, 3] = [10.0, -20.0, 30.0]
-    return affine
-
 
 @pytest.fixture
 def write_dicom() -> Callable[..., Path]:

@@ -9,8 +9,10 @@ import PIL.Image
 import pytest
 import torch
 
-from scorefield.data import Image, Scan, read, write
+from scorefield.data import Image, write
 from scorefield.errors import InputError
+from scorefield.scans.files import read
+from scorefield.scans.scan import Scan
 
 NAMES = ["a.nii", "a.nii.gz", "a.npy", "a.png", "a.tif", "a.jpg", "a.bmp", "a.dcm", "a.scan"]
 CHECKED = ["a.nii.gz", "a.scan"]  # these formats carry a checksum over all the values

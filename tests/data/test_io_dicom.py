@@ -8,9 +8,10 @@ import pytest
 from io_pattern import sampled
 from pydicom.data import get_testdata_file
 
-from scorefield.data import Images, read
+from scorefield.data import Images
 from scorefield.data.formats import dicom
 from scorefield.errors import InputError
+from scorefield.scans.files import read
 
 HALF_STEP = 0.125 + 1e-3  # the stored integers step by 0.25
 

@@ -11,9 +11,11 @@ import pytest
 import torch
 from io_pattern import sampled
 
-from scorefield.data import Image, Images, Scan, read, write
+from scorefield.data import Image, Images, write
 from scorefield.data.formats import FORMATS, find, nifti, npy, raster
 from scorefield.errors import InputError
+from scorefield.scans.files import read
+from scorefield.scans.scan import Scan
 
 
 def noise(*shape, dtype=torch.float32, seed=0):

@@ -14,11 +14,13 @@ import pytest
 import torch
 
 import scorefield.data.sources as sources
-from scorefield.crops import Crops
-from scorefield.data import Image, Images, Normalized, Scan, read, write
+from scorefield.data import Image, Images, Normalized, write
 from scorefield.errors import InputError
-from scorefield.pool import Pool
-from scorefield.reconstruct import intensity_of
+from scorefield.scans.files import read
+from scorefield.scans.scan import Scan
+from scorefield.training.crops import Crops
+from scorefield.training.pool import Pool
+from scorefield.units import intensity_of
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from scorefield.kernels import DAPS, Descent, Heun, Langevin, LikelihoodStep, MarkovChain, PerturbAndMap
 from scorefield.measurement import Measurement
-from scorefield.schedule import Karras
+from scorefield.sampling import sample, walk
+from scorefield.schedules import Karras
 from scorefield.start import begin
-from scorefield.walk import sample, walk
 from support import monte_carlo_floor, normal, relative_wasserstein
 
 MEAN = Descent(Heun(), Karras(), 1)  # one step to 0: the denoised image

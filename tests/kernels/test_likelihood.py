@@ -13,7 +13,7 @@ from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Matrix, RealToComplex
 from scorefield.priors.gaussian import DiagonalGaussian
-from scorefield.schedule import Geometric, Karras, LogNormal
+from scorefield.schedules import Geometric, Karras, LogNormal
 from support import complex_normal, normal
 
 STD, N = 0.4, 40_000

@@ -9,7 +9,7 @@ import torch
 from benches import tb_g, tb_m
 from torch import Tensor
 
-from scorefield.calibrate import mode_weights, total_variation
+from scorefield.calibration import mode_weights, total_variation
 from scorefield.errors import InputError
 from scorefield.kernels import DPMpp2M, MCGDiff
 from scorefield.kernels.mcg_diff import _Data
@@ -17,8 +17,8 @@ from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Matrix, birdcage, cartesian_mask, mri
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
-from scorefield.schedule import Karras
-from scorefield.walk import sample, walk
+from scorefield.sampling import sample, walk
+from scorefield.schedules import Karras
 from support import complex_normal, normal
 
 G = tb_g()

@@ -16,8 +16,8 @@ from scorefield.kernels import HMC, MALA, Ancestral, AnnealedHMC, Ascent, ByPath
 from scorefield.kernels.acceptance import Point
 from scorefield.prior import Denoiser
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
-from scorefield.schedule import Geometric
-from scorefield.walk import walk
+from scorefield.sampling import walk
+from scorefield.schedules import Geometric
 from support import monte_carlo_floor, normal, relative_wasserstein
 
 MIXTURE = tb_m().prior

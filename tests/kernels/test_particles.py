@@ -10,7 +10,7 @@ import torch
 from benches import PosteriorBench, mcg_mixture, tb_g, tb_m
 from torch import Tensor
 
-from scorefield.calibrate import floor, mode_weights, sliced_wasserstein, total_variation
+from scorefield.calibration import floor, mode_weights, sliced_wasserstein, total_variation
 from scorefield.errors import InputError
 from scorefield.kernels import MALA, DPMpp2M, Kernel, Particles
 from scorefield.kernels.particles import Population
@@ -22,8 +22,8 @@ from scorefield.operators import Matrix, RealToComplex
 from scorefield.posteriors import MMPS
 from scorefield.prior import Denoiser, Prior
 from scorefield.priors.gaussian import DiagonalGaussian
-from scorefield.schedule import Karras
-from scorefield.walk import sample, walk
+from scorefield.sampling import sample, walk
+from scorefield.schedules import Karras
 from support import complex_normal, monte_carlo_floor, normal, relative_wasserstein
 
 G = tb_g()

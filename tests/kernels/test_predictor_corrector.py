@@ -24,8 +24,8 @@ from scorefield.kernels import (
 )
 from scorefield.priors import LinearBetas
 from scorefield.priors.gaussian import DiagonalGaussian
-from scorefield.schedule import Geometric, Karras
-from scorefield.walk import sample, walk
+from scorefield.sampling import sample, walk
+from scorefield.schedules import Geometric, Karras
 from support import complex_normal, monte_carlo_floor, normal, relative_wasserstein
 
 BENCH = tb_g()

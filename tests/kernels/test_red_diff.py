@@ -12,8 +12,8 @@ from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Identity
 from scorefield.priors.gaussian import DiagonalGaussian
-from scorefield.schedule import Geometric, Karras
-from scorefield.walk import walk
+from scorefield.sampling import walk
+from scorefield.schedules import Geometric, Karras
 from support import complex_normal, normal
 
 BENCH = tb_g()

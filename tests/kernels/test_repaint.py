@@ -15,9 +15,9 @@ from scorefield.kernels import Ancestral, Kernel, Project, RePaint, Then
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Matrix
-from scorefield.schedule import Karras
+from scorefield.sampling import sample, walk
+from scorefield.schedules import Karras
 from scorefield.start import begin
-from scorefield.walk import sample, walk
 from support import normal, relative_wasserstein
 
 TINY = White(1e-6)

@@ -14,9 +14,9 @@ from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Matrix
 from scorefield.priors.gaussian import Gaussian
-from scorefield.schedule import Karras
+from scorefield.sampling import sample, walk
+from scorefield.schedules import Karras
 from scorefield.start import begin
-from scorefield.walk import sample, walk
 from support import monte_carlo_floor, relative_wasserstein, wasserstein
 
 EYE = torch.eye(8, dtype=torch.float64)

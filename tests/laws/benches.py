@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from scorefield.calibrate.benches import GaussianBench, MixtureBench, mcg_mixture, tb_g, tb_m
+from scorefield.calibration.benches import GaussianBench, MixtureBench, mcg_mixture, tb_g, tb_m
 from scorefield.priors.mixture import GaussianMixture
 
 __all__ = ["GaussianBench", "MixtureBench", "PosteriorBench", "gamma", "mcg_mixture", "tb_1d", "tb_g", "tb_m"]

@@ -14,10 +14,11 @@ from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Operator
 from scorefield.prior import Prior
-from scorefield.priors.algebra import AsComplex, IndependentParts, Scaled
+from scorefield.priors.algebra import AsComplex, IndependentParts
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
 from scorefield.priors.kde import Kde
 from scorefield.priors.mixture import GaussianMixture
+from scorefield.priors.scaled import Scaled
 from scorefield.priors.stationary import StationaryGaussian
 
 

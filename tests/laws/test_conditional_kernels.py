@@ -16,8 +16,8 @@ from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Identity
 from scorefield.priors.gaussian import DiagonalGaussian
-from scorefield.schedule import Karras
-from scorefield.walk import sample, walk
+from scorefield.sampling import sample, walk
+from scorefield.schedules import Karras
 from support import normal
 
 BENCH = tb_g()

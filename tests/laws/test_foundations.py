@@ -9,12 +9,12 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from scorefield.densities.potential import log_density
 from scorefield.kernels import Ancestral, Heun
-from scorefield.potential import log_density
 from scorefield.priors import DiagonalGaussian, Gamma, GaussianMixture, GeneralizedGaussian, Kde
 from scorefield.priors.gamma import acceptance_rejection
-from scorefield.schedule import Karras
-from scorefield.walk import walk
+from scorefield.sampling import walk
+from scorefield.schedules import Karras
 
 
 def t(*values: float) -> Tensor:

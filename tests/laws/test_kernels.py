@@ -38,8 +38,8 @@ from scorefield.kernels import (
     Then,
 )
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
-from scorefield.schedule import Geometric, Karras
-from scorefield.walk import sample, walk
+from scorefield.sampling import sample, walk
+from scorefield.schedules import Geometric, Karras
 from support import ancestral_variance, monte_carlo_floor, normal, relative_wasserstein
 
 BENCH = tb_g()

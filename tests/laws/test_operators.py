@@ -14,7 +14,8 @@ from torch import Tensor
 
 from scorefield import operators as ops
 from scorefield.errors import InputError
-from scorefield.noise import Noise, White, normal_like
+from scorefield.noise import Noise, White
+from scorefield.randomness import normal_like
 
 REAL, COMPLEX = torch.float64, torch.complex128
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from scorefield import posteriors
 from scorefield.errors import InputError
 from scorefield.kernels import DPMpp2M
+from scorefield.linalg.solve import Combination, inner
 from scorefield.measurement import Measurement
 from scorefield.nets import UNet
 from scorefield.noise import White
@@ -28,7 +29,6 @@ from scorefield.operators import (
     cartesian_mask,
     mri,
 )
-from scorefield.operators.solve import Combination, inner
 from scorefield.posteriors import (
     DDNM,
     DDRM,
@@ -48,9 +48,9 @@ from scorefield.posteriors import (
 from scorefield.posteriors import mmps as mmps_module
 from scorefield.prior import Prior, level
 from scorefield.priors import AsComplex, Gaussian, Homogeneous, IndependentParts, Network
-from scorefield.schedule import Karras
-from scorefield.train import Settings, Steps, train
-from scorefield.walk import sample
+from scorefield.sampling import sample
+from scorefield.schedules import Karras
+from scorefield.training.trainer import Settings, Steps, train
 from support import LinearDenoiser, complex_normal, normal
 
 BENCH = tb_g()

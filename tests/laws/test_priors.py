@@ -35,9 +35,9 @@ from torch import Tensor
 
 from scorefield import priors
 from scorefield.errors import InputError
-from scorefield.noise import normal_like
 from scorefield.prior import Denoiser, Exact, Prior, Score
 from scorefield.priors.gaussian import DiagonalGaussian
+from scorefield.randomness import normal_like
 
 CASES = [pytest.param(make, id=name) for name, make in PRIORS.items()]
 CONDITIONABLE = [pytest.param(make, id=name) for name, make in PRIORS.items() if name not in NO_POSTERIOR]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from scorefield import schedule
-from scorefield.schedule import Schedule
+from scorefield import schedules as schedule
+from scorefield.schedules import Schedule
 
 SCHEDULES = [
     cls for cls in vars(schedule).values() if inspect.isclass(cls) and issubclass(cls, Schedule) and cls is not Schedule

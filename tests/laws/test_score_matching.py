@@ -14,7 +14,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield.fit import fit
 from scorefield.objectives import (
     Denoising,
     Explicit,
@@ -31,7 +30,8 @@ from scorefield.objectives import (
 )
 from scorefield.prior import Score
 from scorefield.priors import EDM, DiagonalGaussian, Gaussian, GaussianMixture
-from scorefield.schedule import Schedule
+from scorefield.schedules import Schedule
+from scorefield.training.fitting import fit
 from support import normal
 
 DIRECTIONS = [pytest.param(law, id=type(law).__name__) for law in (Rademacher(), Normal(), Sphere())]

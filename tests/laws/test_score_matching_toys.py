@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scorefield.fit import fit
 from scorefield.objectives import Denoising, Explicit, Implicit, NoiseConditional, Regularized
 from scorefield.prior import Score
 from scorefield.priors import EDM, DiagonalGaussian, Gamma, GaussianMixture, Network, Unitless
-from scorefield.schedule import Karras
-from scorefield.train import Settings, Steps, descend
+from scorefield.schedules import Karras
+from scorefield.training.fitting import fit
+from scorefield.training.trainer import Settings, Steps, descend
 from support import normal
 
 

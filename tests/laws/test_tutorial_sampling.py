@@ -16,8 +16,8 @@ from scorefield.noise import White
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.prior import Prior, Score
 from scorefield.priors.frozen import Frozen
-from scorefield.schedule import Geometric
-from scorefield.walk import walk
+from scorefield.sampling import walk
+from scorefield.schedules import Geometric
 from support import normal, relative_wasserstein
 
 

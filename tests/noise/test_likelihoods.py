@@ -12,13 +12,14 @@ from torch import Tensor
 from scorefield import noise
 from scorefield.errors import InputError
 from scorefield.kernels import Descent, DPMpp2M, MarkovChain, PerturbAndMap, SplitGibbs
+from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
 from scorefield.noise import Colored, NonGaussian, PoissonEmission, PoissonTransmission, Rician, Weighted, White
-from scorefield.operators import Identity, Isotropic, Matrix, Mix, birdcage, mri
+from scorefield.operators import Identity, Matrix, Mix, birdcage, mri
 from scorefield.posteriors import MMPS
 from scorefield.priors.gaussian import DiagonalGaussian
-from scorefield.schedule import Karras
-from scorefield.walk import walk
+from scorefield.sampling import walk
+from scorefield.schedules import Karras
 from support import complex_normal, normal
 
 MAP = 0.2 + normal(3, 4, seed=8).abs()

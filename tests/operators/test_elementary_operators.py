@@ -10,7 +10,8 @@ import torch
 from scorefield import operators as ops
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.noise import White, normal_like
+from scorefield.noise import White
+from scorefield.randomness import normal_like
 
 
 def seeded(seed=0):

@@ -7,8 +7,9 @@ import torch
 
 from scorefield import operators as ops
 from scorefield.errors import InputError
-from scorefield.noise import White, normal_like
-from scorefield.operators.solve import inner
+from scorefield.linalg.solve import inner
+from scorefield.noise import White
+from scorefield.randomness import normal_like
 
 
 def seeded(seed=0):

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from scorefield.linalg.covariance import Isotropic
 from scorefield.noise import Weighted, White
 from scorefield.operators import linear, parallel_beam
-from scorefield.operators.linear import Isotropic
 from support import normal
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
-from scorefield.noise import Noise, White, normal_like
+from scorefield.noise import Noise, White
 from scorefield.operators import Blur, Downsample, Fourier, Mask, RealToComplex, Sample, birdcage, cartesian_mask, mri
 from scorefield.priors import DiagonalGaussian, IndependentParts
-from scorefield.rows import as_rows
+from scorefield.randomness import normal_like
 from support import normal
 
 

@@ -11,8 +11,9 @@ from benches import tb_g
 from scenes import OPERATORS, SHAPE, corrected, dense, eye, g, lines, scene, unflat
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
-from scorefield.noise import White, normal_like
+from scorefield.noise import White
 from scorefield.operators import (
     Fourier,
     Identity,
@@ -30,7 +31,7 @@ from scorefield.posteriors import (
     ScoreALD,
 )
 from scorefield.priors import DiagonalGaussian, IndependentParts
-from scorefield.rows import as_rows
+from scorefield.randomness import normal_like
 from support import LinearDenoiser, complex_normal, normal
 
 BENCH = tb_g()

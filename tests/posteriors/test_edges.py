@@ -11,8 +11,8 @@ from scorefield.errors import InputError
 from scorefield.kernels import DPMpp2M
 from scorefield.posteriors import DPS, MMPS, TMPD, PiGDM
 from scorefield.prior import Denoiser
-from scorefield.schedule import Karras
-from scorefield.walk import sample
+from scorefield.sampling import sample
+from scorefield.schedules import Karras
 from support import normal
 
 BENCH = tb_g()

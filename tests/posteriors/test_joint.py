@@ -9,10 +9,11 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.noise import White, normal_like
+from scorefield.noise import White
 from scorefield.operators import Fourier, Identity, Matrix, Stack, birdcage, cartesian_mask, mri
 from scorefield.posteriors import DDNM, DDS, DPS, MMPS, AnnealedLikelihood, DiffPIR, PiGDM, Projection, join
 from scorefield.priors import DiagonalGaussian, IndependentParts
+from scorefield.randomness import normal_like
 from support import complex_normal, normal
 
 BENCH = tb_g()

@@ -18,8 +18,8 @@ from scorefield.kernels import (
     Then,
 )
 from scorefield.posteriors import Projection
-from scorefield.schedule import Karras
-from scorefield.walk import walk
+from scorefield.sampling import walk
+from scorefield.schedules import Karras
 from support import normal
 
 BENCH = tb_g()

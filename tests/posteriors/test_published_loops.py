@@ -29,8 +29,8 @@ from scorefield.operators import Sample
 from scorefield.posteriors import DDNM, DDRM, DDS, MMPS, DiffPIR, PiGDM
 from scorefield.posteriors import DPS as GuidedDPS
 from scorefield.priors import DiagonalGaussian
-from scorefield.schedule import Karras
-from scorefield.walk import walk
+from scorefield.sampling import walk
+from scorefield.schedules import Karras
 from support import normal
 
 BENCH = tb_g()

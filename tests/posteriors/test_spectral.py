@@ -8,8 +8,9 @@ from scenes import OPERATORS, SHAPE, Uneven, corrected, dense, eye, g, scene
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
-from scorefield.noise import White, normal_like
+from scorefield.noise import White
 from scorefield.operators import (
     Matrix,
     birdcage,
@@ -24,7 +25,7 @@ from scorefield.posteriors import (
 from scorefield.posteriors.ddrm import restoration_gain
 from scorefield.posteriors.spectrum import LARGEST, Spectrum, _blocks, _dense, _InBlocks, _InData, _Whitened
 from scorefield.priors import DiagonalGaussian, IndependentParts
-from scorefield.rows import as_rows
+from scorefield.randomness import normal_like
 from support import normal
 
 SIGMAS = torch.tensor([0.05, 0.4, 3.0], dtype=torch.float64)

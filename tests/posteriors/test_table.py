@@ -46,8 +46,8 @@ from scorefield.posteriors import (
     ScoreALD,
 )
 from scorefield.priors import DiagonalGaussian
-from scorefield.schedule import Geometric, Karras
-from scorefield.walk import sample, walk
+from scorefield.sampling import sample, walk
+from scorefield.schedules import Geometric, Karras
 from support import monte_carlo_floor, normal, relative_wasserstein
 
 BENCH = tb_g(1)

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Fourier, Mask, Matrix
-from scorefield.operators.solve import inner
 from scorefield.prior import Denoiser, Prior, level
-from scorefield.priors.algebra import AsComplex, IndependentParts, Scaled
+from scorefield.priors.algebra import AsComplex, IndependentParts
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
+from scorefield.priors.scaled import Scaled
 from scorefield.priors.tv import TotalVariation
 
 LEVELS = torch.tensor([0.1, 0.3, 2.0], dtype=torch.float64)

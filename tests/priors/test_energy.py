@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scorefield.densities.potential import log_ratio
 from scorefield.errors import InputError
 from scorefield.kernels import HMC, MALA
 from scorefield.nets import PatchMLP, Patchwise, UNet
 from scorefield.nets.overlaps import Overlaps
 from scorefield.objectives import NoiseConditional
-from scorefield.potential import log_ratio
 from scorefield.priors import EDM, Energy, Homogeneous, Network, StationaryGaussian, Unitless
-from scorefield.walk import walk
+from scorefield.sampling import walk
 from support import assert_slope, normal
 
 LEVELS = torch.tensor([0.05, 0.4, 3.0], dtype=torch.float64)

@@ -10,7 +10,7 @@ from scorefield.errors import InputError
 from scorefield.kernels import Langevin
 from scorefield.prior import Denoiser
 from scorefield.priors import Frozen, GaussianMixture
-from scorefield.walk import walk
+from scorefield.sampling import walk
 
 LEVELS = torch.tensor([0.5, 0.7, 1.0, 2.0, 0.5], dtype=torch.float64)
 

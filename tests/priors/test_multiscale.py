@@ -6,8 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scorefield.cost import metered
-from scorefield.crops import Crops
 from scorefield.errors import InputError
 from scorefield.kernels import Ancestral, Heun
 from scorefield.nets import LocalCNN, UNet
@@ -15,8 +13,10 @@ from scorefield.objectives import GivenChannels
 from scorefield.prior import Denoiser, level
 from scorefield.priors import EDM, Conditional, Gaussian, Given, Homogeneous, MultiScale, Network
 from scorefield.priors.multiscale import coarse_to_fine, join, pyramid, split
-from scorefield.schedule import Karras
-from scorefield.train import Steps, train
+from scorefield.runs.cost import metered
+from scorefield.schedules import Karras
+from scorefield.training.crops import Crops
+from scorefield.training.trainer import Steps, train
 from support import monte_carlo_floor, normal, relative_wasserstein
 
 SIDE = 8

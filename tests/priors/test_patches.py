@@ -18,7 +18,7 @@ from scorefield.noise import White
 from scorefield.operators import Identity
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.priors import FieldOfExperts
-from scorefield.walk import walk
+from scorefield.sampling import walk
 from support import normal
 
 

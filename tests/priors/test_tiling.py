@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scorefield.cost import metered
 from scorefield.errors import InputError
 from scorefield.kernels import Ancestral
+from scorefield.metrics.seams import seam_ratio
 from scorefield.nets import UNet
 from scorefield.objectives import GivenChannels, NoiseConditional
 from scorefield.prior import Denoiser, level
 from scorefield.priors import EDM, Conditional, Tiling
-from scorefield.schedule import Geometric, Karras
-from scorefield.seams import seam_ratio
-from scorefield.tiles import Tiles
-from scorefield.train import Settings, Steps, Validation, train
-from scorefield.walk import sample
+from scorefield.runs.cost import metered
+from scorefield.sampling import sample
+from scorefield.schedules import Geometric, Karras
+from scorefield.training.tiles import Tiles
+from scorefield.training.trainer import Settings, Steps, Validation, train
 from support import normal
 
 

@@ -15,14 +15,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield import checkpoint
-from scorefield.checkpoint import Card
-from scorefield.crops import Crops
 from scorefield.errors import InputError
 from scorefield.nets import UNet
 from scorefield.priors import EDM, Network
-from scorefield.train import Record, Settings, Steps, Validation, train
+from scorefield.store import checkpoint
+from scorefield.store.checkpoint import Card
+from scorefield.training.crops import Crops
 from scorefield.training.record import Clock
+from scorefield.training.trainer import Record, Settings, Steps, Validation, train
 
 STEPS = 40
 LOG = "prior.jsonl"

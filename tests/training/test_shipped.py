@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from scorefield import checkpoint, shipped
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
+from scorefield import shipped
+from scorefield.store import checkpoint
 from shipped_images import retouch
 from train_shipped import RECIPES, deep_unet, unet
 

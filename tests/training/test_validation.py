@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from scorefield.crops import Crops
 from scorefield.prior import Denoiser
+from scorefield.training.crops import Crops
 from scorefield.training.validation import Checks, Cut, Validation
 
 

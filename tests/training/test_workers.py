@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield import checkpoint
+from scorefield.store import checkpoint
 from scorefield.training.workers import Workers
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

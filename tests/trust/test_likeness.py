@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield import checkpoint, nets, operators, shipped
+from scorefield import nets, operators, shipped
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.priors import GaussianMixture, Network
-from scorefield.report import findings, report
+from scorefield.reports import findings, report
 from scorefield.samples import Samples
+from scorefield.store import checkpoint
 from scorefield.trust import LikenessCheck, Reference, assess, likeness_check, recorded_likeness, take_reference
 from scorefield.trust.assess import UNKNOWN
 from scorefield.trust.likeness import FEWEST, LIMIT, PROBE, SIDE, compare

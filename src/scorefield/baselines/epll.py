@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
 from scorefield.nets.overlaps import Overlaps, chunk_for
-from scorefield.operators.linear import Isotropic
 
 BETAS = (1.0, 4.0, 8.0, 16.0, 32.0)  # of the paper, in units of the noise's precision
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
-from scorefield.operators.solve import inner
 
 
 class Fidelity:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from scorefield.baselines.fidelity import Fidelity
 from scorefield.errors import InputError
+from scorefield.linalg.solve import conjugate_gradients, inner
 from scorefield.measurement import Measurement
-from scorefield.operators.solve import conjugate_gradients, inner
 
 
 def zero_filled(measurement: Measurement) -> Tensor:

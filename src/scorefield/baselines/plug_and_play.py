@@ -30,8 +30,8 @@ from scorefield.baselines.fidelity import Fidelity
 from scorefield.baselines.linear import zero_filled
 from scorefield.baselines.tuning import Tuned, tune
 from scorefield.errors import InputError
+from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
-from scorefield.operators.linear import Isotropic
 
 LEVELS = (*(10 ** (1 - k / 8) for k in range(8)), 1.0, 1.0, 1.0, 1.0)  # a decade down, then held
 COARSE = tuple(10 ** (k / 2) for k in range(-1, 4))  # two a decade, in units of the noise that reaches a pixel

@@ -32,8 +32,8 @@ from torch import Tensor
 
 from scorefield.baselines.fidelity import Fidelity
 from scorefield.errors import InputError
+from scorefield.linalg.solve import conjugate_gradients, inner
 from scorefield.measurement import Measurement
-from scorefield.operators.solve import conjugate_gradients, inner
 
 RELAXATION = 1.6  # Boyd et al. 2011, section 3.4.3: 1.5 to 1.8
 BALANCE_EVERY = 10

@@ -12,7 +12,7 @@ from scorefield.cli.options import make_command
 from scorefield.cli.simulate import Modality, ProtocolOptions
 
 if TYPE_CHECKING:
-    from scorefield.calibrate import Calibration, Truths
+    from scorefield.calibration import Calibration, Truths
     from scorefield.prior import Prior
 
 
@@ -48,11 +48,12 @@ def run(options: CalibrateOptions) -> None:
 
     Finished scans are kept in OUT/scans, so that the same command continues after an interruption.
     """
-    from scorefield import checkpoint, shipped
-    from scorefield.calibrate import Prepared, Scanner, calibrate
-    from scorefield.method import Method
-    from scorefield.progress import Bar
-    from scorefield.report.calibration import calibration_report, findings
+    from scorefield import shipped
+    from scorefield.calibration import Prepared, Scanner, calibrate
+    from scorefield.reconstruction.method import Method
+    from scorefield.reports.calibration import calibration_report, findings
+    from scorefield.runs.progress import Bar
+    from scorefield.store import checkpoint
 
     prior = checkpoint.load(shipped.find(options.prior))
     protocol = options.protocol(options.operator)
@@ -77,7 +78,7 @@ def _plain(value: Any) -> Any:
 
 def _images(options: CalibrateOptions) -> Truths:
     """The given images, or their centers."""
-    from scorefield.calibrate import Cropped, FromImages
+    from scorefield.calibration import Cropped, FromImages
     from scorefield.data import Images
 
     images = FromImages(Images(options.images, axis=options.axis, unit=options.unit))
@@ -86,9 +87,9 @@ def _images(options: CalibrateOptions) -> Truths:
 
 def _draws(options: CalibrateOptions, prior: Prior) -> Truths:
     """Walks of the prior, in the units of the scanner."""
-    from scorefield.calibrate import FromWalk
-    from scorefield.schedule import Karras
-    from scorefield.simulate import WATER
+    from scorefield.calibration import FromWalk
+    from scorefield.schedules import Karras
+    from scorefield.units import WATER
 
     amplitude = prior.card.amplitude
     intensity = options.intensity or {Modality.ct: WATER, Modality.mri: 1.0}[options.operator]
@@ -100,8 +101,8 @@ def _draws(options: CalibrateOptions, prior: Prior) -> Truths:
 def _write(calibration: Calibration, path: Path) -> None:
     import json
 
-    from scorefield.atomic import atomic_path
-    from scorefield.calibrate import LEVELS
+    from scorefield.calibration import LEVELS
+    from scorefield.store.atomic import atomic_path
 
     numbers: dict[str, Any] = {
         "scans": calibration.n_scans,

@@ -11,7 +11,7 @@ from pydantic import Field
 from scorefield.cli.options import Options, make_command
 
 if TYPE_CHECKING:
-    from scorefield.demo import Row
+    from scorefield.cli.demo_cases import Row
 
 
 class DemoOptions(Options):
@@ -22,8 +22,8 @@ class DemoOptions(Options):
 
 def run(options: DemoOptions) -> None:
     """Reconstruct a real CT slice and a real MR slice with shipped priors, compare, and write a report of each."""
-    from scorefield import demo
-    from scorefield.progress import Bar
+    from scorefield.cli import demo_cases as demo
+    from scorefield.runs.progress import Bar
 
     for case in demo.CASES:
         outcome = demo.run(case, options.out, draws=options.draws, seed=options.seed, progress=Bar())

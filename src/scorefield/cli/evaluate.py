@@ -23,11 +23,11 @@ def run(options: EvaluateOptions) -> None:
     import math
     from dataclasses import asdict
 
-    from scorefield.atomic import atomic_path
     from scorefield.data import read_image
     from scorefield.errors import InputError
     from scorefield.metrics import evaluate
-    from scorefield.results import load_draws
+    from scorefield.reconstruction.results import load_draws
+    from scorefield.store.atomic import atomic_path
 
     samples = load_draws(options.run)
     truth = read_image(options.truth).pixels

@@ -12,7 +12,7 @@ from scorefield.cli.options import Options, make_command
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
-    from scorefield.partial import Partial
+    from scorefield.runs.partial import Partial
 
 
 class ReconstructOptions(Options):
@@ -28,13 +28,14 @@ class ReconstructOptions(Options):
 
 def run(options: ReconstructOptions) -> None:
     """Draw posterior samples of the image behind a scan; write mean, std, interval bounds, draws and run.json."""
-    from scorefield import checkpoint, shipped
-    from scorefield.atomic import check_replaceable
-    from scorefield.data.scans import Scan
-    from scorefield.method import Method
-    from scorefield.progress import Bar
-    from scorefield.reconstruct import reconstruct
-    from scorefield.results import FILES, save_run
+    from scorefield import shipped
+    from scorefield.reconstruction.method import Method
+    from scorefield.reconstruction.pipeline import reconstruct
+    from scorefield.reconstruction.results import FILES, save_run
+    from scorefield.runs.progress import Bar
+    from scorefield.scans.scan import Scan
+    from scorefield.store import checkpoint
+    from scorefield.store.atomic import check_replaceable
     from scorefield.trust import assess
 
     check_replaceable(options.out, FILES)
@@ -59,7 +60,7 @@ def run(options: ReconstructOptions) -> None:
 
 def _partial(options: ReconstructOptions) -> Partial:
     """The draws finished so far, beside the folder of the results."""
-    from scorefield.partial import Partial
+    from scorefield.runs.partial import Partial
 
     folder = options.out.expanduser().resolve()  # a "." has no name
     path = folder.with_name(f".{folder.name}.partial.safetensors")

@@ -22,10 +22,10 @@ def run(options: ReportOptions) -> None:
     import json
 
     from scorefield.data import read_image
-    from scorefield.data.scans import Scan
     from scorefield.errors import InputError
-    from scorefield.report import View, report
-    from scorefield.results import load_draws
+    from scorefield.reconstruction.results import load_draws
+    from scorefield.reports import View, report
+    from scorefield.scans.scan import Scan
     from scorefield.trust import recorded_likeness
 
     samples = load_draws(options.run)

@@ -14,7 +14,7 @@ from scorefield.errors import InputError
 
 if TYPE_CHECKING:
     from scorefield.data import Image
-    from scorefield.simulate import Protocol
+    from scorefield.scans.protocols import Protocol
 
 
 class Modality(str, Enum):
@@ -35,7 +35,7 @@ class ProtocolOptions(Options):
     center: float = Field(0.08, ge=0, le=1, description="MRI: fully sampled part of k-space.")
 
     def protocol(self, modality: Modality) -> Protocol:
-        from scorefield.simulate import CartesianMRI, ParallelCT
+        from scorefield.scans.protocols import CartesianMRI, ParallelCT
 
         protocols = {
             Modality.ct: ParallelCT(self.views, self.photons),
@@ -59,7 +59,7 @@ class SimulateOptions(ProtocolOptions):
 def run(options: SimulateOptions) -> None:
     """Simulate a noisy scan of a real image; the clean image is written beside it as NAME.truth.npy."""
     from scorefield.data import read_image, write
-    from scorefield.simulate import simulate
+    from scorefield.scans.protocols import simulate
 
     image = read_image(options.image).told(options.unit)
     image = _plane(image, options.axis, options.slice)

@@ -15,10 +15,10 @@ from scorefield.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scorefield.augment import Augmentation
     from scorefield.data.normalized import Normalized
     from scorefield.prior import Prior
-    from scorefield.train import Budget, Record, Settings, Validation
+    from scorefield.training.augmentations import Augmentation
+    from scorefield.training.trainer import Budget, Record, Settings, Validation
 
 
 class Kind(str, Enum):
@@ -76,12 +76,12 @@ def run(options: TrainOptions) -> None:
 def _train(options: TrainOptions, *, first: bool) -> None:
     import torch
 
-    from scorefield.crops import Balance, Crops
     from scorefield.objectives import NoiseConditional
-    from scorefield.pool import Pool
-    from scorefield.progress import Bar, Silent
-    from scorefield.schedule import Geometric
-    from scorefield.train import train
+    from scorefield.runs.progress import Bar, Silent
+    from scorefield.schedules import Geometric
+    from scorefield.training.crops import Balance, Crops
+    from scorefield.training.pool import Pool
+    from scorefield.training.trainer import train
 
     images, held = _images(options)
     torch.manual_seed(options.seed)
@@ -132,14 +132,14 @@ def _prior(options: TrainOptions, image: Tensor) -> Prior:
 
 
 def _augment(options: TrainOptions) -> tuple[Augmentation, ...]:
-    from scorefield.augment import Amplitude, Dihedral
+    from scorefield.training.augmentations import Amplitude, Dihedral
 
     brightness = (Amplitude(1 / options.amplitude, options.amplitude),) if options.amplitude > 1 else ()
     return (Dihedral(), *brightness)
 
 
 def _budget(options: TrainOptions) -> Budget:
-    from scorefield.train import Epochs, Minutes, Steps
+    from scorefield.training.trainer import Epochs, Minutes, Steps
 
     if options.steps is not None:
         return Steps(options.steps)
@@ -147,7 +147,7 @@ def _budget(options: TrainOptions) -> Budget:
 
 
 def _settings(options: TrainOptions) -> Settings:
-    from scorefield.train import Settings
+    from scorefield.training.trainer import Settings
 
     # 3 x 3: .005 reaches in a minute what .001 needs ten for; wider layers want smaller steps
     batch, rate = (1024, 0.015 / options.patch_size) if options.kind is Kind.patch else (16, 1e-3)
@@ -159,7 +159,7 @@ def _settings(options: TrainOptions) -> Settings:
 
 
 def _validation(options: TrainOptions, held: Normalized | None) -> Validation | None:
-    from scorefield.train import Validation
+    from scorefield.training.trainer import Validation
 
     if held is None:
         if options.patience is not None:
@@ -169,8 +169,8 @@ def _validation(options: TrainOptions, held: Normalized | None) -> Validation | 
 
 
 def _record(options: TrainOptions) -> Record:
-    from scorefield.checkpoint import Card
-    from scorefield.train import Record
+    from scorefield.store.checkpoint import Card
+    from scorefield.training.trainer import Record
 
     card = Card(
         options.out.name, provenance=list(options.images), training={"options": options.model_dump(mode="json")},

@@ -1,4 +1,4 @@
-"""Images and raw scans, in and out.
+"""Images, in and out.
 
 ``read`` and ``write`` choose the format by name; :mod:`scorefield.data.formats` lists them.  The axis and
 coordinate conventions are in :mod:`scorefield.data.image`.
@@ -14,22 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield.atomic import atomic_path
-from scorefield.data import formats, scans
+from scorefield.data import formats
 from scorefield.data.image import Image
 from scorefield.data.images import Images
 from scorefield.data.normalized import Normalized
 from scorefield.data.reading import Window
 from scorefield.data.sample_scans import ct_slice, mr_slice, skimage_images
-from scorefield.data.scans import Scan
 from scorefield.data.sources import PathLike, expand
 from scorefield.errors import InputError
+from scorefield.store.atomic import atomic_path
 
 __all__ = [
     "Image",
     "Images",
     "Normalized",
-    "Scan",
     "read",
     "read_image",
     "write",
@@ -55,11 +53,11 @@ class Geometry(Protocol):
     def unit(self) -> str: ...
 
 
-def read(path: PathLike | Sequence[PathLike]) -> Image | Images | Scan:
+def read(path: PathLike | Sequence[PathLike]) -> Image | Images:
     """What a file, folder, glob or list holds.
 
     One image file or one DICOM series (a folder or glob of slices) is an :class:`Image`, several are
-    :class:`Images`, a ``.scan`` is a :class:`Scan`.  A list is always Images.
+    :class:`Images`.  A list is always Images.
 
     Raises:
         InputError: missing, unknown, damaged, or with NaN or infinite pixels.
@@ -68,7 +66,7 @@ def read(path: PathLike | Sequence[PathLike]) -> Image | Images | Scan:
         return Images(path)
     place = Path(path).expanduser()
     if place.is_file():
-        return formats.find(place, (*formats.FORMATS, scans)).read(place)
+        return formats.find(place, formats.FORMATS).read(place)
     sources = expand(path)
     return sources[0].read() if len(sources) == 1 else Images(path)
 

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.units import WATER
 
 UNKNOWN = "a.u."  # a unit that the file does not tell
-WATER = 0.0193  # 1/mm: linear attenuation of water at 70 keV (NIST XCOM)
 
 
 @dataclass(frozen=True, eq=False)

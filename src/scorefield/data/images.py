@@ -14,7 +14,7 @@ from scorefield.data.reading import Header, Stack
 from scorefield.data.recent import Recent
 from scorefield.data.sources import PathLike, Source, expand
 from scorefield.errors import InputError
-from scorefield.streams import stream
+from scorefield.randomness import stream
 
 __all__ = ["Image", "Images"]
 
@@ -163,7 +163,7 @@ class Images(Sequence[Image]):
         return self._kept.get((source, cut, axis), lambda: stack.slice(cut, axis))
 
     def _measure(self, source: Source) -> float:
-        from scorefield.reconstruct import intensity_of
+        from scorefield.units import intensity_of
 
         spatial = self._header(source).spatial
         few = min(LOOKS, spatial[-1])

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scorefield.densities.potential import log_ratio
 from scorefield.errors import InputError
-from scorefield.potential import log_ratio
 from scorefield.prior import Prior
 
 

@@ -22,9 +22,9 @@ from scorefield.kernels.ancestral import Ancestral
 from scorefield.kernels.descent import Descent
 from scorefield.kernels.likelihood import LikelihoodStep, MarkovChain
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.prior import Prior
-from scorefield.schedule import Karras
+from scorefield.randomness import normal_like
+from scorefield.schedules import Karras
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 r"""A whole walk inside one step: from a noisy image down to a clean one.
 
 A schedule is a quantile function u -> sigma, so the levels below s are its values at u <= F(s), F being its inverse.
-For :class:`~scorefield.schedule.Karras` and :class:`~scorefield.schedule.Geometric` these are again schedules of the
+For :class:`~scorefield.schedules.Karras` and :class:`~scorefield.schedules.Geometric` these are again schedules of the
 same family, with s for ``sigma_max``.
 """
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.prior import Prior
-from scorefield.schedule import Schedule
-from scorefield.walk import walk
+from scorefield.sampling import walk
+from scorefield.schedules import Schedule
 
 BISECTIONS = 50  # halvings of [0, 1], down to the precision of float64
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from scorefield.kernel import Kernel, State
-from scorefield.noise import normal_like
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from torch import Tensor
 
 from scorefield.kernel import State
 from scorefield.kernels.acceptance import Acceptance, Point
-from scorefield.noise import normal_like
-from scorefield.operators.solve import inner
+from scorefield.linalg.solve import inner
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.kernels.descent import arrive
 from scorefield.kernels.langevin import Langevin
+from scorefield.linalg.covariance import Isotropic
+from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
-from scorefield.operators.linear import Isotropic
-from scorefield.operators.solve import inner
 from scorefield.prior import Density
+from scorefield.randomness import normal_like
 
 POWER_STEPS = 10  # of power iteration: a few per cent of the largest curvature
 

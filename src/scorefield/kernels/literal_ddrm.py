@@ -19,10 +19,10 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.posteriors.ddrm import restoration_gain
 from scorefield.posteriors.spectrum import Spectrum
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)

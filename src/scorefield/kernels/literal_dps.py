@@ -10,8 +10,8 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.kernels.ancestral import Ancestral
+from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
-from scorefield.operators.solve import inner
 from scorefield.prior import Denoiser, Prior
 
 

@@ -11,8 +11,8 @@ from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.kernels.ancestral import Ancestral
 from scorefield.kernels.literal_dps import Known
+from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
-from scorefield.operators.linear import Isotropic
 from scorefield.prior import Prior, level
 
 

@@ -53,11 +53,11 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.kernels.population import ParticleFilter, Population, in_parts
+from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.posteriors.spectrum import Spectrum
 from scorefield.prior import Prior
-from scorefield.rows import as_rows
+from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.kernels.population import ParticleFilter, Population
 from scorefield.kernels.twist import Twist, Twisted
-from scorefield.noise import normal_like
-from scorefield.operators.solve import inner
+from scorefield.linalg.solve import inner
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)

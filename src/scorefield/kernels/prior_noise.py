@@ -9,9 +9,9 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
-from scorefield.noise import normal_like
 from scorefield.posteriors.base import Correction
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.operators.consistency import pseudo_inverse
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)

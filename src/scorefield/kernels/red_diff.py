@@ -22,9 +22,9 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.operators.consistency import pseudo_inverse
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 EPSILON = 1e-8  # Adam's
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
-from scorefield.noise import normal_like
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from scorefield.kernels.ancestral import Ancestral
 from scorefield.kernels.descent import arrive
 from scorefield.kernels.project import Project
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)

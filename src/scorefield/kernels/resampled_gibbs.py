@@ -23,11 +23,11 @@ from scorefield.kernels.ancestral import Ancestral
 from scorefield.kernels.descent import Descent
 from scorefield.kernels.likelihood import LikelihoodStep, PerturbAndMap
 from scorefield.kernels.resampling import systematic
+from scorefield.linalg.covariance import Isotropic
+from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
-from scorefield.operators.linear import Isotropic
-from scorefield.operators.solve import inner
 from scorefield.prior import Prior
-from scorefield.schedule import Karras
+from scorefield.schedules import Karras
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from scorefield.kernels.descent import Descent
 from scorefield.kernels.likelihood import LikelihoodStep, PerturbAndMap
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior
-from scorefield.schedule import Karras
+from scorefield.schedules import Karras
 
 
 @dataclass(frozen=True)

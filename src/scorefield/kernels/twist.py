@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import as_rows
+from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
-from scorefield.operators.solve import inner
 from scorefield.posteriors.base import Posterior
 from scorefield.posteriors.mmps import MMPS
 from scorefield.prior import Prior, Vjp, level
-from scorefield.rows import as_rows
 
 
 class Twist(NamedTuple):

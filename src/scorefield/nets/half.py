@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from scorefield.nets.wrapped import Wrapped
-from scorefield.training.settings import computes_in_half
 
 
 class Half(Wrapped):
@@ -23,3 +22,11 @@ class Half(Wrapped):
         half = computes_in_half(x.device)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half):
             return self.net(x, noise).to(x.dtype)
+
+
+def computes_in_half(device: torch.device) -> bool:
+    """Whether ``device`` multiplies bfloat16 matrices in hardware; emulation is slower than single precision."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, probe, bool)() for probe in probes)

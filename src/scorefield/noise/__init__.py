@@ -8,7 +8,7 @@ Convention: a standard deviation is that of *each real component*, so complex no
 :math:`E|n|^2 = 2\,\mathrm{std}^2`.
 """
 
-from scorefield.noise.base import Noise, normal_like
+from scorefield.noise.base import Noise
 from scorefield.noise.colored import Colored
 from scorefield.noise.nongaussian import NonGaussian
 from scorefield.noise.poisson import PoissonEmission, PoissonTransmission
@@ -25,5 +25,4 @@ __all__ = [
     "Rician",
     "Weighted",
     "White",
-    "normal_like",
 ]

@@ -14,17 +14,7 @@ import torch
 from torch import Tensor
 
 from scorefield.portable import Portable
-
-
-def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Standard normal numbers shaped like ``x``: every real component has variance 1.
-
-    A complex ``x`` gets independent real and imaginary parts, so ``E|z|^2 = 2``.
-    """
-    if x.is_complex():
-        real = torch.view_as_real(x.resolve_conj())
-        return torch.view_as_complex(normal_like(real, generator))
-    return torch.empty_like(x, memory_format=torch.contiguous_format).normal_(generator=generator)
+from scorefield.randomness import normal_like
 
 
 class Noise(Portable, ABC):

@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise.base import Noise, normal_like
+from scorefield.linalg.parts import mixed
+from scorefield.noise.base import Noise
 from scorefield.noise.white import White
+from scorefield.randomness import normal_like
 
 if TYPE_CHECKING:
     from scorefield.measurement import Measurement
@@ -81,9 +83,3 @@ class Colored(Noise):
 
         mix = Mix(self._whitener, measurement.operator.shape_out)
         return Measurement(mix(measurement.y), mix @ measurement.operator, White(1.0))
-
-
-def mixed(matrix: Tensor, x: Tensor) -> Tensor:
-    """``matrix`` (n, channels), in the precision of x, applied to the channels of ``x`` (B, channels, ...)."""
-    dtype = x.dtype.to_complex() if matrix.is_complex() or x.is_complex() else x.dtype
-    return torch.einsum("ij,bj...->bi...", matrix.to(device=x.device, dtype=dtype), x.to(dtype))

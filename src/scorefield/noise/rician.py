@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise.base import normal_like
 from scorefield.noise.nongaussian import NonGaussian
+from scorefield.randomness import normal_like
 
 
 class Rician(NonGaussian):

@@ -20,18 +20,18 @@ Objective                 Term of an image                                      
 
 Passes are backward passes to x inside the objective, for images of N real components (one by :class:`Hutchinson`);
 its gradient comes on top.  Sums run over the real components of an image, means over the batch.  A model is any prior
-whose score has a graph to its parameters: a network, or a closed form built from them (:func:`scorefield.fit.fit`).
+whose score has a graph to its parameters: a network, or a closed form built from them (:func:`scorefield.fit`).
 """
 
+from scorefield.densities.directions import Directions, Normal, Rademacher, Sphere
+from scorefield.densities.trace import ExactTrace, Hutchinson, Trace
 from scorefield.objectives.base import Objective
 from scorefield.objectives.conditional import GivenChannels
 from scorefield.objectives.denoising import Denoising, NoiseConditional
-from scorefield.objectives.directions import Directions, Normal, Rademacher, Sphere
 from scorefield.objectives.explicit import Explicit
 from scorefield.objectives.implicit import Implicit, Regularized
 from scorefield.objectives.likelihood import Likelihood
 from scorefield.objectives.sliced import Sliced
-from scorefield.objectives.trace import ExactTrace, Hutchinson, Trace
 
 __all__ = [
     "Objective",

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise import normal_like
 from scorefield.prior import Prior, Vjp
-from scorefield.rows import as_rows
+from scorefield.randomness import normal_like
 
 
 class Objective(ABC):
@@ -67,11 +66,6 @@ def perturbed(x: Tensor, sigma: float, generator: torch.Generator | None) -> Ten
     """``x + sigma n``; the clean batch itself, and nothing drawn, at sigma = 0."""
     batch(x)
     return x + sigma * normal_like(x, generator) if sigma else x
-
-
-def squared(v: Tensor) -> Tensor:
-    """``|v|^2`` of each image, summed over its real components: (B, ...) to (B,)."""
-    return as_rows(v).square().sum(1)
 
 
 def leaf(x: Tensor) -> Tensor:

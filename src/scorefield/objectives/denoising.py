@@ -23,10 +23,11 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise import normal_like
-from scorefield.objectives.base import Objective, batch, leaf, like, score_of, squared
+from scorefield.linalg.parts import squared
+from scorefield.objectives.base import Objective, batch, leaf, like, score_of
 from scorefield.prior import Prior, level
-from scorefield.schedule import Geometric, Schedule
+from scorefield.randomness import normal_like
+from scorefield.schedules import Geometric, Schedule
 
 
 @dataclass(frozen=True)

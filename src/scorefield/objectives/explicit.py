@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scorefield.objectives.base import Objective, check_level, perturbed, score_of, squared
+from scorefield.linalg.parts import squared
+from scorefield.objectives.base import Objective, check_level, perturbed, score_of
 from scorefield.prior import Prior
 
 

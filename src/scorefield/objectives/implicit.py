@@ -27,9 +27,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from scorefield.densities.trace import ExactTrace, Trace, diagonal
 from scorefield.errors import InputError
-from scorefield.objectives.base import Objective, check_level, linearized, perturbed, squared
-from scorefield.objectives.trace import ExactTrace, Trace, diagonal
+from scorefield.linalg.parts import squared
+from scorefield.objectives.base import Objective, check_level, linearized, perturbed
 from scorefield.prior import Prior
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from scorefield.densities.directions import Directions, Rademacher
+from scorefield.linalg.solve import inner
 from scorefield.objectives.base import Objective, check_level, linearized, perturbed
-from scorefield.objectives.directions import Directions, Rademacher
-from scorefield.operators.solve import inner
 from scorefield.prior import Prior
 
 

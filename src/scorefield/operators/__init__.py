@@ -3,17 +3,18 @@
 This list is the registry: the law suites test every operator named here.
 """
 
+from scorefield.linalg.covariance import Isotropic, Spread
+from scorefield.linalg.solve import conjugate_gradients, gmres
 from scorefield.operators.basic import Identity, Mask, Matrix, RealToComplex, Sample
 from scorefield.operators.checks import adjoint_error, operator_norm
 from scorefield.operators.ct import Projector, fan_beam, parallel_beam
 from scorefield.operators.ct_fbp import fbp, hann, ramlak, shepp_logan
 from scorefield.operators.ct_geometry import FanBeam, Geometry, ParallelBeam
 from scorefield.operators.fourier import Fourier
-from scorefield.operators.linear import Adjoint, Isotropic, Multiple, Operator, Product, Spread, Sum
+from scorefield.operators.linear import Adjoint, Multiple, Operator, Product, Sum
 from scorefield.operators.mix import Mix
 from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask, coil_maps, mri
 from scorefield.operators.resample import Blur, Downsample
-from scorefield.operators.solve import conjugate_gradients, gmres
 from scorefield.operators.stack import Stack
 
 __all__ = [

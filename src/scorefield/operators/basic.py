@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import cast
 from scorefield.operators.linear import Operator, Shape
 
 
@@ -29,11 +30,6 @@ def image_shape(shape: Sequence[int], *, spatial: int = 0) -> Shape:
     if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
         raise InputError(f"The shape {sizes} must hold positive integers only; give the size of one image.")
     return tuple(int(n) for n in sizes)
-
-
-def cast(weights: Tensor, like: Tensor) -> Tensor:
-    """``weights`` in the precision of ``like``, still real or complex as they were."""
-    return weights.to(like.dtype.to_complex() if weights.is_complex() else like.real.dtype)
 
 
 def finite(values: Tensor, name: str) -> Tensor:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise import normal_like
+from scorefield.linalg.solve import inner
 from scorefield.operators.linear import Operator
-from scorefield.operators.solve import inner
+from scorefield.randomness import normal_like
 
 
 def adjoint_error(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scorefield.linalg.solve import conjugate_gradients
 from scorefield.operators.linear import Operator
-from scorefield.operators.solve import conjugate_gradients
 
 
 def pseudo_inverse(operator: Operator, residual: Tensor, *, iterations: int = 100) -> Tensor:

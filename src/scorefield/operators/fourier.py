@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from scorefield.operators.basic import cast, image_shape
+from scorefield.linalg.parts import cast
+from scorefield.operators.basic import image_shape
 from scorefield.operators.linear import Operator, Shape
 
 

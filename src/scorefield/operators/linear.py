@@ -12,32 +12,19 @@ gradients need one code path.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.covariance import Isotropic, Spread
+from scorefield.linalg.solve import conjugate_gradients, warn_unless_solved
 from scorefield.noise import Noise
-from scorefield.operators.solve import conjugate_gradients, warn_unless_solved
 from scorefield.portable import Portable
 
 Shape = tuple[int, ...]
 TOLERANCE, ITERATIONS = 1e-6, 1000  # of conjugate gradients; the second is a guard
 ACCEPTED = 0.5  # relative residual; what images cannot explain converges last, and they are right to a tenth before
-
-
-class Isotropic:
-    """The covariance ``variance * I`` of x0 given x; ``variance`` is () or (B,), per real component, >= 0."""
-
-    def __init__(self, variance: Tensor | float):
-        self.variance = torch.as_tensor(variance)
-
-    def __call__(self, v: Tensor) -> Tensor:
-        return self.variance.to(v.device, v.real.dtype).reshape(-1, *[1] * (v.ndim - 1)) * v
-
-
-Spread = Isotropic | Callable[[Tensor], Tensor]  # x0's covariance given x: isotropic, or a matrix-free product
 
 
 class Operator(Portable, ABC):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise.colored import mixed
+from scorefield.linalg.parts import mixed
 from scorefield.operators.basic import finite, image_shape
 from scorefield.operators.linear import Operator, Shape
 

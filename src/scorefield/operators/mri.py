@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.operators.basic import Sample, cast, finite, image_shape
+from scorefield.linalg.parts import cast
+from scorefield.operators.basic import Sample, finite, image_shape
 from scorefield.operators.fourier import Fourier
 from scorefield.operators.linear import Operator, Product, Shape
 

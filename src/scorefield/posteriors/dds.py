@@ -7,8 +7,8 @@ import math
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.solve import conjugate_gradients
 from scorefield.measurement import Measurement
-from scorefield.operators.solve import conjugate_gradients
 from scorefield.posteriors.base import Correction, Posterior
 from scorefield.prior import Prior
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
-from scorefield.operators.linear import Isotropic
 from scorefield.posteriors.base import Correction, Posterior
 from scorefield.prior import Prior
 

@@ -13,7 +13,7 @@ safeguards keep the update sane: GMRES, whose residual never grows; and, as the 
 a solution longer than its right-hand side is cut back to that length.
 
 **Few products.**  From the first direction b, the residual itself, GMRES learns :math:`V A^H b` and with it the rings
-of V's spectrum (:class:`scorefield.operators.stationary.Stationary`).  Each further direction is preconditioned with
+of V's spectrum (:class:`scorefield.linalg.covariance.Stationary`).  Each further direction is preconditioned with
 the inverse of :math:`I + R^{-1/2} A C A^H R^{-1/2}`, C that stationary model of V, by a few conjugate gradients that
 ask the operator only.  And as the solution combines the directions, so does :math:`V A^H u` the products already
 made: k iterations cost k vector-Jacobian products, not k + 1.
@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.covariance import Stationary
+from scorefield.linalg.solve import conjugate_gradients, flexible_gmres, inner
 from scorefield.measurement import Measurement
-from scorefield.operators.solve import conjugate_gradients, flexible_gmres, inner
-from scorefield.operators.stationary import Stationary
 from scorefield.posteriors.base import Guided, Posterior
 from scorefield.prior import Prior, Vjp
 

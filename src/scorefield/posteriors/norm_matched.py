@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
-from scorefield.operators.solve import inner
 from scorefield.posteriors.base import Correction, Posterior
 from scorefield.prior import Prior
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
-from scorefield.operators.linear import Isotropic
 from scorefield.posteriors.base import Guided, Posterior
 from scorefield.prior import Prior, Vjp
 

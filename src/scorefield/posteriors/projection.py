@@ -7,10 +7,10 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.operators.consistency import pseudo_inverse
 from scorefield.posteriors.base import Posterior
 from scorefield.prior import Prior, Vjp, level
+from scorefield.randomness import normal_like
 
 
 class Projection(Posterior):

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
-from scorefield.rows import as_rows
+from scorefield.randomness import normal_like
 
 LARGEST = 2048  # real numbers; an eigendecomposition of this size takes seconds
 ENTRIES = 2**27  # of all blocks together: a gigabyte of float64

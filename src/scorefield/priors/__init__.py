@@ -3,7 +3,7 @@
 This list is the registry: the law suites test every prior named here, checkpoints are built from it.
 """
 
-from scorefield.priors.algebra import AsComplex, IndependentParts, Scaled
+from scorefield.priors.algebra import AsComplex, IndependentParts
 from scorefield.priors.conditional import Conditional
 from scorefield.priors.energy import Energy
 from scorefield.priors.frozen import Frozen
@@ -16,6 +16,7 @@ from scorefield.priors.network import EDM, Homogeneous, Network, Unitless
 from scorefield.priors.normal import ConditionedGaussian
 from scorefield.priors.pairs import Pairs, Tabulated
 from scorefield.priors.patches import FieldOfExperts
+from scorefield.priors.scaled import Scaled
 from scorefield.priors.stationary import StationaryGaussian
 from scorefield.priors.tiling import Tiling
 from scorefield.priors.timesteps import ContinuousBetas, CosineBetas, LinearBetas, SqrtLinearBetas

@@ -1,22 +1,13 @@
-r"""Priors made of priors: other units, and complex images from real ones.
+r"""Complex images from real ones.
 
-With :math:`u = a x + b` the law of u has
-
-.. math::
-    D_u(u, \sigma) = a\, D\!\left(\frac{u - b}{a}, \frac{\sigma}{a}\right) + b, \qquad
-    \log p_u(u) = \log p\!\left(\frac{u - b}{a}\right) - n \log a,
-
-with n real components, and the same Jacobian.  A complex image is two real ones; that is an isometry for
-the inner product :math:`\mathrm{Re}\langle a, b\rangle`, and sigma is per real component, so scores,
-denoisers and Jacobians are carried over as they are.
+A complex image is two real ones; that is an isometry for the inner product :math:`\mathrm{Re}\langle a, b\rangle`,
+and sigma is per real component, so scores, denoisers and Jacobians are carried over as they are.
 """
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -25,130 +16,7 @@ from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.linear import Operator, Shape
 from scorefield.prior import Prior, Vjp, level
-
-
-def _able(prior: Prior, method: str, what: str) -> Callable[..., Any]:
-    """The prior's ``method``; asked by name and not by class, so that priors made of priors nest.
-
-    Raises:
-        InputError: it has none.
-    """
-    found = getattr(prior, method, None)
-    if found is None:
-        raise InputError(f"{type(prior).__name__} has no {what}; use a closed-form prior, or a method without.")
-    return found
-
-
-class Scaled(Prior):
-    """A prior in other units: ``x_user = scale * x_prior + offset``.
-
-    What the prior can do (log-density, exact draws, exact posterior) can be asked in the new units too.
-
-    Args:
-        prior: in its own units.
-        scale: user units per prior unit, > 0.
-        offset: the user's value of the prior's 0, in user units.
-
-    Raises:
-        InputError: the scale is not positive and finite, or the offset not finite.
-    """
-
-    def __init__(self, prior: Prior, scale: float, offset: float = 0.0):
-        super().__init__()
-        if not (math.isfinite(scale) and scale > 0):
-            raise InputError(f"The scale is a positive finite number, got {scale}; it is user units per prior unit.")
-        if not math.isfinite(offset):
-            raise InputError(f"The offset is a finite number, got {offset}; it is the user's value of the prior's 0.")
-        self.prior, self.scale, self.offset = prior, float(scale), float(offset)
-        self.event_shape = prior.event_shape
-
-    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        return self._outward(self.prior.denoise(self._inward(x), sigma / self.scale))
-
-    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        return self.prior.score(self._inward(x), sigma / self.scale) / self.scale
-
-    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
-        denoised, vjp = self.prior.linearize(self._inward(x), sigma / self.scale)
-        return self._outward(denoised), vjp
-
-    def draw(self, generator: torch.Generator | None = None) -> Scaled:
-        drawn = self.prior.draw(generator)
-        return self if drawn is self.prior else Scaled(drawn, self.scale, self.offset)
-
-    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """``log p_sigma(x)`` in user units: (B,).
-
-        Raises:
-            InputError: the prior has no log-density.
-        """
-        components = x[0].numel() * (2 if x.is_complex() else 1)
-        log_prob = _able(self.prior, "log_prob", "log-density")(self._inward(x), sigma / self.scale)
-        return log_prob - components * math.log(self.scale)
-
-    def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """``n`` independent draws (n, *event_shape).
-
-        Raises:
-            InputError: the prior has no exact draws.
-        """
-        return self._outward(_able(self.prior, "rsample", "exact draws")(n, generator))
-
-    def posterior(self, measurement: Measurement) -> Scaled:
-        """The exact posterior: the prior's own, of the data in its units.
-
-        Raises:
-            InputError: the prior has no exact posterior.
-        """
-        y, operator = measurement.y, measurement.operator
-        offset = torch.full_like(operator.H(y), self.offset)  # the adjoint tells if images are complex
-        inner = Measurement(y - operator(offset), operator * self.scale, measurement.noise)
-        return Scaled(_able(self.prior, "posterior", "exact posterior")(inner), self.scale, self.offset)
-
-    def _inward(self, x: Tensor) -> Tensor:
-        return (x - self.offset) / self.scale
-
-    def _outward(self, x: Tensor) -> Tensor:
-        return self.scale * x + self.offset
-
-
-def precision_of(prior: Prior) -> torch.dtype | None:
-    """Real dtype of what a learned prior learned; None of a closed form, which has learned nothing."""
-    weight = next(prior.parameters(), None)
-    return None if weight is None else weight.real.dtype
-
-
-def in_precision(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """``x``, real or complex, in the precision of the real ``dtype``."""
-    return x.to(dtype.to_complex() if x.is_complex() else dtype)
-
-
-class Cast(Prior):
-    """A prior asked in another precision than that of its weights, such as a network in single about double data.
-
-    Args:
-        prior: in its own precision.
-        dtype: real floating dtype of its weights.
-    """
-
-    def __init__(self, prior: Prior, dtype: torch.dtype):
-        super().__init__()
-        self.prior, self.dtype = prior, dtype
-        self.event_shape = prior.event_shape
-
-    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        return self.prior.denoise(in_precision(x, self.dtype), sigma).to(x.dtype)
-
-    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        return self.prior.score(in_precision(x, self.dtype), sigma).to(x.dtype)
-
-    def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
-        denoised, vjp = self.prior.linearize(in_precision(x, self.dtype), sigma)
-        return denoised.to(x.dtype), lambda v: vjp(in_precision(v, self.dtype)).to(v.dtype)
-
-    def draw(self, generator: torch.Generator | None = None) -> Cast:
-        drawn = self.prior.draw(generator)
-        return self if drawn is self.prior else Cast(drawn, self.dtype)
+from scorefield.priors.abilities import able
 
 
 class Lift(Prior):
@@ -189,7 +57,7 @@ class Lift(Prior):
         Raises:
             InputError: the prior has no log-density.
         """
-        parts = _able(self.prior, "log_prob", "log-density")(self._parts(x), self._levels(sigma, x))
+        parts = able(self.prior, "log_prob", "log-density")(self._parts(x), self._levels(sigma, x))
         return parts.reshape(self.copies, len(x)).sum(0)
 
     def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -198,7 +66,7 @@ class Lift(Prior):
         Raises:
             InputError: the prior has no exact draws.
         """
-        return self._join(_able(self.prior, "rsample", "exact draws")(self.copies * n, generator))
+        return self._join(able(self.prior, "rsample", "exact draws")(self.copies * n, generator))
 
     def draw(self, generator: torch.Generator | None = None) -> Lift:
         drawn = self.prior.draw(generator)
@@ -216,7 +84,7 @@ class Lift(Prior):
 
     def weight(self, sigma: Tensor) -> Tensor:
         """Training weight of the squared denoising error at ``sigma``."""
-        return _able(self.prior, "weight", "training weight")(sigma)
+        return able(self.prior, "weight", "training weight")(sigma)
 
     def finish(self, images: Sequence[Tensor], generator: torch.Generator) -> None:
         """What the prior does after training, on the parts of complex ``images`` (C, H, W)."""
@@ -263,7 +131,7 @@ class AsComplex(Lift):
         """
         lifted = measurement.operator @ _Channels(measurement.shape)
         inner = Measurement(measurement.y, lifted, measurement.noise)
-        return AsComplex(_able(self.prior, "posterior", "exact posterior")(inner))
+        return AsComplex(able(self.prior, "posterior", "exact posterior")(inner))
 
     def _split(self, x: Tensor) -> Tensor:
         return torch.cat([x.real, x.imag], dim=1)

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise import normal_like
 from scorefield.prior import Prior, Score, level
-from scorefield.priors.algebra import _able
+from scorefield.priors.abilities import able
+from scorefield.randomness import normal_like
 
 
 class Frozen(Score):
@@ -55,7 +55,7 @@ class Frozen(Score):
             InputError: the prior has no log-density.
         """
         level(sigma, x)
-        return _able(self.prior, "log_prob", "log-density")(x, self.sigma)
+        return able(self.prior, "log_prob", "log-density")(x, self.sigma)
 
     def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """``n`` independent draws (n, *event_shape) of the frozen law: draws of the prior and noise.
@@ -63,7 +63,7 @@ class Frozen(Score):
         Raises:
             InputError: the prior has no exact draws.
         """
-        clean = _able(self.prior, "rsample", "exact draws")(n, generator)
+        clean = able(self.prior, "rsample", "exact draws")(n, generator)
         return clean + self.sigma * normal_like(clean, generator)
 
     def draw(self, generator: torch.Generator | None = None) -> Frozen:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
 from scorefield.operators.basic import finite
 from scorefield.priors.normal import Diagonalized, check_data
-from scorefield.rows import as_rows
 
 
 def eigenpairs(covariances: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.operators.basic import finite
 from scorefield.prior import Exact, level
 from scorefield.priors.mixture import GaussianMixture, check_weights
 from scorefield.priors.normal import check_data
-from scorefield.rows import as_rows
+from scorefield.randomness import normal_like
 
 
 class Kde(Exact):

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.operators.basic import finite
 from scorefield.prior import Exact, Vjp, level
 from scorefield.priors.gaussian import eigenpairs, update
 from scorefield.priors.normal import check_data
+from scorefield.randomness import normal_like
 
 CACHED = 2**17  # numbers worked on at a time: 1 MB in double precision
 

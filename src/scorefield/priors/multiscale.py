@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.prior import Denoiser, Prior, Vjp, level
-from scorefield.streams import stream
-from scorefield.walk import sample
+from scorefield.randomness import stream
+from scorefield.sampling import sample
 
 
 class MultiScale(Denoiser):

@@ -29,12 +29,12 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.solve import conjugate_gradients, inner, warn_unless_solved
 from scorefield.measurement import Measurement
-from scorefield.noise import normal_like
 from scorefield.operators.basic import finite
-from scorefield.operators.solve import conjugate_gradients, inner, warn_unless_solved
 from scorefield.portable import followed
 from scorefield.prior import Exact, Vjp, level
+from scorefield.randomness import normal_like
 
 ITERATIONS = 1000  # of conjugate gradients; a guard, the tolerance stops it long before
 

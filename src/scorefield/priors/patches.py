@@ -47,9 +47,9 @@ from torch import Tensor, nn
 
 from scorefield.errors import InputError
 from scorefield.nets.overlaps import Overlaps, chunk_for
-from scorefield.noise import normal_like
 from scorefield.prior import Score, level
 from scorefield.priors.network import Network, Unitless
+from scorefield.randomness import normal_like
 
 
 class FieldOfExperts(Score):

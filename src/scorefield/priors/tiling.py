@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise import normal_like
 from scorefield.prior import Denoiser, Prior, Vjp, level
-from scorefield.tiles import Tiles
+from scorefield.randomness import normal_like
+from scorefield.training.tiles import Tiles
 
 Coin = tuple[int, int, int]
 
@@ -65,7 +65,7 @@ class Tiling(Denoiser):
 
     @property
     def trainee(self) -> Prior:
-        """What learns: the denoiser of patches, on :class:`scorefield.tiles.Tiles`."""
+        """What learns: the denoiser of patches, on :class:`scorefield.training.tiles.Tiles`."""
         return self.patches
 
     def batches(self, images: Sequence[Tensor], n: int) -> Tiles:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.schedule import Schedule
+from scorefield.schedules import Schedule
 
 
 class Timesteps(Schedule):

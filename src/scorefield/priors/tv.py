@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.operators.solve import inner
+from scorefield.linalg.solve import inner
 from scorefield.prior import Density, level
 
 

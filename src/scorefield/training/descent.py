@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from scorefield.errors import InputError
+from scorefield.nets.half import computes_in_half
 from scorefield.objectives import Objective
 from scorefield.prior import Prior
-from scorefield.streams import stream
+from scorefield.randomness import stream
 from scorefield.training.budget import Budget
-from scorefield.training.settings import Settings, computes_in_half
+from scorefield.training.settings import Settings
 from scorefield.training.workers import Workers, workers
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from scorefield.atomic import atomic_path
 from scorefield.errors import InputError
+from scorefield.store.atomic import atomic_path
 
 
 class Log(Protocol):

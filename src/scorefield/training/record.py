@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
-from scorefield import checkpoint
-from scorefield.checkpoint import Card
 from scorefield.errors import InputError
 from scorefield.prior import Prior
+from scorefield.store import checkpoint
+from scorefield.store.checkpoint import Card
 from scorefield.training.logs import JsonLines, Log, TensorBoard
 
 

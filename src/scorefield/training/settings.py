@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
 from scorefield.errors import InputError
 
 
@@ -46,11 +44,3 @@ class Settings:
         """Learning rate after the fraction ``used`` of the budget."""
         warm = min(1.0, (used + 1e-3) / self.warmup) if self.warmup else 1.0
         return self.rate * warm * 0.5 * (1 + math.cos(math.pi * min(used, 1.0)))
-
-
-def computes_in_half(device: torch.device) -> bool:
-    """Whether ``device`` multiplies bfloat16 matrices in hardware; emulation is slower than single precision."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, probe, bool)() for probe in probes)

@@ -13,9 +13,8 @@ from torch import Tensor
 from scorefield.data.images import Images
 from scorefield.data.normalized import tensors
 from scorefield.errors import InputError
-from scorefield.noise import normal_like
 from scorefield.prior import Prior
-from scorefield.streams import stream
+from scorefield.randomness import normal_like, stream
 from scorefield.training.descent import Batches
 
 Cut = Callable[[Sequence[Tensor], int], Batches]

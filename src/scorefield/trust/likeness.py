@@ -42,12 +42,12 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise import normal_like
+from scorefield.linalg.parts import in_precision
 from scorefield.prior import Prior
-from scorefield.priors.algebra import in_precision, precision_of
-from scorefield.reconstruct import intensity_of
-from scorefield.streams import stream
+from scorefield.priors.cast import precision_of
+from scorefield.randomness import normal_like, stream
 from scorefield.trust.rivals import RIVALS, rival_denoises, rivals_of
+from scorefield.units import intensity_of
 
 LEVELS = (0.1, 0.2, 0.4, 0.8)  # of the intensity: finer ones see the sampler's last steps, coarser ones mostly chance
 SIDE = 128  # pixels of the window looked at: wider than the networks see

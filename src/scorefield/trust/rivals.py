@@ -33,6 +33,7 @@ def rival_denoises(name: str, noisy: Tensor, sigma: float) -> Tensor:
 
 @cache
 def _loaded(name: str, device: torch.device) -> Prior:
-    from scorefield import checkpoint, shipped  # checkpoints hold references
+    from scorefield import shipped  # checkpoints hold references
+    from scorefield.store import checkpoint  # checkpoints hold references
 
     return checkpoint.load(shipped.find(name)).to(device)

@@ -1,0 +1,73 @@
+"""Calibration: how far draws are from the law they should have, and how far exact draws would be.
+
+:func:`calibrate` asks a prior, a method and a scan geometry whether their intervals hold.  The metrics are plain
+functions of draws: against an exact posterior (moments, Wasserstein distances, mode weights), against truths (ranks,
+TARP, interval coverage, spread and skill) and of chains by themselves (R-hat, effective sample size).  The benches have
+exact answers.
+"""
+
+from scorefield.calibration.chains import effective_sample_size, split_rhat, tail_effective_sample_size
+from scorefield.calibration.floor import Floor, floor
+from scorefield.calibration.intervals import LEVELS, Coverage, interval_coverage
+from scorefield.calibration.modes import expected_total_variation, mode_weights, total_variation
+from scorefield.calibration.moments import MomentError, expected_moment_error, moment_error
+from scorefield.calibration.quantities import Observed, Quantities, observe
+from scorefield.calibration.ranks import Bands, Uniformity, chi_square, ecdf_bands, ecdf_test, rank_counts, ranks
+from scorefield.calibration.simulation import Calibration, Outcome, calibrate
+from scorefield.calibration.spread import SpreadSkill, needed_factors, recalibrated, recalibration_factor, spread_skill
+from scorefield.calibration.tarp import tarp_coverage, tarp_ranks
+from scorefield.calibration.truths import Cropped, FromDensity, FromImages, FromWalk, Prepared, Scanner, Truths
+from scorefield.calibration.wasserstein import gaussian_w2, sliced_wasserstein
+from scorefield.calibration.yardstick import Ratio, Yardstick
+
+__all__ = [
+    # the verb, and what it takes and gives
+    "calibrate",
+    "Calibration",
+    "Outcome",
+    "Truths",
+    "FromDensity",
+    "FromImages",
+    "FromWalk",
+    "Cropped",
+    "Prepared",
+    "Scanner",
+    "Observed",
+    "Quantities",
+    "observe",
+    # against an exact posterior
+    "MomentError",
+    "moment_error",
+    "expected_moment_error",
+    "gaussian_w2",
+    "sliced_wasserstein",
+    "Floor",
+    "floor",
+    "Ratio",
+    "Yardstick",
+    "mode_weights",
+    "total_variation",
+    "expected_total_variation",
+    # against truths
+    "ranks",
+    "rank_counts",
+    "Uniformity",
+    "chi_square",
+    "Bands",
+    "ecdf_bands",
+    "ecdf_test",
+    "tarp_ranks",
+    "tarp_coverage",
+    "LEVELS",
+    "Coverage",
+    "interval_coverage",
+    "SpreadSkill",
+    "spread_skill",
+    "needed_factors",
+    "recalibration_factor",
+    "recalibrated",
+    # chains
+    "split_rhat",
+    "effective_sample_size",
+    "tail_effective_sample_size",
+]

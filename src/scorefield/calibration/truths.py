@@ -1,0 +1,177 @@
+"""Where the true images of a calibration come from, and how a protocol measures them.
+
+A *truth* is a tensor (C, *spatial), or an :class:`~scorefield.data.Image` where the physics needs its pixel size.  Its
+law decides what is tested: draws of the prior test the sampler alone; real images test sampler and prior together,
+which is what a user's intervals must survive.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.kernel import Kernel
+from scorefield.kernels.ancestral import Ancestral
+from scorefield.measurement import Measurement
+from scorefield.prior import Exact, Prior
+from scorefield.randomness import stream
+from scorefield.sampling import sample
+from scorefield.scans.protocols import Protocol, simulate
+from scorefield.schedules import Karras, Schedule
+from scorefield.units import intensity_of
+
+Truth = Any  # a Tensor or an Image
+EMPTY = 10.0  # smallest noise levels below which a draw holds no image
+
+
+class Truths(ABC):
+    """A source of true images."""
+
+    @abstractmethod
+    def draw(self, number: int, seed: int) -> Truth:
+        """The truth of scan ``number``; the same for the same seed."""
+
+
+@dataclass(frozen=True)
+class FromDensity(Truths):
+    """Exact draws of a closed-form prior.
+
+    Raises:
+        InputError: the prior cannot be sampled exactly.
+    """
+
+    prior: Exact = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prior, Exact):
+            raise InputError(
+                f"{type(self.prior).__name__} cannot be sampled exactly; calibrate on given images"
+                " (truths=FromImages(images)) or on walks of the prior (truths=FromWalk(prior, shape))."
+            )
+
+    def draw(self, number: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(stream(seed, "truth", number))
+        return self.prior.rsample(1, generator)[0]
+
+
+@dataclass(frozen=True)
+class FromWalk(Truths):
+    """Unconditional draws of a prior by walking a kernel; as good as the prior is and the walk is fine.
+
+    Args:
+        prior: any prior.
+        shape: of one image.
+        schedule: levels in the prior's units.
+        kernel: of the reverse SDE.
+        steps: number of levels.
+        intensity: the 99th percentile of the magnitude that each draw is scaled to, because a prior that is learned
+            up to a factor (:class:`~scorefield.priors.Homogeneous`) has draws of any; None leaves them as they are.
+
+    Raises:
+        InputError: when drawing, if an image comes out below ten times the smallest noise level.
+    """
+
+    prior: Prior = field(repr=False)
+    shape: tuple[int, ...]
+    schedule: Schedule = field(default=Karras(0.005, 3.0))
+    kernel: Kernel = field(default=Ancestral())
+    steps: int = 100
+    intensity: float | None = None
+
+    def draw(self, number: int, seed: int) -> Tensor:
+        levels, own = self.schedule.grid(self.steps), stream(seed, "truth", number)
+        drawn = sample(self.prior, self.kernel, levels, n=1, shape=self.shape, seed=own).draws[0]
+        found = intensity_of(drawn)
+        if found < EMPTY * float(levels[-2]):
+            raise InputError(
+                f"A draw of the prior came out nearly empty ({found:.2g}, at a smallest noise level of"
+                f" {levels[-2]:.2g}), as those of priors without a scale of their own do; calibrate on given images"
+                " (--images)."
+            )
+        return drawn if self.intensity is None else drawn * (self.intensity / found)
+
+
+@dataclass(frozen=True)
+class FromImages(Truths):
+    """Given images, in an order drawn from the seed; used again when there are more scans than images.
+
+    Args:
+        images: tensors (C, *spatial) or Images; read when asked for.
+
+    Raises:
+        InputError: no images.
+    """
+
+    images: Sequence[Truth]
+
+    def __post_init__(self) -> None:
+        if not len(self.images):
+            raise InputError("There are no images to calibrate on; give at least one.")
+
+    def __repr__(self) -> str:
+        told = [getattr(self.images, name, None) for name in ("paths", "axis", "unit")]
+        return f"FromImages({len(self.images)} of {told})"
+
+    def draw(self, number: int, seed: int) -> Truth:
+        passes, place = divmod(number, len(self.images))
+        generator = torch.Generator().manual_seed(stream(seed, "order", passes))
+        return self.images[int(torch.randperm(len(self.images), generator=generator)[place])]
+
+
+@dataclass(frozen=True)
+class Cropped(Truths):
+    """The central ``size`` x ``size`` pixels of the images of another source; smaller ones stay as they are.
+
+    Args:
+        source: of Images.
+        size: side in pixels.
+    """
+
+    source: Truths
+    size: int
+
+    def draw(self, number: int, seed: int) -> Truth:
+        image = self.source.draw(number, seed)
+        middle = (slice(max(0, (n - self.size) // 2), max(0, (n - self.size) // 2) + self.size) for n in image.spatial)
+        return replace(image, pixels=image.pixels[(slice(None), *middle)].contiguous(), affine=None)
+
+
+@dataclass(frozen=True)
+class Prepared(Truths):
+    """The images of another source as a protocol's physics sees them: CT in HU becomes attenuation in 1/mm."""
+
+    source: Truths
+    protocol: Protocol
+
+    def draw(self, number: int, seed: int) -> Truth:
+        return self.protocol.prepare(self.source.draw(number, seed))
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A protocol as ``simulate``: truth and seed in, measurement out.
+
+    Args:
+        protocol: how the scan is taken.
+        spacing: pixel size in mm of truths that are tensors.
+    """
+
+    protocol: Protocol
+    spacing: float = 1.0
+
+    def __call__(self, truth: Truth, seed: int) -> Measurement:
+        from scorefield.data.image import Image
+
+        image = truth if hasattr(truth, "pixels") else Image(truth.float(), (self.spacing,) * (truth.ndim - 1))
+        return simulate(image, self.protocol, seed=seed).measurement()
+
+
+def pixels_of(truth: Truth) -> Tensor:
+    """The tensor (C, *spatial) of a truth."""
+    return getattr(truth, "pixels", truth)

@@ -1,0 +1,100 @@
+"""How a report shows images: unit, gray window, and the patient's geometry."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from scorefield.data.display import Plane, Window, plane, plane_note, zoom
+from scorefield.data.image import check_affine, check_spacing, hanging
+from scorefield.errors import InputError
+
+if TYPE_CHECKING:
+    from scorefield.data import Image
+    from scorefield.scans.scan import Scan
+
+UNIT = "image unit"
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """How images are shown.
+
+    Args:
+        unit: of the values.
+        window: gray window (low, high) of all images; from the reference, or the mean, when None.
+        affine: (4, 4), array indices to RAS+ mm: images are hung as radiologists do, superior or anterior up and the
+            patient's right on the left; in the order of the array when None.
+        spacing: mm per spatial axis: pixels are as wide and high as they are in the patient; square when None.
+
+    Raises:
+        InputError: an empty window, or an affine or spacing that is none.
+    """
+
+    unit: str = UNIT
+    window: Window | None = None
+    affine: np.ndarray | None = None
+    spacing: tuple[float, ...] | None = None
+
+    def __post_init__(self):
+        if self.window is not None and not (
+            math.isfinite(self.window[0]) and self.window[0] < self.window[1] < math.inf
+        ):
+            raise InputError(f"The window must be (low, high) with low < high, got {tuple(self.window)}.")
+        if self.affine is not None:
+            object.__setattr__(self, "affine", check_affine(self.affine, "The view"))
+        if self.spacing is not None:
+            object.__setattr__(self, "spacing", check_spacing(self.spacing, len(self.spacing), "The view"))
+
+    @classmethod
+    def of(cls, source: Image | Scan, window: Window | None = None) -> View:
+        """The view that an image or a scan tells: its unit, affine and spacing."""
+        return cls(source.unit, window, source.affine, source.spacing)
+
+    def plane(self, image: Tensor) -> Plane:
+        """The picture of one image (C, *spatial), hung: see :func:`scorefield.data.display.plane`.
+
+        Raises:
+            InputError: fewer than two or more than three spatial axes.
+        """
+        order, flips = self._hung(image.ndim - 1)
+        return plane(image.flip([a + 1 for a in flips]).permute(0, *[a + 1 for a in order]))
+
+    def note(self, shape: tuple[int, ...], is_complex: bool) -> str:
+        """What of images (C, *spatial) is shown, and how, in words; empty when there is nothing to say."""
+        order, flips = self._hung(len(shape) - 1)
+        notes = [plane_note((shape[0], *(shape[a + 1] for a in order)), is_complex)]
+        if flips or order != sorted(order):
+            notes.append("turned as radiologists hang them")
+        high, wide = self._pixel()
+        if not math.isclose(high, wide, rel_tol=1e-3):
+            notes.append(f"with pixels {high:.3g} mm high and {wide:.3g} mm wide")
+        return ", ".join(note for note in notes if note)
+
+    def size(self, picture: Plane) -> tuple[int, int]:
+        """Height and width of a picture in CSS pixels."""
+        high, wide = self._pixel()
+        rows, columns = picture.shape
+        scale = self.zoom(picture) / min(high, wide)
+        return round(scale * rows * high), round(scale * columns * wide)
+
+    def zoom(self, picture: Plane) -> int:
+        """The whole magnification of the shorter side of a pixel."""
+        high, wide = self._pixel()
+        rows, columns = picture.shape
+        return zoom((math.ceil(rows * high / min(high, wide)), math.ceil(columns * wide / min(high, wide))))
+
+    def _hung(self, ndim: int) -> tuple[list[int], list[int]]:
+        """The order of the spatial axes and those to flip."""
+        return (list(range(ndim)), []) if self.affine is None else hanging(self.affine, ndim)
+
+    def _pixel(self) -> tuple[float, float]:
+        """Height and width of a pixel in mm, or of a square."""
+        if self.spacing is None:
+            return 1.0, 1.0
+        high, wide = [self.spacing[a] for a in self._hung(len(self.spacing))[0]][-2:]
+        return high, wide

@@ -1,0 +1,81 @@
+r"""Densities from scores: the fundamental theorem of calculus, on a line and along a segment.
+
+A score is the gradient of a log-density, so differences of the log-density are its line integrals,
+
+.. math::
+    \log p(b) - \log p(a) = \int_0^1 \langle s(a + u(b - a)),\, b - a \rangle \, du,
+
+and the constant that a score cannot know follows from :math:`\int p = 1`.  On a line that is a cumulative sum.  In
+more dimensions the integral depends on the path unless the field is free of curl, which a learned score is only
+nearly; along one segment it is what the score has to say.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.linalg.solve import inner
+from scorefield.prior import Prior, level
+
+
+def log_density(prior: Prior, points: Tensor, sigma: float = 0.0) -> Tensor:
+    """Log-density of a prior over one real number, from its score alone: (N,).
+
+    Cumulative trapezoids of the score, normalized by the trapezoidal mass of the density; the error is the square of
+    the spacing.  The density outside of the points is taken to be 0.
+
+    Args:
+        prior: over real events of one element, such as shape (1,).
+        points: (N,), increasing, covering all of the mass, N >= 2.
+        sigma: noise level.
+
+    Raises:
+        InputError: points that do not increase, or a score that is not finite at one of them.
+    """
+    if points.ndim != 1 or len(points) < 2 or not bool((points.diff() > 0).all()):
+        raise InputError(f"The points are an increasing tensor (N,) with N >= 2, got shape {tuple(points.shape)}.")
+    score = prior.score(points.reshape(-1, *(prior.event_shape or (1,))), sigma).flatten()
+    if not bool(score.isfinite().all()):
+        where = points[~score.isfinite()][0].item()
+        raise InputError(f"The score is not finite at {where:g}; leave out points where the density is 0.")
+    rise = torch.cumulative_trapezoid(score, points)
+    log_p = torch.cat([rise.new_zeros(1), rise])
+    log_p = log_p - log_p.max()  # before the exponential, which could overflow
+    return log_p - torch.trapezoid(log_p.exp(), points).log()
+
+
+def log_ratio(prior: Prior, start: Tensor, end: Tensor, sigma: Tensor | float, intervals: int = 4) -> Tensor:
+    r"""``log p_sigma(end) - log p_sigma(start)`` from the score alone: (B,).
+
+    Simpson's rule for :math:`\int_0^1 \mathrm{Re}\langle s(a + u(b - a), \sigma), b - a \rangle du` on the segment,
+    which costs ``intervals + 1`` calls of the score.  It depends on the path if the score is not a gradient, but is
+    antisymmetric in its end points for any field, to the rounding error.
+
+    Args:
+        prior: over real or complex events.
+        start: (B, *event).
+        end: (B, *event).
+        sigma: noise level, () or (B,).
+        intervals: of the rule, even; 4 as in the score-only Metropolis sampler of the reference.
+
+    Raises:
+        InputError: an odd number of intervals, or end points of different shapes.
+
+    References:
+        Remy et al., "Probabilistic mass mapping with neural score estimation", A&A 2023, arXiv 2201.05561.
+    """
+    if intervals < 2 or intervals % 2:
+        raise InputError(f"Simpson's rule needs an even number of intervals >= 2, got {intervals}.")
+    if start.shape != end.shape:
+        raise InputError(f"A segment joins images of one shape, got {tuple(start.shape)} and {tuple(end.shape)}.")
+    sigma = level(sigma, start).flatten()
+    step = end - start
+    total = start.real.new_zeros(len(start))
+    for i in range(intervals + 1):
+        weight = 1 if i in (0, intervals) else 2 + 2 * (i % 2)
+        u = i / intervals
+        node = (1 - u) * start + u * end  # lands on both ends to the bit
+        total = total + weight * inner(prior.score(node, sigma if len(sigma) > 1 else sigma[0]), step)
+    return total / (3 * intervals)

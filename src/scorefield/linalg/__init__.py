@@ -1,0 +1,1 @@
+"""Linear algebra of batches: precision, covariances and solvers, each image on its own."""

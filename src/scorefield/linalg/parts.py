@@ -1,0 +1,32 @@
+"""Tensors seen otherwise: as rows of real numbers, in another precision, with their channels mixed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def as_rows(x: Tensor) -> Tensor:
+    """``x`` (B, ...), real or complex, as real vectors (B, d); complex entries become pairs."""
+    return torch.view_as_real(x.resolve_conj()).flatten(1) if x.is_complex() else x.flatten(1)
+
+
+def squared(v: Tensor) -> Tensor:
+    """``|v|^2`` of each image, summed over its real components: (B, ...) to (B,)."""
+    return as_rows(v).square().sum(1)
+
+
+def cast(weights: Tensor, like: Tensor) -> Tensor:
+    """``weights`` in the precision of ``like``, still real or complex as they were."""
+    return weights.to(like.dtype.to_complex() if weights.is_complex() else like.real.dtype)
+
+
+def in_precision(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``x``, real or complex, in the precision of the real ``dtype``."""
+    return x.to(dtype.to_complex() if x.is_complex() else dtype)
+
+
+def mixed(matrix: Tensor, x: Tensor) -> Tensor:
+    """``matrix`` (n, channels), in the precision of x, applied to the channels of ``x`` (B, channels, ...)."""
+    dtype = x.dtype.to_complex() if matrix.is_complex() or x.is_complex() else x.dtype
+    return torch.einsum("ij,bj...->bi...", matrix.to(device=x.device, dtype=dtype), x.to(dtype))

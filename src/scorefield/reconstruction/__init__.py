@@ -1,0 +1,1 @@
+"""From a prior and a measurement to posterior samples, and to a folder of images."""

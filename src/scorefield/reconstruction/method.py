@@ -1,0 +1,142 @@
+r"""How to reconstruct: the method for scans, and the one for a few numbers.
+
+**Scans.**  MMPS takes :math:`x_0 \mid x` for a Gaussian: exact where the prior is one, and near it where an image hangs
+on thousands of data.  Where few data choose among distant modes it gets their weights wrong, whatever the number of
+levels (``docs/which_sampler.md``): they are decided where :math:`x_0 \mid x` has several modes, and the error is in the
+law that is walked, not in the walk.
+
+**A few numbers.**  There a population of particles is affordable that is exact in its limit.
+
+Either must start above the width of the prior, where data leave it open.  A learned prior is as wide as its images; a
+closed form says so itself.  With far more noise than that,
+
+.. math::
+    \operatorname{tr} \mathrm{Cov}(x_0) \approx \sigma\, E \langle z, D(m + \sigma z, \sigma) - D(m, \sigma) \rangle,
+    \qquad z \sim N(0, I).
+
+Particles end below the width of the posterior.  The data alone leave no direction narrower than
+:math:`1 / \|R^{-1/2} A\|`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.kernel import Kernel
+from scorefield.kernels.dpm import DPMpp2M
+from scorefield.kernels.particles import Particles
+from scorefield.kernels.twist import units
+from scorefield.linalg.parts import as_rows
+from scorefield.measurement import Measurement
+from scorefield.posteriors.mmps import MMPS
+from scorefield.prior import Prior
+from scorefield.priors.cast import precision_of
+from scorefield.randomness import normal_like, stream
+from scorefield.reconstruction.memory import draws_that_fit
+
+FEW = 16  # real numbers of data that particles treat densely
+SMALL = 1024  # numbers of an image, above which a population costs too much
+POPULATION = 4000  # particles, or four a draw
+DECADE = 50  # levels of particles for each factor of ten
+ABOVE = 5.0  # first level over the prior's width
+BELOW, RESOLVED = 5e-4, 0.03  # last level of particles, over the prior's width and over what the data resolve
+PROBES = 64
+FAR = 30.0  # widths from which the prior looks like a Gaussian, to a thousandth of its variance
+TRIES = 8
+
+
+@dataclass(frozen=True)
+class Method:
+    """How :func:`scorefield.reconstruct` samples; levels are in units of the image's intensity.
+
+    Args:
+        posterior: builds the posterior from prior and measurement.
+        kernel: the sampler's step.
+        steps: number of steps; a first-order or multistep kernel takes one denoiser evaluation each.
+        sigma_max: first noise level over the intensity (99th percentile of the magnitude).
+        sigma_min: last noise level over the intensity.
+        batch: draws walked together; by default as many as fit in memory, and at most 8.
+    """
+
+    posterior: Callable[[Prior, Measurement], Prior] = MMPS
+    kernel: Kernel = field(default_factory=lambda: DPMpp2M(eta=1.0))
+    steps: int = 24
+    sigma_max: float = 2.0
+    sigma_min: float = 0.01
+    batch: int | None = None
+
+
+def default_method(prior: Prior, measurement: Measurement, image: Tensor, n: int, intensity: float) -> Method:
+    """Particles for few data of a small law in closed form, all draws one population; else the method for scans.
+
+    Few are up to 16 real numbers of data, small is up to 1024 numbers an image: the law is evaluated a million times.
+
+    Args:
+        image: any image (1, *shape) of the dtype wanted.
+        n: number of draws.
+        intensity: unit of the method's levels.
+    """
+    learned = prior.card is not None or precision_of(prior) is not None
+    width = None if learned else width_of(prior, image, intensity)
+    if width is None:
+        return Method()
+    numbers, data = (t.numel() * (2 if t.is_complex() else 1) for t in (image, measurement.y))
+    if data > FEW or numbers > SMALL:
+        return Method(sigma_max=max(Method.sigma_max, ABOVE * width / math.sqrt(numbers) / intensity))
+    first, last = ABOVE * width, min(BELOW * width, RESOLVED * resolution(measurement))
+    at_once = draws_that_fit(prior, image, torch.tensor(first, dtype=torch.float64))
+    kernel = Particles(measurement, oversampling=max(4, math.ceil(POPULATION / n)), at_once=min(at_once, POPULATION))
+    steps = math.ceil(DECADE * math.log10(first / last))
+    return Method(unconditional, kernel, steps, first / intensity, last / intensity, batch=n)
+
+
+def unconditional(prior: Prior, measurement: Measurement) -> Prior:
+    """The prior itself: for kernels that hold the measurement."""
+    del measurement
+    return prior
+
+
+def resolution(measurement: Measurement) -> float:
+    """``1 / |R^-1/2 A|``, the least standard deviation to which few data determine any direction; infinite if none."""
+    rows = measurement.operator.H(measurement.noise.whiten(units(measurement.y)))
+    size = float(torch.linalg.matrix_norm(as_rows(rows).double(), ord=2))
+    return 1 / size if size > 0 else math.inf
+
+
+@torch.no_grad()
+def width_of(prior: Prior, image: Tensor, scale: float) -> float | None:
+    """Root of the trace of the prior's covariance, from its answers to much noise.
+
+    None if they tell none: the prior is improper, knows no units, or is known at few levels only.
+
+    Args:
+        image: any image (1, *shape) of the dtype wanted.
+        scale: some number of the size of images.
+    """
+    generator = torch.Generator(image.device).manual_seed(stream(0, "width"))
+    prior = prior.draw(generator)
+    z = normal_like(image.expand(PROBES, *image.shape[1:]), generator)
+
+    def variance(sigma: float) -> float:
+        mean = prior.denoise(prior.denoise(torch.zeros_like(image), sigma), sigma)
+        moved = prior.denoise(mean + sigma * z, sigma) - mean
+        return sigma * float((z.conj() * moved).real.double().sum()) / PROBES
+
+    try:
+        sigma = FAR * scale
+        for _ in range(TRIES):
+            sigma, found = FAR * sigma, variance(FAR * sigma)
+            if not 0 < found < math.inf:
+                return None
+            if FAR**2 * found <= sigma**2:
+                nearer = variance(FAR * math.sqrt(found))  # closer by, with more digits
+                return math.sqrt(nearer) if 0 < nearer < math.inf else None
+    except InputError:
+        pass
+    return None

@@ -1,0 +1,78 @@
+"""A reconstruction on disk: images with geometry, draws, and the run's record, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.data import write
+from scorefield.data.view import View
+from scorefield.errors import InputError
+from scorefield.samples import Samples
+from scorefield.scans.scan import Scan
+from scorefield.store.atomic import atomic_folder
+
+DRAWS = "samples.safetensors"
+REPORTS = ("report.html",)  # of the run before, in whose place the new one comes
+FILES = ("mean.nii.gz", "std.nii.gz", "lower.nii.gz", "upper.nii.gz", "mean.npy", "mean.png", DRAWS,
+         "scan.scan", "run.json", *REPORTS)  # fmt: skip
+
+
+def save_run(
+    samples: Samples,
+    folder: str | Path,
+    *,
+    scan: Scan,
+    level: float = 0.9,
+    record: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Tensor] | None = None,
+) -> Path:
+    """Write ``folder`` with
+
+    - ``mean``, ``std``, ``lower``, ``upper`` (.nii.gz, magnitude where complex) in the image's unit and geometry,
+    - ``mean.npy`` (exact values), ``mean.png`` (hung as in the report), ``samples.safetensors`` (every draw),
+    - ``run.json``: cost, provenance, interval level and ``record``;
+    - NAME.npy of each image in ``beside``, such as the truth.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    lower, upper = samples.interval(level)
+    mean = samples.mean
+    images = {
+        "mean": mean.abs() if mean.is_complex() else mean,
+        "std": samples.std,
+        "lower": lower,
+        "upper": upper,
+    }
+    plain = {"level": level, "unit": scan.unit, "noise_std": scan.noise_std, **(record or {})}
+    plain |= {"cost": asdict(samples.cost), "provenance": dict(samples.provenance)}
+    with atomic_folder(folder, obsolete=REPORTS) as temporary:
+        for name, image in images.items():
+            write(image, temporary / f"{name}.nii.gz", like=scan)
+        write(mean, temporary / "mean.npy")
+        write(torch.from_numpy(View.of(scan).plane(mean))[None].float(), temporary / "mean.png")
+        for name, image in (beside or {}).items():
+            write(image, temporary / f"{name}.npy")
+        samples.save(temporary / DRAWS)
+        scan.save(temporary / "scan.scan")
+        (temporary / "run.json").write_text(json.dumps(plain, indent=2) + "\n")
+    return Path(folder)
+
+
+def load_draws(folder: str | Path) -> Samples:
+    """The draws of the run in ``folder``.
+
+    Raises:
+        InputError: :func:`save_run` wrote no such folder, or its draws are damaged.
+    """
+    path = Path(folder) / DRAWS
+    if not path.is_file():
+        raise InputError(f"{folder} holds no {DRAWS}; give the folder that 'scorefield reconstruct' wrote.")
+    return Samples.load(path)

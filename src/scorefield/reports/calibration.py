@@ -1,0 +1,311 @@
+"""One page about a calibration: do the intervals of a prior, a method and a scan geometry mean what they say?"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from scorefield.calibration import LEVELS, Calibration, Coverage, Quantities, Uniformity, ecdf_bands, rank_counts
+from scorefield.data.display import number
+from scorefield.errors import InputError
+from scorefield.reports.card import _versions, rows
+from scorefield.reports.figures import BAND, BLUE, INK, MUTED, _chart
+from scorefield.reports.findings import Finding, Row
+from scorefield.reports.html import Chart, _picture, _render
+from scorefield.store.atomic import atomic_path
+from scorefield.trust.residual import LIMIT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEVEL = 0.9  # of the verdict
+CLOSE = 0.02  # a coverage this close to a perfect sampler's is called right, however many scans say it is not
+CHANCE = 0.0027  # of a verdict by accident: three standard deviations of a normal law
+UNSURE = 0.05  # two standard errors beyond which a coverage says little
+P_VALUE = 0.01
+BARS = 20
+ORANGE = "#b8560f"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One sentence of what to do, and the line of code that does it."""
+
+    text: str
+    code: str = ""
+
+
+def calibration_report(
+    calibration: Calibration,
+    *,
+    path: str | os.PathLike[str],
+    title: str = "Calibration",
+    card: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write one self-contained HTML page: coverage, ranks, spread against error, and how to mend the intervals.
+
+    Args:
+        calibration: at least two simulated scans.
+        path: the file to write; it appears whole or not at all.
+        title: headline.
+        card: what else the run card should tell, nested plain data.
+
+    Raises:
+        InputError: a path that cannot be written.
+    """
+    kinds = {"Pixels": calibration.pixels, "Regions": calibration.regions}
+    found = findings(calibration)
+    context = {
+        "title": title,
+        "summary": _summary(calibration),
+        "findings": found,
+        "kinds": list(kinds),
+        "rows": [_row(level, list(kinds.values())) for level in LEVELS],
+        "conventions": _conventions(calibration),
+        "advice": _advice(calibration, found),
+        "charts": _charts(calibration),
+        "card": _card(calibration, card or {}),
+    }
+    text = _render(context, "calibration.html")
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot write the report to {path} ({error.strerror}); give a path you may write.") from error
+    return Path(path)
+
+
+def findings(calibration: Calibration) -> list[Finding]:
+    """The verdicts: intervals of pixels and regions, misfit, and ranks."""
+    return [
+        _intervals("pixel", calibration.pixels),
+        _intervals("region", calibration.regions),
+        _misfit(calibration.numbers("residual_z")),
+        _exchangeable(calibration),
+    ]
+
+
+def narrow(coverage: Coverage, scans: int) -> bool:
+    """Whether intervals cover too little, by more than chance and by more than matters."""
+    return coverage.z < -_sure(scans) and coverage.observed < coverage.expected - CLOSE
+
+
+def wide(coverage: Coverage, scans: int) -> bool:
+    """Whether intervals cover too much, by more than chance and by more than matters."""
+    return coverage.z > _sure(scans) and coverage.observed > coverage.expected + CLOSE
+
+
+def _sure(scans: int) -> float:
+    """Standard errors beyond chance, whose size is itself known from so many scans only."""
+    from scipy.stats import t
+
+    return float(t.isf(CHANCE / 2, scans - 1))
+
+
+def _intervals(kind: str, quantities: Quantities) -> Finding:
+    found = quantities.coverage(LEVEL)
+    ratio, scans = quantities.spread_skill.ratio, len(quantities.truth)
+    text = (
+        f"{found.observed:.1%} \N{PLUS-MINUS SIGN} {2 * found.error:.1%} of the true {kind} values lie inside their"
+        f" {LEVEL:.0%} intervals; a perfect sampler would reach {found.expected:.1%}."
+        f" The spread of the draws is {ratio:.2f} times the error of their mean (1 is right)."
+    )
+    if narrow(found, scans):
+        return Finding("watch", f"{kind.capitalize()} intervals are too narrow", text)
+    if wide(found, scans):
+        return Finding("watch", f"{kind.capitalize()} intervals are wider than needed", text)
+    if 2 * found.error > UNSURE:
+        more = math.ceil((2 * found.error / UNSURE) ** 2)
+        text += f" Some {more} times as many scans would tell to within {UNSURE:.0%}."
+        return Finding("note", f"Too few scans to judge {kind} intervals", text)
+    return Finding("good", f"{kind.capitalize()} intervals hold", text)
+
+
+def _misfit(z: Tensor) -> Finding:
+    mean, scans = float(z.mean()), len(z)
+    text = (
+        f"Mean misfit of draws and data over {scans} scans: z = {mean:+.2f};"
+        f" chance stays within {LIMIT / math.sqrt(scans):.2f} of 0."
+    )
+    if abs(mean) <= LIMIT / math.sqrt(scans):
+        return Finding("good", "Draws explain the data to their noise", text)
+    words = "Draws miss the data by more than the noise" if mean > 0 else "Draws fit the data too closely"
+    return Finding("watch", words, text)
+
+
+def _exchangeable(calibration: Calibration) -> Finding:
+    tests = {"pixels": calibration.pixels.uniformity, "regions": calibration.regions.uniformity,
+             "whole images (TARP)": calibration.tarp}  # fmt: skip
+    spelled = ", ".join(f"{name} {_p(test)}" for name, test in tests.items())
+    text = f"Ranks of the truths among their draws, tested on independent scans: {spelled}."
+    # three tests: each at a third of the probability
+    if min(test.p_value for test in tests.values()) < P_VALUE / len(tests):
+        return Finding("watch", "Ranks tell truths from draws", text)
+    text += " With few scans these tests see only gross faults."
+    return Finding("good", "No fault in the ranks of the truths", text)
+
+
+def _p(test: Uniformity) -> str:
+    return "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
+
+
+def _advice(calibration: Calibration, found: list[Finding]) -> list[Advice]:
+    kinds = {"pixels": calibration.pixels, "regions": calibration.regions}
+    scans, covered = calibration.n_scans, {name: q.coverage(LEVEL) for name, q in kinds.items()}
+    wrong = {name: kinds[name] for name, c in covered.items() if narrow(c, scans) or wide(c, scans)}
+    doubts = [finding.title.lower() for finding in found if finding.tone == "watch"]
+    few = any(2 * c.error > UNSURE for c in covered.values())
+    if not wrong and doubts:
+        why = Advice(f"Find out why before using the intervals: {'; '.join(doubts)}.")
+        more = Advice("Simulate more scans: wrong intervals would hardly be seen with so few.")
+        return [why, more] if few else [why]
+    if not wrong and few:
+        return [Advice("Simulate more scans: nothing is seen to be wrong, but little would be.")]
+    if not wrong:
+        return [
+            Advice(
+                "Use the intervals as they are, for scans like these: this prior, this geometry and noise, and images"
+                " like those the truths came from."
+            )
+        ]
+    lines = []
+    for name, quantities in wrong.items():
+        factor, (low, high) = quantities.factor(LEVEL), quantities.factor_range(LEVEL)
+        verb = "Widen" if factor > 1 else "Narrow"
+        lines.append(
+            Advice(
+                f"{verb} the intervals of {name}: {factor:.2f} times the spread about the mean ({low:.2f} to"
+                f" {high:.2f}) makes the {LEVEL:.0%} intervals of {name} cover as they should.",
+                f"samples = sf.recalibrated(samples, {factor:.2f})",
+            )
+        )
+    lines.append(
+        Advice(
+            "The factor belongs to this prior, method, geometry and noise. It changes no reconstruction, only how sure"
+            " it claims to be; a factor far from 1 asks for another prior or method."
+        )
+    )
+    return lines
+
+
+def _row(level: float, kinds: list[Quantities]) -> Row:
+    found = [quantities.coverage(level) for quantities in kinds]
+    cells = [f"{found[0].expected:.1%}"]
+    for coverage, quantities in zip(found, kinds, strict=True):
+        cells.append(f"{coverage.observed:.1%} \N{PLUS-MINUS SIGN} {2 * coverage.error:.1%}")
+        low, high = quantities.factor_range(level)
+        cells.append(f"{quantities.factor(level):.2f} ({low:.2f} to {high:.2f})")
+    return Row(f"{level:.0%}", tuple(cells), strong=level == LEVEL)
+
+
+def _summary(calibration: Calibration) -> str:
+    kinds = {"FromDensity": "exact draws of the prior", "FromWalk": "draws of the prior"}
+    source = kinds.get(calibration.origin["truths"].partition("(")[0], "given images")
+    return (
+        f"{calibration.n_scans} simulated scans, {calibration.draws} posterior draws of each; the truths are {source}."
+        " If the intervals are honest, a truth is nowhere special among the draws of its scan."
+    )
+
+
+def _conventions(calibration: Calibration) -> str:
+    pixels, regions = calibration.pixels.truth.shape[1], calibration.regions.truth.shape[1]
+    return (
+        f"{pixels} pixels and {regions} regions of each scan, chosen at random from the foreground; regions are means"
+        f" of blocks of a grid. \N{PLUS-MINUS SIGN} is two standard errors between scans. The factor on the spread"
+        " about the mean is the one with which the interval covers as a perfect sampler's would. Fair CRPS"
+        f" {number(float(calibration.numbers('crps').mean()))} on average, in the image's unit."
+    )
+
+
+def _charts(calibration: Calibration) -> list[Chart]:
+    ranked = (
+        "Flat, within the error bars, is right. Tall ends mean intervals too narrow, a hump too wide, a slope a bias."
+        " Bars are two standard errors between scans."
+    )
+    tarp = (
+        "Share of scans below each rank of the truth, ordered by the distance of the blocks to a random point, minus"
+        " what is expected. An exact sampler stays inside the band 95% of the time."
+    )
+    covered = "Observed against nominal coverage; the dashed line is a perfect sampler with as many draws."
+    pictures = {
+        "Coverage of the intervals": (_coverage(calibration), covered),
+        "Ranks of pixels": (_ranks(calibration.pixels), ranked),
+        "Ranks of regions": (_ranks(calibration.regions), ranked),
+        "Whole images (TARP)": (_tarp(calibration), tarp),
+    }
+    return [Chart(name, _picture(figure), f"{name}. {note}", note) for name, (figure, note) in pictures.items()]
+
+
+def _coverage(calibration: Calibration) -> Figure:
+    figure, axes = _chart()
+    levels = np.array(LEVELS)
+    kinds = {"pixels": (calibration.pixels, BLUE, "o"), "regions": (calibration.regions, ORANGE, "s")}
+    found = {name: [q.coverage(level) for level in LEVELS] for name, (q, _, _) in kinds.items()}
+    expected = [c.expected for c in found["pixels"]]
+    axes.plot(levels, expected, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), label="perfect sampler")
+    for name, (_, color, marker) in kinds.items():
+        values, errors = [c.observed for c in found[name]], [2 * c.error for c in found[name]]
+        axes.errorbar(levels, values, errors, color=color, marker=marker, markersize=4.5, capsize=3, label=name)
+    axes.set_xlabel("nominal probability of the interval")
+    axes.set_ylabel("share of truths inside it")
+    axes.set_xticks(levels, [f"{level:.0%}" for level in LEVELS])
+    axes.set_ylim(min(0.3, *(c.observed for c in found["pixels"] + found["regions"])) - 0.05, 1.02)
+    axes.legend(frameon=False, fontsize=8.5, loc="upper left", handlelength=2.2)
+    return figure
+
+
+def _ranks(quantities: Quantities) -> Figure:
+    figure, axes = _chart()
+    n, scans = quantities.draws.shape[1], len(quantities.draws)
+    bars = min(n + 1, BARS)
+    bins = np.arange(n + 1) * bars // (n + 1)
+    size = np.bincount(bins) / (n + 1)  # what a perfect sampler puts into each bar
+    each = np.stack([np.bincount(bins[row], minlength=bars) / row.size for row in quantities.ranks.numpy()]) / size
+    mean, error = each.mean(0), 2 * each.std(0, ddof=1) / math.sqrt(scans)
+    axes.bar(np.arange(bars), mean, width=0.86, color=BLUE)
+    axes.errorbar(np.arange(bars), mean, error, fmt="none", ecolor=INK, elinewidth=1)
+    axes.axhline(1, color=INK, linewidth=1.2, linestyle=(0, (4, 3)), label="perfect sampler")
+    ticks = np.linspace(0, bars - 1, 5).round().astype(int)
+    axes.set_xticks(ticks, [str(round(t * n / (bars - 1))) for t in ticks])
+    axes.set_xlabel("number of draws below the truth")
+    axes.set_ylabel("frequency over a perfect sampler's")
+    axes.set_ylim(0, 1.2 * max(1.0, float((mean + error).max())))
+    axes.legend(frameon=False, fontsize=8.5, loc="upper right", handlelength=2.2)
+    return figure
+
+
+def _tarp(calibration: Calibration) -> Figure:
+    figure, axes = _chart()
+    n, scans = calibration.draws, calibration.n_scans
+    below = rank_counts(calibration.tarp_ranks, n).numpy().cumsum()[:-1]
+    expected, bands = np.arange(1, n + 1) / (n + 1), ecdf_bands(scans, n)
+    low, high = bands.low / scans - expected, bands.high / scans - expected
+    axes.fill_between(expected, low, high, color=BAND, linewidth=0, label="95% range of chance")
+    axes.plot(expected, below / scans - expected, color=BLUE, marker="o", markersize=4, label="these scans")
+    axes.axhline(0, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+    reach = 1.5 * max(float(np.abs(below / scans - expected).max()), float(high.max()), float(-low.min()))
+    axes.set(xlim=(0, 1), ylim=(-reach, reach))
+    axes.set_xlabel("expected share")
+    axes.set_ylabel("observed minus expected share")
+    axes.legend(frameon=False, fontsize=8.5, loc="upper center", ncols=2, handlelength=1.6)
+    return figure
+
+
+def _card(calibration: Calibration, given: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    def mean(name: str) -> float:
+        return float(calibration.numbers(name).mean())
+
+    cost = {
+        "evaluations a draw": mean("evaluations"),
+        "vector-Jacobian products a draw": mean("vector_jacobian_products"),
+        "time a scan (s)": mean("seconds"),
+    }
+    groups = {"Notes": dict(given), "Calibration": dict(calibration.origin), "Cost": cost, "Versions": _versions()}
+    return [(name, rows(data)) for name, data in groups.items() if data]

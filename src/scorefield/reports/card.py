@@ -1,0 +1,87 @@
+"""The run card: nested plain data as rows a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from scorefield.data.display import number
+from scorefield.measurement import Measurement
+
+if TYPE_CHECKING:
+    from scorefield.samples import Samples
+
+LONG = 8  # numbers of a list that are spelled one by one
+Rows = list[tuple[str, str]]
+
+
+def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any]) -> list[tuple[str, Rows]]:
+    """Titled groups of (name, value) rows: the run, the scan, the cost, what the caller adds, versions."""
+    provenance = dict(samples.provenance)
+    provenance.pop("trust", None)  # has sentences of its own
+    versions = provenance.pop("versions", None) or _versions()
+    cost, noise = samples.cost, measurement.noise
+    kind = "complex" if measurement.y.is_complex() else "real"
+    scan: dict[str, Any] = {
+        "operator": str(measurement.operator),
+        "data": f"{_shape(measurement.y.shape[1:])} {kind} samples",
+        "image": _shape(measurement.shape),
+        "noise": type(noise).__name__,
+        "noise std per real component": float(noise.variance.double().mean().sqrt()),
+    }
+    spent = {
+        "draws": len(samples.draws),
+        "forward evaluations": cost.forward,
+        "backward evaluations": cost.backward,
+        "operator applications": cost.operator,
+        "wall time (s)": cost.seconds,
+        "peak memory (MB)": cost.peak_memory_mb,
+    }
+    groups = [("Scan", scan), ("Sampling", provenance), ("Cost, all draws", spent), ("Notes", dict(given))]
+    groups.append(("Versions", versions))
+    return [(title, rows(data)) for title, data in groups if data]
+
+
+def rows(data: Any, name: str = "") -> Rows:
+    """Nested mappings flattened to rows, names joined by a middle dot."""
+    if isinstance(data, Mapping):
+        found: Rows = []
+        for key, value in data.items():
+            found += rows(value, f"{name} · {key}" if name else str(key))
+        return found
+    return [(name, spell(data))]
+
+
+def spell(value: Any) -> str:
+    """One value as text; a long list of numbers by its ends and length."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < 10**7 else str(value)
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, (list, tuple)):
+        if len(value) > LONG and all(isinstance(v, (int, float)) for v in value):
+            return f"{len(value)} values, {number(value[0])} … {number(value[-2])}, {number(value[-1])}"
+        return ", ".join(spell(v) for v in value)
+    return str(value)
+
+
+def _shape(sizes: tuple[int, ...]) -> str:
+    return " \N{MULTIPLICATION SIGN} ".join(map(str, sizes))
+
+
+def _versions() -> dict[str, str]:
+    import platform
+
+    import numpy as np
+    import torch
+
+    from scorefield import __version__
+
+    return {
+        "scorefield": __version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,84 @@
+"""The origin of a result: what was run, on which random numbers, with which versions."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield import __version__
+from scorefield.store.description import describe
+from scorefield.errors import InputError
+from scorefield.kernel import Kernel
+from scorefield.measurement import Measurement
+from scorefield.prior import Prior
+
+RUN = ("seed", "batch")  # what belongs to the run and not to the distribution
+DRAWS = ("trust",)  # what was said of the draws themselves, and does not hold of more
+
+
+def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch: int) -> dict[str, object]:
+    """Where draws come from, as JSON-able data: objects, levels, random numbers, versions."""
+
+    return {
+        "prior": named(prior),
+        "kernel": named(kernel),
+        "sigmas": [round(float(s), 9) for s in sigmas],
+        "seed": seed,
+        "batch": batch,
+        "versions": {
+            "scorefield": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def nameof(thing: object) -> str:
+    """The name of a function, or of an object's class."""
+    return getattr(thing, "__name__", type(thing).__name__)
+
+
+def merged(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """The origin of two runs together: their seeds and batches become lists, all else must agree;
+    what was said of the draws of one is dropped.
+
+    Raises:
+        InputError: another origin, or a seed that both drew with.
+    """
+    for key in sorted({*mine, *theirs} - {*RUN, *DRAWS}):
+        if mine.get(key) != theirs.get(key):
+            raise InputError(f"Cannot merge samples that differ in '{key}'; they are from different distributions.")
+    runs = {key: (_listed(mine.get(key)), _listed(theirs.get(key))) for key in RUN}
+    repeated = set(runs["seed"][0]) & set(runs["seed"][1])
+    if repeated:
+        raise InputError(f"Both samples hold draws of seed {min(repeated)}, so some are the same; use another seed.")
+    kept = {key: value for key, value in mine.items() if key not in DRAWS}
+    return {**kept, **{key: a + b for key, (a, b) in runs.items() if a + b}}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def named(thing: Any) -> object:
+    """The description of our own objects; of others the class, its plain fields and the objects of ours inside.
+
+    Data are left out: a measurement's numbers do not belong into a description.
+    """
+    try:
+        return describe(thing)
+    except InputError:
+        values = {name: getattr(thing, name, None) for name in inspect.signature(type(thing)).parameters}
+        fields = {name: named(value) for name, value in values.items() if _told(value)}
+        return {"class": type(thing).__name__, "fields": fields}
+
+
+def _told(value: Any) -> bool:
+    if isinstance(value, (Prior, bool, int, float, str)):
+        return True
+    return type(value).__module__.startswith("scorefield.") and not isinstance(value, Measurement)

@@ -1,0 +1,109 @@
+"""The one sampling loop: ``walk`` moves images down a grid of noise levels, ``sample`` collects draws."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.kernel import Kernel, State
+from scorefield.prior import Prior
+from scorefield.randomness import stream
+from scorefield.runs.cost import metered
+from scorefield.runs.partial import Partial
+from scorefield.runs.progress import Silent
+from scorefield.runs.provenance import nameof, provenance
+from scorefield.samples import Samples
+from scorefield.start import Start, begin
+
+
+def walk(prior: Prior, kernel: Kernel, x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Iterator[State]:
+    """States at each level of ``sigmas`` (L,), starting from ``x`` (B, C, *spatial) at the first.
+
+    The only sampling loop of the library: L states, L - 1 steps, the prior's coin drawn anew for each.
+    """
+    state = kernel.start(x)
+    yield state
+    for sigma, target in pairwise(sigmas):
+        with torch.no_grad():
+            state = kernel.step(prior.draw(generator), state, sigma, target, generator)
+        yield state
+
+
+def sample(
+    prior: Prior,
+    kernel: Kernel,
+    sigmas: Tensor,
+    *,
+    n: int,
+    shape: tuple[int, ...] | None = None,
+    seed: int | None = None,
+    like: Tensor | None = None,
+    batch: int | None = None,
+    start: Start = begin,
+    partial: Partial | None = None,
+    progress: Silent | None = None,
+) -> Samples:
+    """``n`` draws from ``prior`` by walking ``kernel`` down ``sigmas``.
+
+    Args:
+        prior: a prior or a posterior.
+        sigmas: noise levels (L,), descending, usually ``schedule.grid(steps)``.
+        n: number of draws.
+        shape: shape of one image; by default the prior's ``event_shape``.
+        seed: fixes every draw; a fresh one is drawn and recorded when None.
+        like: a tensor whose dtype and device the draws share; by default float32 on the CPU.
+        batch: draws walked together; all of them by default.  Each batch has its own stream of random numbers.
+        start: where walks start: :func:`scorefield.start.begin`, or :class:`scorefield.start.WarmStart`.
+        partial: where finished batches are kept, and taken from when the sampling was interrupted.
+
+    Raises:
+        InputError: no draws asked for, an unknown image shape, levels that do not descend, or draws that stopped being
+            finite.
+    """
+    shape = prior.event_shape if shape is None else tuple(shape)
+    if shape is None:
+        raise InputError(f"{type(prior).__name__} fits any image size; say which with shape=(C, H, W).")
+    if n < 1:
+        raise InputError(f"Sampling needs n >= 1 draws, got {n}.")
+    if batch is not None and batch < 1:
+        raise InputError(f"A batch holds at least 1 draw, got {batch}.")
+    sigmas = _levels(sigmas)
+    seed = secrets.randbits(31) if seed is None else seed
+    like = torch.empty(0) if like is None else like
+    batch = min(batch or n, n)
+    origin = provenance(prior, kernel, sigmas, seed=seed, batch=batch) | {"start": nameof(start)}
+    done: dict[int, Tensor] = partial.resume((prior, kernel, start), origin, n) if partial else {}
+    left = [first for first in range(0, n, batch) if first not in done]
+
+    def states() -> Iterator[State]:
+        for first in left:
+            generator = torch.Generator(like.device).manual_seed(stream(seed, first))
+            x = start(prior, like.new_empty((min(batch, n - first), *shape)), sigmas[0], generator)
+            for state in walk(prior, kernel, x, sigmas, generator):
+                done[first] = state.x
+                yield state
+            if partial:
+                partial.keep(done, cost)
+
+    with metered(prior, kernel, n) as cost:
+        for _ in (progress or Silent()).track(states(), total=len(left) * len(sigmas), label="sampling"):
+            pass
+    draws = torch.cat([done[first].to(like.device) for first in range(0, n, batch)])
+    if not bool(draws.isfinite().all()):
+        raise InputError(f"{type(kernel).__name__} diverged: the draws are not finite; use more steps or smaller ones.")
+    return Samples(draws, cost if partial is None else partial.total(cost), origin)
+
+
+def _levels(sigmas: Tensor) -> Tensor:
+    sigmas = torch.as_tensor(sigmas, dtype=torch.float64)
+    falls = sigmas.ndim == 1 and len(sigmas) > 1 and bool((sigmas.diff() <= 0).all() & sigmas.isfinite().all())
+    if not falls or bool(sigmas[-1] < 0) or not bool(sigmas[0] > 0):
+        raise InputError(
+            "Noise levels must be a descending 1-D tensor of at least two values >= 0, such as Karras().grid(32)."
+        )
+    return sigmas

@@ -1,0 +1,1 @@
+"""Raw scans and the protocols that take them."""

@@ -1,0 +1,138 @@
+"""Simulated scans of real images: a protocol says how to measure, ``simulate`` measures.
+
+The noise is drawn once, at the level the protocol states, and travels with the scan.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.data.image import Image
+from scorefield.errors import InputError
+from scorefield.noise import White
+from scorefield.scans.scan import Scan
+from scorefield.units import WATER
+
+OPAQUE = 20.0  # line integral that one photon in a billion passes
+
+
+class Protocol(ABC):
+    """How a scan is taken: geometry, sampling and noise."""
+
+    @abstractmethod
+    def plan(self, image: Image, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The scan's geometry and arrays, see :class:`scorefield.scans.scan.Scan`."""
+
+    @abstractmethod
+    def noise_std(self, image: Image, clean: Tensor) -> float:
+        """Standard deviation per real component, given the image and its noiseless data."""
+
+    def prepare(self, image: Image) -> Image:
+        """The image as the physics sees it."""
+        return image
+
+
+@dataclass(frozen=True)
+class ParallelCT(Protocol):
+    """Sparse-view parallel-beam CT.
+
+    Args:
+        views: angles, evenly over half a turn.
+        photons: per ray before the object; the noise of a line integral is 1 / sqrt(counts behind the object),
+            taken at the mean of all rays.
+    """
+
+    views: int = 30
+    photons: float = 2e4
+
+    def __post_init__(self) -> None:
+        if self.views < 1 or not self.photons > 0:
+            raise InputError("A CT protocol needs views >= 1 and photons > 0.")
+
+    def prepare(self, image: Image) -> Image:
+        if image.pixels.is_complex():
+            raise InputError(f"CT is of real images and {image.source} is complex; take its magnitude first.")
+        return image.attenuation()
+
+    def plan(self, image: Image, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        spacing = image.spacing or (1.0, 1.0)
+        if not math.isclose(spacing[0], spacing[1], rel_tol=1e-3):
+            raise InputError(f"CT needs square pixels, {image.source} has {spacing} mm; resample it first.")
+        detectors = math.ceil(math.hypot(*image.spatial)) + 2
+        geometry = {"kind": "parallel_beam", "shape": [1, *image.spatial], "detectors": detectors,
+                    "detector_spacing": spacing[0], "pixel_spacing": spacing[0]}  # fmt: skip
+        angles = torch.arange(self.views, dtype=torch.float64) * math.pi / self.views
+        return geometry, {"angles": angles}
+
+    def noise_std(self, image: Image, clean: Tensor) -> float:
+        mean = float(clean.mean())
+        if not -1 < mean < OPAQUE:
+            raise InputError(
+                f"{image.source} has line integrals of {mean:.3g} on average, which is no attenuation. CT images are in"
+                f" 1/mm (water {WATER}) or in HU; if this one is in HU and does not tell, say so: --unit HU, or"
+                " Image(..., unit='HU')."
+            )
+        return math.exp(mean / 2) / math.sqrt(self.photons)
+
+
+@dataclass(frozen=True)
+class CartesianMRI(Protocol):
+    """Undersampled multi-coil Cartesian MRI of a real (phase-corrected) image.
+
+    Args:
+        acceleration: lines of the full scan over lines measured.
+        coils: receive coils of a birdcage array.
+        noise: standard deviation per real component of k-space over the 99th percentile of the image.
+        center: fully sampled part of k-space.
+    """
+
+    acceleration: float = 4.0
+    coils: int = 8
+    noise: float = 0.01
+    center: float = 0.08
+
+    def __post_init__(self) -> None:
+        if not self.noise > 0:
+            raise InputError(f"An MRI protocol needs noise > 0, got {self.noise:g}.")
+
+    def plan(self, image: Image, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        from scorefield.operators import birdcage, cartesian_mask
+
+        shape = (1, *image.spatial)
+        kind = "mri" if image.pixels.is_complex() else "mri_real"
+        mask = cartesian_mask(shape, self.acceleration, center_fraction=self.center, generator=generator)
+        return {"kind": kind, "shape": list(shape)}, {"mask": mask, "coils": birdcage(self.coils, shape)}
+
+    def noise_std(self, image: Image, clean: Tensor) -> float:
+        intensity = float(torch.quantile(image.pixels.abs().flatten(), 0.99))
+        if intensity == 0:
+            raise InputError(f"{image.source} is zero in 99 of 100 pixels, so it has no intensity; crop or replace it.")
+        return self.noise * intensity
+
+
+def simulate(image: Image, protocol: Protocol, *, seed: int = 0) -> Scan:
+    """Measure a 2-D ``image`` as ``protocol`` says, with noise.
+
+    Returns:
+        The scan, in the units the physics works in (CT: 1/mm).
+
+    Raises:
+        InputError: an image that is not 2-D with one channel, or does not suit the protocol.
+    """
+    if len(image.spatial) != 2 or len(image.pixels) != 1:
+        raise InputError(f"{image.source} has shape {tuple(image.pixels.shape)}; simulate one 2-D image (1, H, W).")
+    generator = torch.Generator().manual_seed(seed)
+    image = protocol.prepare(image)
+    geometry, arrays = protocol.plan(image, generator)
+    kept = {"spacing": image.spacing, "unit": image.unit, "affine": image.affine}
+    draft = Scan(torch.zeros(1), geometry, arrays=arrays, noise_std=1.0, **kept)
+    clean = draft.operator()(image.pixels[None])[0]
+    std = protocol.noise_std(image, clean)
+    data = clean + White(std).sample(clean, generator)
+    return Scan(data, geometry, arrays=arrays, noise_std=std, **kept)

@@ -1,0 +1,72 @@
+"""Objects as plain data: a class name and its constructor arguments, and back.
+
+Every public class keeps each constructor argument under its own name, so an object can be written to JSON (a
+checkpoint, a run card) and built again.  Only classes of scorefield's own namespaces are ever built: reading a
+checkpoint cannot run anybody's code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from scorefield.errors import InputError
+
+NAMESPACES = ("priors", "nets", "posteriors", "kernels", "noise", "measurement", "schedules")
+Plain = dict[str, Any]
+
+
+def describe(thing: Any) -> Any:
+    """``thing`` as JSON-able data: numbers, strings and lists as they are, objects as class and fields.
+
+    Raises:
+        InputError: an object from outside scorefield's namespaces.
+    """
+    if thing is None or isinstance(thing, (bool, int, float, str)):
+        return thing
+    if isinstance(thing, (list, tuple)):
+        return [describe(item) for item in thing]
+    name = f"{_namespace(type(thing))}.{type(thing).__name__}"
+    names = inspect.signature(type(thing)).parameters
+    return {"class": name, "fields": {n: describe(getattr(thing, n)) for n in names}}
+
+
+def build(plain: Any) -> Any:
+    """The object that :func:`describe` described.
+
+    Raises:
+        InputError: an unknown class or field, named.
+    """
+    if isinstance(plain, list):
+        return [build(item) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    namespace, _, name = str(plain.get("class")).partition(".")
+    cls: Any = getattr(_module(namespace), name, None) if namespace in NAMESPACES else None
+    if not _ours(cls):
+        raise InputError(
+            f"'{plain.get('class')}' is not a class of scorefield; the file is from another version or corrupt."
+        )
+    fields = plain.get("fields", {})
+    known = inspect.signature(cls).parameters
+    unknown = sorted(set(fields) - set(known))
+    if unknown:
+        raise InputError(f"{plain['class']} has no field '{unknown[0]}'; it has {', '.join(known)}.")
+    return cls(**{n: build(value) for n, value in fields.items()})
+
+
+def _module(namespace: str) -> Any:
+    return importlib.import_module(f"scorefield.{namespace}")
+
+
+def _ours(cls: Any) -> bool:
+    """A class written here, not one that a namespace merely imports (torch.Tensor, say)."""
+    return inspect.isclass(cls) and cls.__module__.startswith("scorefield.")
+
+
+def _namespace(cls: type) -> str:
+    for namespace in NAMESPACES:
+        if _ours(cls) and getattr(_module(namespace), cls.__name__, None) is cls:
+            return namespace
+    raise InputError(f"{cls.__name__} is not one of scorefield's own classes, so it cannot be written as plain data.")

@@ -1,0 +1,67 @@
+"""Training batches for tilings: patches of images surrounded by zeros, with the positions of their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.training.crops import Crops
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """Random patches of one size a batch, sizes at random: ``tiles(step, generator)`` is (n, C + 2, side, side).
+
+    The last two channels are the row and the column of each pixel in the image with its zeros, from -1 to 1.
+
+    Args:
+        images: (C, H, W), real.
+        n: patches in a batch of the largest size; of smaller ones as many as ``sizes`` says.
+        pad: zeros on each side of an image, as in :class:`scorefield.priors.Tiling`.
+        sizes: side of the patches, their probability, and how many times ``n`` a batch holds.  The defaults are the
+            published ones (half of the batches of full size; two and four times as many patches of half and a quarter
+            of it).
+
+    Raises:
+        InputError: sizes that are none or too large for the images, or probabilities that are none.
+
+    References:
+        Hu et al. (PaDIS), NeurIPS 2024, arXiv 2406.02462; Wang et al., "Patch diffusion", NeurIPS 2023,
+        arXiv 2304.12526.
+    """
+
+    images: Sequence[Tensor]
+    n: int = 16
+    pad: int = field(default=24, kw_only=True)
+    sizes: Sequence[tuple[int, float, int]] = field(default=((16, 0.2, 4), (32, 0.3, 2), (64, 0.5, 1)), kw_only=True)
+
+    _crops: list[Crops] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.pad < 0 or not self.sizes:
+            raise InputError("Tiles need pad >= 0 and at least one size of patches.")
+        if min(p for _, p, _ in self.sizes) < 0 or not sum(p for _, p, _ in self.sizes) > 0:
+            raise InputError("The probabilities of the patch sizes are not negative, and not all 0.")
+        placed = [_placed(image, self.pad) for image in self.images]
+        crops = [Crops(placed, side, self.n * times, augment=()) for side, _, times in self.sizes]
+        object.__setattr__(self, "_crops", crops)
+
+    def __call__(self, step: int, generator: torch.Generator) -> Tensor:
+        """The batch of ``step``."""
+        odds = torch.tensor([p for _, p, _ in self.sizes], dtype=torch.float64)
+        chosen = int(torch.multinomial(odds, 1, generator=generator))
+        return self._crops[chosen](step, generator)
+
+
+def _placed(image: Tensor, pad: int) -> Tensor:
+    """An image in its zeros, with the positions of the pixels: (C + 2, H + 2 pad, W + 2 pad)."""
+    padded = F.pad(image, [pad] * 4)
+    height, width = padded.shape[1:]
+    rows = torch.linspace(-1, 1, height, dtype=image.dtype).reshape(1, -1, 1).expand(1, height, width)
+    columns = torch.linspace(-1, 1, width, dtype=image.dtype).expand(1, height, width)
+    return torch.cat([padded, rows.to(image.device), columns.to(image.device)])

@@ -1,0 +1,181 @@
+"""Metrics against an exact posterior: each is what its closed form says, for exact draws and for wrong ones."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from scipy.stats import binom
+
+from scorefield.calibration import (
+    Yardstick,
+    benches,
+    expected_moment_error,
+    expected_total_variation,
+    mode_weights,
+    moment_error,
+    sliced_wasserstein,
+    total_variation,
+)
+from scorefield.errors import InputError
+from scorefield.priors.gaussian import Gaussian
+from support import normal
+
+BENCH = benches.tb_g()
+D, TRACE = 8, float(BENCH.covariance.trace())
+ROOT = torch.linalg.cholesky(BENCH.covariance)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def whitened(n: int, seed: int = 0) -> torch.Tensor:
+    """Numbers with mean 0 and covariance I exactly."""
+    z = normal(n, D, seed=seed)
+    z = z - z.mean(0)
+    return z @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(z.T))).T
+
+
+def test_moments_of_draws_with_chosen_moments():
+    shift, scale = normal(D, seed=5), 0.8
+    draws = BENCH.mean + shift + scale * whitened(400) @ ROOT.T
+    found = moment_error(draws, BENCH.mean, BENCH.covariance)
+    assert found.mean == pytest.approx(float(shift.norm()) / math.sqrt(TRACE))
+    assert found.covariance == pytest.approx(1 - scale**2)
+    assert found.trace == pytest.approx(scale**2)
+    # N(m, C) to N(m + b, s^2 C): |b|^2 + (1 - s)^2 tr C
+    assert found.w2 == pytest.approx(math.sqrt(float(shift.square().sum()) / TRACE + (1 - scale) ** 2))
+
+
+def test_moment_errors_of_exact_draws_are_the_expected_ones():
+    n, repeats, g = 50, 1000, generator()
+    errors = torch.tensor(
+        [moment_error(BENCH.posterior.rsample(n, g), BENCH.mean, BENCH.covariance) for _ in range(repeats)]
+    )
+    expected = expected_moment_error(BENCH.covariance, n)
+    for column, wanted in ((errors[:, 0], expected.mean), (errors[:, 1], expected.covariance)):
+        square = column.square()
+        assert abs(float(square.mean()) - wanted**2) < 4.5 * float(square.std()) / math.sqrt(repeats)
+    square = (errors[:, 2] - 1).square()
+    assert abs(float(square.mean()) - expected.trace**2) < 4.5 * float(square.std()) / math.sqrt(repeats)
+
+
+def test_moments_of_one_number():
+    draws = torch.tensor([[1.0], [2.0], [3.0]])
+    found = moment_error(draws, torch.tensor([0.0]), torch.tensor([[4.0]]))
+    assert found == pytest.approx((1.0, 0.75, 0.25, math.sqrt(4 + 1) / 2))
+
+
+@pytest.mark.parametrize(("shift", "exact"), [(0.0, True), (0.5, False)])
+def test_distance_over_the_floor(shift, exact):
+    draws = BENCH.posterior.rsample(500, generator(1)) + shift
+    distance = lambda a, b: sliced_wasserstein(a, b, directions=100, generator=generator(7))  # noqa: E731
+    yardstick = Yardstick(distance, lambda n, g: BENCH.posterior.rsample(n, g), 500, generator=generator(2))
+    found = yardstick(draws)
+    with pytest.raises(InputError):
+        yardstick(draws[:100])
+    if exact:
+        assert abs(found.z) < 4.5
+        assert found.value < 2
+    else:
+        assert found.z > 10
+        assert found.value > 3
+
+
+def test_nearest_modes_are_counted():
+    modes = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    draws = torch.tensor([[1.0, 0.5], [9.0, 1.0], [0.2, -3.0], [-1.0, 8.0]])
+    assert mode_weights(draws, modes).tolist() == [0.5, 0.25, 0.25]
+
+
+def test_total_variation_is_the_largest_difference_of_probabilities():
+    p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.5, 0.3])
+    assert total_variation(p, q) == pytest.approx(0.3)  # of the event {0}
+    assert total_variation(p, p) == 0
+    assert total_variation(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])) == 1
+
+
+@pytest.mark.parametrize("n", [1, 7, 200])
+def test_expected_total_variation_is_the_mean_deviation_of_binomial_counts(n):
+    weights = torch.tensor([0.0, 0.1, 0.25, 0.65], dtype=torch.float64)
+    k = torch.arange(n + 1).numpy()
+    deviations = [float((abs(k - n * p) * binom.pmf(k, n, p)).sum()) for p in weights.tolist()]
+    assert expected_total_variation(weights, n) == pytest.approx(sum(deviations) / (2 * n))
+
+
+def test_exact_draws_of_the_mixture_have_the_expected_total_variation():
+    bench, n, repeats, g = benches.tb_m(), 500, 200, generator()
+    reference = mode_weights(bench.posterior.rsample(200_000, g), bench.posterior.means)  # modes overlap a little
+    assert total_variation(reference, bench.weights) < 0.002
+    found = torch.tensor(
+        [
+            total_variation(mode_weights(bench.posterior.rsample(n, g), bench.posterior.means), reference)
+            for _ in range(repeats)
+        ]
+    )
+    expected = expected_total_variation(reference, n)
+    assert abs(float(found.mean()) - expected) < 4.5 * float(found.std()) / math.sqrt(repeats) + 0.002
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: moment_error(normal(1, 8), BENCH.mean, BENCH.covariance),
+        lambda: moment_error(normal(9, 7), BENCH.mean, BENCH.covariance),
+        lambda: expected_moment_error(BENCH.covariance, 1),
+        lambda: mode_weights(normal(3, 2), normal(3, 3)),
+        lambda: total_variation(torch.tensor([0.5, 0.4]), torch.tensor([0.5, 0.5])),
+        lambda: total_variation(torch.tensor([1.0]), torch.tensor([0.5, 0.5])),
+        lambda: expected_total_variation(torch.tensor([1.0]), 0),
+    ],
+)
+def test_wrong_input_is_refused(wrong):
+    with pytest.raises(InputError):
+        wrong()
+
+
+def test_benches_state_their_own_posterior():
+    """Exact draws against the stated moments: Monte-Carlo error only."""
+    draws = BENCH.posterior.rsample(20_000, generator())
+    assert isinstance(BENCH.posterior, Gaussian)
+    expected = expected_moment_error(BENCH.covariance, 20_000)
+    found = moment_error(draws, BENCH.mean, BENCH.covariance)
+    assert found.mean < 4 * expected.mean
+    assert found.covariance < 4 * expected.covariance
+
+
+def test_lattice_by_enumeration():
+    bench = benches.lattice(2, coupling=0.3)
+    states = bench.prior.means.reshape(-1, 2, 2)
+    # a periodic lattice of side 2 counts every bond twice: beta * 2 * (sum of the four bonds)
+    bonds = (states[:, 0] * states[:, 1]).sum(1) + (states[:, :, 0] * states[:, :, 1]).sum(1)
+    joint = torch.exp(0.6 * bonds)
+    torch.testing.assert_close(bench.prior.weights, joint / joint.sum())
+    seen = bench.measurement.operator(bench.prior.means)
+    # the blur adds to the noise of the data: N(y; A s, 0.7^2 + 0.2^2)
+    evidence = joint * torch.exp(-(bench.measurement.y - seen).square().sum(1) / (2 * 0.53))
+    torch.testing.assert_close(bench.posterior.weights, evidence / evidence.sum())
+
+
+@pytest.mark.parametrize("make", [partial(benches.field_mri, 8), partial(benches.field_ct, 8)], ids=["mri", "ct"])
+def test_fields_against_dense_linear_algebra(make):
+    bench = make()
+    eye = torch.eye(64, dtype=torch.float64).reshape(64, 1, 8, 8)
+    covariance = bench.prior.covary(eye).reshape(64, 64)
+    rows = bench.measurement.operator(eye)
+    parts = [rows.real.flatten(1), rows.imag.flatten(1)] if rows.is_complex() else [rows.flatten(1)]
+    a, y = torch.cat(parts, 1).T, bench.measurement.y
+    y = torch.cat([y.real.flatten(), y.imag.flatten()]) if y.is_complex() else y.flatten()
+    noise = bench.measurement.noise.variance * torch.eye(len(a), dtype=torch.float64)
+    gain = covariance @ a.T @ torch.linalg.inv(a @ covariance @ a.T + noise)
+    torch.testing.assert_close(bench.posterior.mean.flatten(), gain @ y, rtol=1e-6, atol=1e-8)
+    exact = covariance - gain @ a @ covariance
+    torch.testing.assert_close(bench.posterior.covary(eye).reshape(64, 64), exact, rtol=1e-6, atol=1e-8)
+    n = 4000
+    found = moment_error(bench.posterior.rsample(n, generator()).flatten(1), gain @ y, exact)
+    expected = expected_moment_error(exact, n)
+    assert found.mean < 2 * expected.mean
+    assert found.covariance < 2 * expected.covariance

@@ -1,0 +1,46 @@
+"""A run on disk: every kind of image, hung for viewing where the scan knows the patient."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Picture
+
+from scorefield.data import read_image
+from scorefield.reconstruction.results import FILES, REPORTS, save_run
+from scorefield.samples import Samples
+from scorefield.scans.scan import Scan
+from support import normal
+
+AFFINE = np.array([[2.0, 0, 0, -20], [0, 3.0, 0, -30], [0, 0, 5.0, 0], [0, 0, 0, 1]])  # axes to the right, front, top
+
+
+def scan_of(shape: tuple[int, ...], affine: np.ndarray | None) -> Scan:
+    return Scan(torch.ones(2), {"kind": "mri", "shape": list(shape)}, noise_std=1, affine=affine)
+
+
+@pytest.mark.parametrize("affine", [None, AFFINE], ids=["array", "patient"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64], ids=["real", "complex"])
+@pytest.mark.parametrize("shape", [(1, 6, 8), (1, 6, 8, 5)], ids=["slice", "volume"])
+def test_a_run_holds_its_images_and_a_picture_as_it_is_hung(tmp_path: Path, shape, dtype, affine):
+    scan, draws = scan_of(shape, affine), normal(3, *shape).to(dtype)
+    samples = Samples(draws)
+    folder = save_run(samples, tmp_path / "run", scan=scan, record={"note": "x"}, beside={"truth": draws[0].abs()})
+    names = {path.name for path in folder.iterdir()}
+    assert names == {*FILES, "truth.npy"} - set(REPORTS)
+    mean = samples.mean.abs() if samples.mean.is_complex() else samples.mean
+    torch.testing.assert_close(read_image(folder / "mean.nii.gz").pixels, mean)
+    torch.testing.assert_close(read_image(folder / "mean.npy").pixels, samples.mean)
+    array = mean[0].numpy()
+    if affine is None:
+        shown = array if array.ndim == 2 else array[3]
+    else:  # the last axis is down, the front is up, the patient's right on the left
+        plane = array if array.ndim == 2 else array[:, :, ::-1][:, :, 2]
+        shown = plane[::-1, ::-1].T
+    picture = np.asarray(Picture.open(folder / "mean.png"))
+    np.testing.assert_allclose(picture, 255 * (shown - shown.min()) / np.ptp(shown), atol=0.51)
+    assert json.loads((folder / "run.json").read_text())["note"] == "x"

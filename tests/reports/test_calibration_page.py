@@ -1,0 +1,84 @@
+"""The page about a calibration: what it says of right, narrow, wide and too few intervals."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+import torch
+
+from scorefield.calibration import Calibration, Outcome, observe
+from scorefield.errors import InputError
+from scorefield.reports.calibration import calibration_report, findings
+from support import normal
+
+ORIGIN = {"prior": {"class": "Gaussian", "numbers": "0"}, "truths": "FromDensity()", "scans": "by hand", "draws": 19}
+
+
+def calibration(scans: int, factor: float = 1.0, z: float = 0.0, n: int = 19) -> Calibration:
+    """Images of white noise about an offset of 5, the draws ``factor`` times as wide as the truth."""
+    outcomes = []
+    for number in range(scans):
+        stack = normal(n + 1, 1, 16, 16, seed=number)
+        stack[1:] *= factor
+        center = 5 + 0.5 * normal(1, seed=10_000 + number)
+        seen = observe(center + stack[0], center + stack[1:], torch.Generator().manual_seed(30_000 + number))
+        numbers = {"crps": 0.5, "residual_z": z + float(normal(1, seed=20_000 + number)), "evaluations": 49.0}
+        outcomes.append(Outcome(seen, {**numbers, "vector_jacobian_products": 0.0, "seconds": 1.0}))
+    return Calibration(tuple(outcomes), ORIGIN)
+
+
+def test_right_intervals_hold():
+    found = findings(calibration(100))
+    assert [finding.tone for finding in found] == ["good"] * 4
+    assert "Pixel intervals hold" in found[0].title
+
+
+@pytest.mark.parametrize(("factor", "words"), [(0.7, "too narrow"), (1.4, "wider than needed")])
+def test_wrong_intervals_are_named_and_mended(tmp_path, factor, words):
+    found = calibration(60, factor)
+    assert [words in finding.title for finding in findings(found)[:2]] == [True, True]
+    assert findings(found)[3].tone == "watch"  # told apart
+    page = calibration_report(found, path=tmp_path / "page.html", title="A <test>").read_text()
+    mended = re.search(r"sf\.recalibrated\(samples, ([0-9.]+)\)", page)
+    assert mended is not None
+    # 3840 independent pixels: a factor to within some per cent; the mean of 19 draws varies with them
+    assert float(mended[1]) == pytest.approx(math.sqrt((1 + factor**2 / 19) / (1 + 1 / 19)) / factor, rel=0.08)
+    assert "A &lt;test&gt;" in page
+    assert not re.search(r"(src|href)=[\"'](?!data:)", page)
+    assert page.count("data:image/png") == 4
+
+
+@pytest.mark.parametrize("z", [0.0, 30.0])
+def test_the_advice_heeds_the_misfit(tmp_path, z):
+    """Intervals that hold are to be used as they are, unless the draws do not fit the data."""
+    page = calibration_report(calibration(100, z=z), path=tmp_path / "page.html").read_text()
+    assert ("Use the intervals as they are" in page) == (z == 0)
+    assert ("Find out why before using the intervals: draws miss the data" in page) == (z > 0)
+    assert "nothing is seen to be wrong" not in page
+
+
+def test_misfit_is_found_either_way():
+    assert [findings(calibration(50, z=z))[2].tone for z in (0.0, 3.0, -3.0)] == ["good", "watch", "watch"]
+
+
+def test_few_scans_promise_nothing(tmp_path):
+    """One pixel value a scan, shared by all pixels, in a dozen scans."""
+    outcomes = []
+    for number in range(12):
+        stack = (5 + normal(20, 1, 1, 1, seed=number)).expand(-1, -1, 8, 8)
+        seen = observe(stack[0], stack[1:], torch.Generator().manual_seed(number))
+        outcomes.append(Outcome(seen, calibration(2).outcomes[0].numbers))
+    found = Calibration(tuple(outcomes), ORIGIN)
+    assert "Too few scans" in findings(found)[0].title
+    assert "Simulate more scans" in calibration_report(found, path=tmp_path / "page.html").read_text()
+
+
+def test_many_draws_share_bars(tmp_path):
+    assert calibration_report(calibration(3, n=50), path=tmp_path / "page.html").exists()
+
+
+def test_a_path_that_cannot_be_written(tmp_path):
+    with pytest.raises(InputError):
+        calibration_report(calibration(2), path=tmp_path)

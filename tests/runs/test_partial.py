@@ -1,0 +1,132 @@
+"""Samplings that were interrupted continue to the same draws, and to no others."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from benches import tb_g
+
+from scorefield.errors import InputError
+from scorefield.kernels import DAPS, Heun, Langevin
+from scorefield.measurement import Measurement
+from scorefield.noise import White
+from scorefield.operators import Identity, Matrix
+from scorefield.runs.partial import Partial, fingerprint
+from scorefield.posteriors import MMPS
+from scorefield.priors import AsComplex, DiagonalGaussian
+from scorefield.runs.progress import Silent
+from scorefield.schedules import Karras
+from scorefield.start import WarmStart, begin
+from scorefield.sampling import sample
+from support import complex_normal
+
+BENCH = tb_g()
+SIGMAS = Karras(0.05, 5.0).grid(6)
+LIKE = torch.empty(0, dtype=torch.float64)
+
+
+class Stops(Silent):
+    """Interrupts after some steps."""
+
+    def __init__(self, steps: int):
+        self.steps = steps
+
+    def track(self, steps, *, total, label):
+        for i, step in enumerate(steps):
+            if i == self.steps:
+                raise KeyboardInterrupt
+            yield step
+
+
+def drawn(partial: Partial | None = None, *, n: int = 10, seed: int = 3, steps: int = 10**9, **options):
+    posterior = MMPS(BENCH.prior, BENCH.measurement)
+    return sample(
+        posterior, Heun(), SIGMAS, n=n, seed=seed, like=LIKE, batch=4, partial=partial, progress=Stops(steps), **options
+    )
+
+
+@pytest.mark.parametrize("steps", [0, 5, 7, 14, 20])  # 7 states a batch
+def test_an_interrupted_sampling_continues_to_the_same_bits(tmp_path, steps):
+    path = tmp_path / "draws.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        drawn(Partial(path), steps=steps)
+    before = Partial(path)
+    assert sorted(before.draws) == [0, 4, 8][: steps // 7]  # the batch in flight is all that is lost
+    samples = drawn(before)
+    assert torch.equal(samples.draws, drawn().draws)
+    assert len(Partial(path).draws) == 3
+
+
+def test_the_cost_is_that_of_all_sessions(tmp_path):
+    path = tmp_path / "draws.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        drawn(Partial(path), steps=7)
+    samples, whole = drawn(Partial(path)), drawn()
+    assert (samples.cost.forward, samples.cost.backward) == (whole.cost.forward, whole.cost.backward)
+    assert samples.cost.draws == 10
+    assert samples.provenance == whole.provenance
+    again = drawn(Partial(path))  # nothing is left to draw
+    assert again.cost.forward == whole.cost.forward
+    assert torch.equal(again.draws, whole.draws)
+
+
+def test_other_samplings_do_not_continue(tmp_path):
+    path = tmp_path / "draws.safetensors"
+    drawn(Partial(path))
+    for options in ({"seed": 4}, {"n": 11}, {"start": WarmStart(BENCH.truth)}):
+        with pytest.raises(InputError, match="draws of another sampling"):
+            drawn(Partial(path), **options)
+    other = MMPS(BENCH.prior, tb_g(1).measurement)  # the same objects but for their numbers
+    with pytest.raises(InputError, match="its numbers differs"):
+        sample(other, Heun(), SIGMAS, n=10, seed=3, like=LIKE, batch=4, partial=Partial(path))
+
+
+def test_settings_of_the_first_session(tmp_path):
+    path = tmp_path / "draws.safetensors"
+    assert Partial(path).setting("seed", 8) == 8
+    drawn(Partial(path))
+    assert Partial(path).setting("seed", 8) == 3
+    assert Partial(path).setting("batch", 8) == 4
+
+
+def test_the_numbers_behind_a_sampling():
+    prior, given = BENCH.prior, BENCH.measurement
+    marks = {
+        fingerprint(prior, Heun(), begin),
+        fingerprint(tb_g(1).prior, Heun(), begin),
+        fingerprint(MMPS(prior, BENCH.measurement), Heun(), begin),
+        fingerprint(prior, DAPS(tb_g(1).measurement), begin),
+        fingerprint(prior, Heun(), WarmStart(BENCH.truth)),
+        fingerprint(prior, Heun(), WarmStart(-BENCH.truth)),
+        fingerprint(MMPS(prior, Measurement(given.y, given.operator, White(0.3))), Heun(), begin),
+        fingerprint(MMPS(prior, Measurement(given.y, Matrix(-BENCH.matrix), given.noise)), Heun(), begin),
+    }
+    assert len(marks) == 8
+    # classes and fields are in the provenance: only numbers count here
+    assert fingerprint(prior, Langevin(), begin) in marks
+    assert fingerprint(prior, DAPS(BENCH.measurement), begin) in marks
+
+
+@pytest.mark.parametrize("content", [b"nonsense", b""])
+def test_damaged_files_are_refused(tmp_path, content):
+    path = tmp_path / "draws.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="holds no unfinished draws"):
+        Partial(path)
+
+
+def test_complex_doubles_are_kept(tmp_path):
+    """The file format has no such type; an interrupted sampling of them continues to the same bits."""
+    operator = Identity((1, 4, 4))
+    y = complex_normal(1, 1, 4, 4)
+    given = Measurement(y, operator, White(0.5))
+    posterior = MMPS(AsComplex(DiagonalGaussian(torch.zeros(2, 4, 4).double(), torch.tensor(1.0).double())), given)
+
+    def run(partial=None, steps=10**9):
+        return sample(posterior, Heun(), SIGMAS, n=4, seed=1, like=y, batch=2, partial=partial, progress=Stops(steps))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Partial(tmp_path / "draws.safetensors"), steps=10)
+    resumed = run(Partial(tmp_path / "draws.safetensors"))
+    assert resumed.draws.dtype == torch.complex128
+    assert torch.equal(resumed.draws, run().draws)
