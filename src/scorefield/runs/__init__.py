@@ -1,0 +1,1 @@
+"""What a run costs, what it keeps and where its results come from."""
