@@ -8,20 +8,20 @@ import pytest
 import torch
 from benches import tb_g
 
-from scorefield.runs.cost import Cost, metered
 from scorefield.kernels import Ancestral, Ascent, DPMpp2M, Heun, Langevin
 from scorefield.measurement import Measurement
-from scorefield.reconstruction.method import Method
 from scorefield.nets import UNet
 from scorefield.noise import White
 from scorefield.operators import Identity
 from scorefield.posteriors import DPS, MMPS, PiGDM
 from scorefield.prior import Score
-from scorefield.priors.scaled import Scaled
 from scorefield.priors.network import Network
+from scorefield.priors.scaled import Scaled
+from scorefield.reconstruction.method import Method
 from scorefield.reconstruction.pipeline import reconstruct
-from scorefield.schedules import Karras
+from scorefield.runs.cost import Cost, metered
 from scorefield.sampling import sample
+from scorefield.schedules import Karras
 from support import White as WhitePrior
 from support import normal
 

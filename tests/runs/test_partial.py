@@ -11,13 +11,13 @@ from scorefield.kernels import DAPS, Heun, Langevin
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Identity, Matrix
-from scorefield.runs.partial import Partial, fingerprint
 from scorefield.posteriors import MMPS
 from scorefield.priors import AsComplex, DiagonalGaussian
+from scorefield.runs.partial import Partial, fingerprint
 from scorefield.runs.progress import Silent
+from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from scorefield.start import WarmStart, begin
-from scorefield.sampling import sample
 from support import complex_normal
 
 BENCH = tb_g()

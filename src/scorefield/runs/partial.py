@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorefield.store.atomic import atomic_path
-from scorefield.runs.cost import Cost, measurements
-from scorefield.store.digest import digest
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
-from scorefield.measurement import Measurement
-from scorefield.randomness import normal_like
 from scorefield.linalg.solve import inner
+from scorefield.measurement import Measurement
 from scorefield.prior import Prior
+from scorefield.randomness import normal_like
+from scorefield.runs.cost import Cost, measurements
 from scorefield.start import Start
+from scorefield.store.atomic import atomic_path
+from scorefield.store.digest import digest
 
 Sources = tuple[Prior, Kernel, Start]
 
@@ -30,8 +30,8 @@ Sources = tuple[Prior, Kernel, Start]
 class Partial:
     """A file with the batches that a sampling has finished.
 
-    Each batch of :func:`scorefield.sampling.sample` has its own stream of random numbers, so the batches that are missing
-    come out as they would have without the interruption.
+    Each batch of :func:`scorefield.sampling.sample` has its own stream of random numbers, so the batches that are
+    missing come out as they would have without the interruption.
 
     Args:
         path: a ``.safetensors`` file; if it exists, its draws are taken and the others made.

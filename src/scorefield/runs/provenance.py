@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from scorefield import __version__
-from scorefield.store.description import describe
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior
+from scorefield.store.description import describe
 
 RUN = ("seed", "batch")  # what belongs to the run and not to the distribution
 DRAWS = ("trust",)  # what was said of the draws themselves, and does not hold of more
