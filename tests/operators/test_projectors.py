@@ -54,7 +54,7 @@ def integrals(ellipses, geometry, half, fine=16):
     Written from the documented geometry alone, so that a projector in another one fails.
     """
     steps = np.arange(geometry.detectors * fine) + 0.5
-    offset = (steps / fine - geometry.detectors / 2) * geometry.detector_spacing
+    offset = (steps / fine - geometry.detectors / 2) * geometry.detector_spacing + geometry.detector_offset
     views = []
     for angle in geometry.angles:
         axis, along = (
@@ -83,8 +83,28 @@ def error(found, truth):
 
 VIEWS = np.arange(19) * math.pi / 19 + 0.01
 N, P = 256, 0.7
+
+
+def beam(kind):
+    """``kind`` as a function of shape, angles and the other arguments, like ``ops.parallel_beam``."""
+    return lambda shape, angles, detectors, **options: ops.Projector(
+        kind(shape=shape, angles=angles, detectors=detectors, **options)
+    )
+
+
 GEOMETRIES = {
     "parallel": (ops.parallel_beam, {}),
+    "parallel, detector half a bin off": (beam(ops.ParallelBeam), {"detector_offset": 0.5 * P}),
+    "parallel, detector far off": (beam(ops.ParallelBeam), {"detector_offset": -60.3 * P}),
+    "fan, detector half a bin off": (
+        beam(ops.FanBeam),
+        {
+            "detector_spacing": 2 * P,
+            "source_distance": 2 * N * P,
+            "detector_distance": 2 * N * P,
+            "detector_offset": P,
+        },
+    ),
     "parallel, off center": (ops.parallel_beam, {"center": (118.3, 140.0)}),
     "parallel, wide bins": (ops.parallel_beam, {"detector_spacing": 3 * P, "detectors": 125}),
     "fan": (
@@ -123,6 +143,24 @@ def test_half_a_pixel_of_center_matters_and_other_tools_centers_can_be_named():
     reference = integrals(HEAD, exact.geometry, 64 * P)
     assert error(exact(truth), reference) < 0.02
     assert error(plain(truth), reference) > 0.05
+
+
+FAN = {"source_distance": 40.0, "detector_distance": 25.0}
+
+
+@pytest.mark.parametrize(("kind", "distances"), [(ops.ParallelBeam, {}), (ops.FanBeam, FAN)])
+@pytest.mark.parametrize("bins", [-7, 3])
+def test_an_offset_of_whole_bins_shifts_the_data(kind, distances, bins):
+    settings = {"shape": (1, 20, 20), "angles": VIEWS, "detector_spacing": 1.3, **distances}
+    wide = ops.Projector(kind(detectors=61, **settings))
+    narrow = ops.Projector(kind(detectors=21, detector_offset=bins * 1.3, **settings))
+    x = torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(narrow(x), wide(x)[..., 20 + bins : 41 + bins], rtol=1e-5, atol=1e-5)
+
+
+def test_an_offset_is_finite():
+    with pytest.raises(InputError, match="detector_offset is nan"):
+        ops.ParallelBeam(shape=(1, 4, 4), angles=[0.0], detectors=5, detector_offset=math.nan)
 
 
 def test_scikit_image_agrees():
@@ -236,6 +274,18 @@ SCANS = {
         np.arange(180) * math.pi / 180,
         201,
         {"center": (60.0, 70.0)},
+    ),
+    "parallel, detector off by 5.5 bins": (
+        beam(ops.ParallelBeam),
+        np.arange(180) * math.pi / 180,
+        201,
+        {"detector_offset": 5.5 * P},
+    ),
+    "fan, detector off by 7.5 bins": (
+        beam(ops.FanBeam),
+        np.arange(240) * math.pi / 120,
+        221,
+        {"detector_spacing": 2 * P, "source_distance": M * P, "detector_distance": M * P, "detector_offset": -15 * P},
     ),
     "fan": (
         ops.fan_beam,

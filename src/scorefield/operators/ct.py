@@ -177,7 +177,10 @@ def parallel_beam(
     pixel_spacing: float = 1.0,
     center: Pair | None = None,
 ) -> Projector:
-    """The projector of a parallel beam; see :class:`Geometry` for the arguments."""
+    """The projector of a parallel beam; see :class:`Geometry` for the arguments.
+
+    A detector with an offset: ``Projector(ParallelBeam(..., detector_offset=...))``.
+    """
     return Projector(
         ParallelBeam(
             shape=shape,
@@ -201,7 +204,10 @@ def fan_beam(
     pixel_spacing: float = 1.0,
     center: Pair | None = None,
 ) -> Projector:
-    """The projector of a fan beam with a flat detector; see :class:`FanBeam` and :class:`Geometry`."""
+    """The projector of a fan beam with a flat detector; see :class:`FanBeam` and :class:`Geometry`.
+
+    A detector with an offset: ``Projector(FanBeam(..., detector_offset=...))``.
+    """
     return Projector(
         FanBeam(
             shape=shape,

@@ -46,7 +46,8 @@ def fbp(projector: Projector, sinogram: Tensor, filter: Window = ramlak) -> Tens
     """Filtered back-projection of sinograms (B, slices, views, detectors): images (B, slices, H, W) in 1/mm.
 
     Views count by the angle they stand for, so uneven angles (golden ratio) are fine.  A gap wider than twice
-    the mean is a missing wedge, which no view stands for.
+    the mean is a missing wedge, which no view stands for.  Every view must see the whole object: a detector with an
+    offset must still reach beyond both sides of it.
 
     Args:
         projector: the forward model, parallel beam, or fan beam over a full turn.

@@ -4,7 +4,8 @@ Lengths are in mm, angles in radians.  With the rotation center at the origin, x
 column) and y upward (falling row), view :math:`\theta` has the detector axis
 :math:`(\cos\theta, \sin\theta)` and rays along :math:`(-\sin\theta, \cos\theta)`; view 0 sums the columns.
 The rotation center is the geometric center of the image, :math:`((H-1)/2, (W-1)/2)` in pixels, unless another
-is given: scikit-image rotates about ``(H // 2, W // 2)``, half a pixel off for even sizes.
+is given: scikit-image rotates about ``(H // 2, W // 2)``, half a pixel off for even sizes.  The ray through the
+rotation center meets the middle of the detector, unless the detector has an offset.
 """
 
 from __future__ import annotations
@@ -35,10 +36,13 @@ class Geometry(ABC):
         detector_spacing: width of a bin, mm.
         pixel_spacing: side of a pixel, mm.
         center: rotation center (row, column) in pixels, pixel centers at whole numbers; None is the middle.
+        detector_offset: position of the middle of the detector along its axis, mm, measured from the point where the
+            ray through the rotation center meets it.  If that ray meets bin b, counted from 0, the offset is
+            ``((detectors - 1) / 2 - b) * detector_spacing``; b need not be whole.
 
     Raises:
         InputError: a shape that is not (slices, H, W), no or non-finite angles, no detector, a spacing that
-            is not positive and finite, or a center that is not a finite pair.
+            is not positive and finite, a center that is not a finite pair, or an offset that is not finite.
     """
 
     shape: tuple[int, ...]
@@ -47,6 +51,7 @@ class Geometry(ABC):
     detector_spacing: float = 1.0
     pixel_spacing: float = 1.0
     center: Pair | None = None
+    detector_offset: float = 0.0
 
     def __post_init__(self) -> None:
         shape = image_shape(self.shape, spatial=2)
@@ -61,6 +66,8 @@ class Geometry(ABC):
         self._positive("detector_spacing", "pixel_spacing")
         if len(center) != 2 or not all(map(math.isfinite, center)):
             raise InputError(f"The center is {self.center}; give a finite (row, column) in pixels, or None.")
+        if not math.isfinite(self.detector_offset):
+            raise InputError(f"detector_offset is {self.detector_offset}; give a finite length in mm.")
         for name, value in (("shape", shape), ("angles", angles), ("center", center)):
             object.__setattr__(self, name, value)
 
@@ -83,8 +90,8 @@ class Geometry(ABC):
 
     @property
     def offsets(self) -> np.ndarray:
-        """Middle of each bin along the detector axis, (detectors,), mm."""
-        return (np.arange(self.detectors) - (self.detectors - 1) / 2) * self.detector_spacing
+        """Middle of each bin along the detector axis, (detectors,), mm, from where the central ray meets it."""
+        return (np.arange(self.detectors) - (self.detectors - 1) / 2) * self.detector_spacing + self.detector_offset
 
     @property
     @abstractmethod
