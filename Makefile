@@ -3,7 +3,7 @@
 #   make demo         set up, reconstruct a real scan, write out/demo and say where the report is
 #   make test         set up, run the test suite in up to four processes (WORKERS=1 for one; ARGS="tests/operators -x"
 #                     goes to pytest)
-#   make lint         ruff and pyright, the same checks as .ci/run and the pre-commit hooks
+#   make lint         ruff, pyright and the contracts on imports, the same checks as .ci/run and the pre-commit hooks
 #   make docs         build the documentation into docs/_build/html
 #   make benchmarks   run every benchmark in benchmarks/, side by side with other tools where installed;
 #                     those on real images need their folder, DATA=...
@@ -56,6 +56,7 @@ lint: $(VENV)/.dev
 	@$(say) "ruff check";  $(BIN)/python -m ruff check
 	@$(say) "ruff format"; $(BIN)/python -m ruff format --check
 	@$(say) "pyright";     $(BIN)/python -m pyright
+	@$(say) "imports";     $(BIN)/lint-imports --no-logo --no-cache
 
 docs: $(VENV)/.docs
 	@$(say) "documentation"

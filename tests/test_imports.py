@@ -1,53 +1,22 @@
-"""No import cycles: whichever module of the package comes first, it finds what it needs."""
+"""Imports: down the layers, without cycles, and light until something is used."""
 
 from __future__ import annotations
 
-import ast
-from graphlib import TopologicalSorter
 from pathlib import Path
 
-import scorefield
+import grimp
+from importlinter.cli import lint_imports
 
-ROOT = Path(scorefield.__file__).parent
-
-
-def name(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+PROJECT = Path(__file__).resolve().parents[1]
 
 
-MODULES = {name(path): path for path in ROOT.rglob("*.py")}
+def test_the_contracts_of_pyproject_hold(monkeypatch):
+    monkeypatch.syspath_prepend(str(PROJECT / "src"))
+    assert lint_imports(str(PROJECT / "pyproject.toml"), no_cache=True, no_logo=True) == 0
 
 
-def imported(body: list[ast.stmt]) -> set[str]:
-    """The modules of ours that running ``body`` imports; what functions and type checkers import does not run."""
-    found: set[str] = set()
-    for node in body:
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("scorefield"):
-            full = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {module if module in MODULES else node.module for module in full}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name in MODULES}
-        elif isinstance(node, ast.Try):
-            found |= imported(node.body)
-    return found
-
-
-def needs(module: str, path: Path) -> set[str]:
-    """What must have been run before ``module``: its imports, and the packages around them that are not around it."""
-    found = imported(ast.parse(path.read_text()).body)
-    around = {parent for other in found for parent in parents(other)}
-    return {other for other in found | around if other != module and not module.startswith(other + ".")}
-
-
-def parents(module: str) -> list[str]:
-    parts = module.split(".")
-    return [".".join(parts[:i]) for i in range(1, len(parts))]
-
-
-def test_there_are_no_cycles():
-    order = tuple(TopologicalSorter({m: needs(m, path) for m, path in MODULES.items()}).static_order())
-    assert len(order) == len(MODULES)
-    assert order.index("scorefield.prior") < order.index("scorefield.objectives.base")
-    # a package is run before what needs one of its modules, and after its own modules
-    assert order.index("scorefield.linalg.solve") < order.index("scorefield.operators")
-    assert order.index("scorefield.operators") < order.index("scorefield.posteriors.mmps")
+def test_no_module_imports_the_package_it_is_in():
+    """Such an import finds a package half made; the contract on cycles compares siblings only."""
+    graph = grimp.build_graph("scorefield", exclude_type_checking_imports=True, cache_dir=None)
+    upward = {(module, other) for module in graph.modules for other in graph.find_modules_directly_imported_by(module)}
+    assert not {(a, b) for a, b in upward if a.startswith(f"{b}.") and b != "scorefield"}

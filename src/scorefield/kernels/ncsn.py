@@ -33,7 +33,8 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, Repeat, Then
-from scorefield.kernels import FinalDenoise, Langevin
+from scorefield.kernels.final import FinalDenoise
+from scorefield.kernels.langevin import Langevin
 from scorefield.linalg.parts import as_rows
 from scorefield.schedules import Geometric
 
