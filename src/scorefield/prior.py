@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import per_image
 
 if TYPE_CHECKING:
     from scorefield.measurement import Measurement
@@ -39,7 +40,7 @@ def level(sigma: Tensor | float, x: Tensor) -> Tensor:
         raise InputError(f"sigma must have shape () or ({len(x)},) for {len(x)} images, got {tuple(sigma.shape)}.")
     if not bool(((sigma >= 0) & sigma.isfinite()).all()):
         raise InputError(f"sigma must be a finite number >= 0, got {sigma.min().item():g}; it is a noise level.")
-    return sigma.reshape(-1, *[1] * (x.ndim - 1))
+    return per_image(sigma, x)
 
 
 class Prior(nn.Module, ABC):

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from scorefield.baselines.fidelity import Fidelity
 from scorefield.errors import InputError
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients, inner
 from scorefield.measurement import Measurement
 
@@ -125,7 +126,7 @@ def first_state(fidelity: Fidelity, weights: Tensor) -> State:
     b = fidelity.rhs
     seen = inner(b, fidelity.gram(b))
     scale = torch.where(seen > 0, inner(b, b) / torch.where(seen > 0, seen, 1), 0)  # steepest descent's first step
-    x = (_over(scale, b) * b).expand(len(weights), *b.shape[1:]).clone()
+    x = (per_image(scale, b) * b).expand(len(weights), *b.shape[1:]).clone()
     z = gradient(x)
     # rho = weight / (typical |Dx|) makes the shrinkage comparable with the edges, in any units
     edges = (inner(z, z) / x[0].numel()).sqrt()  # root mean square
@@ -149,7 +150,7 @@ def _advance_open(
 
 def advance(fidelity: Fidelity, weights: Tensor, state: State) -> State:
     """One over-relaxed step of ADMM."""
-    rho = _over(state.rho, state.x)
+    rho = per_image(state.rho, state.x)
 
     def normal(x: Tensor) -> Tensor:
         return fidelity.gram(x) + rho * divergence(gradient(x))
@@ -166,7 +167,7 @@ def balance(state: State, gaps: Tensor) -> State:
     """The state with its penalty moved so that the parts of the gap (2, B) come closer; p = rho u stays."""
     tiny = 1e-14  # both parts vanish at the solution
     ratio = (BALANCE * gaps[0].clamp_min(tiny) / gaps[1].clamp_min(tiny)).sqrt().clamp(0.5, 2)
-    return replace(state, rho=state.rho * ratio, u=state.u / _over(ratio, state.u))
+    return replace(state, rho=state.rho * ratio, u=state.u / per_image(ratio, state.u))
 
 
 def gap(fidelity: Fidelity, weights: Tensor, state: State) -> Tensor:
@@ -175,7 +176,7 @@ def gap(fidelity: Fidelity, weights: Tensor, state: State) -> Tensor:
     First the complementarity ``w |Dx| - <p, Dx>``, then the stationarity ``|s| |x|``.
     """
     x, dx = state.x, gradient(state.x)
-    p = _over(state.rho, state.u) * state.u
+    p = per_image(state.rho, state.u) * state.u
     s = fidelity.gram(x) - fidelity.rhs + divergence(p)
     variation = weights * length(dx).flatten(1).sum(1)
     value = fidelity.value(x) + variation
@@ -212,13 +213,9 @@ def length(z: Tensor) -> Tensor:
 
 def shrink(z: Tensor, threshold: Tensor) -> Tensor:
     """Gradients shortened by ``threshold`` (B,), to zero where shorter than it: the prox of ``|.|_{2,1}``."""
-    size, t = length(z), _over(threshold, z)
+    size, t = length(z), per_image(threshold, z)
     return z * ((size - t).clamp_min(0) / torch.where(size > 0, size, 1))
 
 
 def _norm(x: Tensor) -> Tensor:
     return inner(x, x).sqrt()
-
-
-def _over(values: Tensor, like: Tensor) -> Tensor:
-    return values.reshape(-1, *[1] * (like.ndim - 1))

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from scorefield.baselines.denoising import as_channels, from_channels, noisy_image, positive
 from scorefield.errors import InputError
+from scorefield.linalg.parts import per_image
 from scorefield.measurement import Measurement
 
 
@@ -80,5 +81,5 @@ def _mixed(a: Tensor, sign: int, shift: int, axis: int) -> Tensor:
 def _soft(band: Tensor, noise: float) -> Tensor:
     """Details (C, *spatial) after BayesShrink's threshold, which is infinite where the band is all noise."""
     signal = (band.square().flatten(1).mean(1) - noise**2).clamp(min=0).sqrt()
-    threshold = (noise**2 / signal).reshape(-1, *[1] * (band.ndim - 1))
+    threshold = per_image(noise**2 / signal, band)
     return torch.where(band.abs() > threshold, band - threshold * band.sign(), 0)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scorefield.linalg.parts import as_rows, squared
+from scorefield.linalg.parts import as_rows, per_image, squared
 from scorefield.randomness import normal_like
 
 
@@ -59,5 +59,4 @@ class Sphere(Directions):
 
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         v = normal_like(x, generator)
-        scale = (as_rows(v).shape[1] / squared(v)).sqrt()
-        return v * scale.reshape(-1, *[1] * (v.ndim - 1))
+        return v * per_image((as_rows(v).shape[1] / squared(v)).sqrt(), v)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scorefield.densities.potential import log_ratio
 from scorefield.errors import InputError
+from scorefield.linalg.parts import per_image
 from scorefield.prior import Prior
 
 
@@ -33,7 +34,7 @@ class Point:
 
     def where(self, chosen: Tensor, other: Point) -> Point:
         """Images of this point where ``chosen`` (B,), of the other elsewhere."""
-        shaped = chosen.reshape(-1, *[1] * (self.x.ndim - 1))
+        shaped = per_image(chosen, self.x)
         return Point(
             torch.where(shaped, self.x, other.x),
             torch.where(shaped, self.score, other.score),

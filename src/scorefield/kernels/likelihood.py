@@ -29,6 +29,7 @@ from scorefield.kernel import Kernel
 from scorefield.kernels.descent import arrive
 from scorefield.kernels.langevin import Langevin
 from scorefield.linalg.covariance import Isotropic
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.prior import Density
@@ -140,7 +141,7 @@ def _curvature_at(measurement: Measurement, x: Tensor, generator: torch.Generato
 
     v, largest = normal_like(x, generator), x.real.new_zeros(())
     for _ in range(POWER_STEPS):
-        v = v / inner(v, v).sqrt().clamp(min=torch.finfo(x.real.dtype).tiny).reshape(-1, *[1] * (x.ndim - 1))
+        v = v / per_image(inner(v, v).sqrt().clamp(min=torch.finfo(x.real.dtype).tiny), v)
         v = curve(v)
         largest = inner(v, v).sqrt().max()
     return largest

@@ -10,6 +10,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.kernels.ancestral import Ancestral
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.prior import Denoiser, Prior
@@ -58,8 +59,6 @@ class LiteralDPS(Kernel):
         mean, vjp = prior.linearize(state.x, sigma)
         residual = self.measurement.residual(mean)
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
-        uphill = vjp(self.measurement.operator.H(residual)) / norm.to(mean.real.dtype).reshape(
-            -1, *[1] * (mean.ndim - 1)
-        )
+        uphill = vjp(self.measurement.operator.H(residual)) / per_image(norm, mean)
         moved = Ancestral(self.eta).step(Known(mean), state, sigma, target, generator)
         return moved.at(moved.x + self.zeta * uphill)

@@ -17,6 +17,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from scorefield.linalg.parts import per_image
+
 
 class Isotropic:
     """The covariance ``variance * I`` of x0 given x; ``variance`` is () or (B,), per real component, >= 0."""
@@ -25,7 +27,7 @@ class Isotropic:
         self.variance = torch.as_tensor(variance)
 
     def __call__(self, v: Tensor) -> Tensor:
-        return self.variance.to(v.device, v.real.dtype).reshape(-1, *[1] * (v.ndim - 1)) * v
+        return per_image(self.variance, v) * v
 
 
 Spread = Isotropic | Callable[[Tensor], Tensor]  # x0's covariance given x: isotropic, or a matrix-free product

@@ -16,6 +16,16 @@ def squared(v: Tensor) -> Tensor:
     return as_rows(v).square().sum(1)
 
 
+def per_image(value: Tensor | float, like: Tensor) -> Tensor:
+    """A real number for each image, (B,), or one for all, (), as a tensor that broadcasts against ``like`` (B, ...).
+
+    It takes the device and the real precision of ``like``, so that it never promotes the images; truth values stay.
+    """
+    truth = isinstance(value, Tensor) and value.dtype == torch.bool
+    value = torch.as_tensor(value, dtype=torch.bool if truth else like.real.dtype, device=like.device)
+    return value.reshape(-1, *[1] * (like.ndim - 1))
+
+
 def cast(weights: Tensor, like: Tensor) -> Tensor:
     """``weights`` in the precision of ``like``, still real or complex as they were."""
     return weights.to(like.dtype.to_complex() if weights.is_complex() else like.real.dtype)

@@ -18,16 +18,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scorefield.linalg.parts import per_image
+
 Map = Callable[[Tensor], Tensor]
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
     """``Re <a, b>`` of each pair in a batch: (B, ...) and (B, ...) to (B,)."""
     return (a.conj() * b).real.flatten(1).sum(1)
-
-
-def _over(coefficient: Tensor, like: Tensor) -> Tensor:
-    return coefficient.reshape(-1, *[1] * (like.ndim - 1))
 
 
 def conjugate_gradients(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iterations: int = 100) -> Tensor:
@@ -51,9 +49,9 @@ def conjugate_gradients(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iter
         curvature = inner(p, q)
         live = live & (curvature > 0)
         alpha = torch.where(live, rr / torch.where(live, curvature, 1), 0)
-        u, r = u + _over(alpha, v) * p, r - _over(alpha, v) * q
+        u, r = u + per_image(alpha, v) * p, r - per_image(alpha, v) * q
         rr, previous = torch.where(live, inner(r, r), rr), rr
-        p = r + _over(torch.where(live, rr / torch.where(live, previous, 1), 0), v) * p
+        p = r + per_image(torch.where(live, rr / torch.where(live, previous, 1), 0), v) * p
         live = live & (rr > goal)
     return u
 
@@ -81,7 +79,7 @@ class Combination(NamedTuple):
     def __call__(self, vectors: Sequence[Tensor]) -> Tensor:
         """``sum_k weights[:, k] vectors[k]`` of the first K vectors (B, *shape)."""
         terms = zip(self.weights.unbind(1), vectors, strict=False)
-        return sum((_over(w.to(u.real.dtype), u) * u for w, u in terms), torch.zeros_like(vectors[0]))
+        return sum((per_image(w, u) * u for w, u in terms), torch.zeros_like(vectors[0]))
 
 
 def gmres(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iterations: int = 10) -> Tensor:
@@ -118,7 +116,7 @@ def flexible_gmres(
         Saad, "A flexible inner-outer preconditioned GMRES algorithm", SIAM J. Sci. Comput. 1993.
     """
     size = inner(v, v).sqrt()
-    basis, directions = [v / _over(torch.where(size > 0, size, 1), v)], []
+    basis, directions = [v / per_image(torch.where(size > 0, size, 1), v)], []
     hessenberg = torch.zeros(len(v), iterations + 1, iterations, dtype=torch.float64, device=v.device)
     weights = torch.zeros(len(v), 0, dtype=torch.float64, device=v.device)
     for k in range(iterations):
@@ -126,12 +124,12 @@ def flexible_gmres(
         w = matrix(directions[k])
         for i, b in enumerate(basis):
             hessenberg[:, i, k] = h = inner(b, w)
-            w = w - _over(h.to(v.real.dtype), v) * b
+            w = w - per_image(h, v) * b
         hessenberg[:, k + 1, k] = norm = inner(w, w).sqrt()
         weights, residual = _least_squares(hessenberg[:, : k + 2, : k + 1])
         if bool((residual <= tolerance).all()):
             break
-        basis.append(w / _over(torch.where(norm > 0, norm, 1), w))
+        basis.append(w / per_image(torch.where(norm > 0, norm, 1), w))
     combination = Combination(size[:, None] * weights)
     return combination(directions), combination
 

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import per_image
 from scorefield.nets.wrapped import Wrapped
 
 
@@ -60,7 +61,7 @@ class ScaleInvariant(Wrapped):
         least = (8 * noise).exp() * self.floor**2
         # the maximum of squares: the root's slope at 0 is infinite
         square = torch.maximum(_centered(x).square().flatten(1).mean(1), least)
-        q = square.sqrt().reshape(-1, *[1] * (x.ndim - 1))
+        q = per_image(square.sqrt(), x)
         return self.net(x / q, noise - square.log() / 8)
 
 

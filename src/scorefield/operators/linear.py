@@ -18,6 +18,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic, Spread
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients, warn_unless_solved
 from scorefield.noise import Noise
 from scorefield.portable import Portable
@@ -77,7 +78,7 @@ class Operator(Portable, ABC):
         noise otherwise, with a warning where these have not converged.
         """
         if isinstance(spread, Isotropic):
-            variance = spread.variance.to(v.real.dtype).to(v.device).reshape(-1, *[1] * (v.ndim - 1))
+            variance = per_image(spread.variance, v)
             solution = self._solve_shifted(noise.variance.to(v.real.dtype).to(v.device), variance, v)
             if solution is not None:
                 return solution

@@ -21,6 +21,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from scorefield.linalg.parts import per_image
 from scorefield.measurement import Measurement
 from scorefield.portable import followed
 from scorefield.prior import Denoiser, Prior, Vjp
@@ -52,9 +53,6 @@ class Posterior(Denoiser):
         self.measurement = followed(self.measurement, fn, self.measurement.y)
         return self
 
-    def _shaped(self, sigma: Tensor | float, x: Tensor) -> Tensor:
-        return torch.as_tensor(sigma, dtype=x.real.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
-
 
 class Guided(Posterior):
     """A posterior whose gain is ``sigma^2 J^T``; a subclass says how it solves for the innovation."""
@@ -77,7 +75,7 @@ class Guided(Posterior):
 
     def _condition(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
         mean, vjp = self.prior.linearize(x, sigma)
-        variance = self._shaped(sigma, x).square()
+        variance = per_image(sigma, x).square()
         operator, residual = self.measurement.operator, self.measurement.residual(mean)
         pulled = self._pulled(variance, vjp, residual)
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic
+from scorefield.linalg.parts import per_image
 from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Correction, Posterior
 from scorefield.prior import Prior
@@ -36,5 +37,5 @@ class DiffPIR(Correction):
         return DiffPIR(prior, self.measurement, weight=self.weight)
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
-        variance = self._shaped(sigma, x).square() / self.weight
+        variance = per_image(sigma, x).square() / self.weight
         return mean + variance * self.measurement.innovation(mean, Isotropic(variance.reshape(-1)))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Guided, Posterior
@@ -44,8 +45,7 @@ class DPS(Guided):
 
     def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
-        norm = norm.to(residual.real.dtype).reshape(-1, *[1] * (residual.ndim - 1))
-        variance = variance.reshape(-1, *[1] * (residual.ndim - 1))
+        norm, variance = per_image(norm, residual), per_image(variance, residual)
         pull = torch.where(variance > 0, self.weight / torch.where(variance > 0, variance, 1), 0)  # none without noise
         operator = self.measurement.operator
         return lambda r: vjp(operator.H(pull * r / norm))

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Stationary
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients, flexible_gmres, inner
 from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Guided, Posterior
@@ -73,9 +74,9 @@ class MMPS(Guided):
             system, r, system.precondition, tolerance=self.tolerance, iterations=self.iterations
         )
         tiny = torch.finfo(r.real.dtype).tiny
-        stretch = (inner(u, u) / inner(r, r).clamp(min=tiny)).sqrt().clamp(min=1).to(r.real.dtype)
+        stretch = (inner(u, u) / inner(r, r).clamp(min=tiny)).sqrt().clamp(min=1)
         image = combination(system.pulled)
-        return _over(u, stretch) / scale, _over(image, stretch)
+        return u / per_image(stretch, u) / scale, image / per_image(stretch, image)
 
     def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         del residual
@@ -111,7 +112,3 @@ class _Whitened:
             return u + self.operator(model(self.operator.H(u / self.scale))) / self.scale
 
         return conjugate_gradients(approximate, b, **INNER)
-
-
-def _over(v: Tensor, size: Tensor) -> Tensor:
-    return v / size.reshape(-1, *[1] * (v.ndim - 1))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Correction, Posterior
@@ -39,5 +40,5 @@ class NormMatched(Correction):
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
         pull = self.measurement.operator.H(self.measurement.residual(x))
         size = inner(pull, pull).clamp(min=torch.finfo(pull.real.dtype).tiny)
-        ratio = (inner(mean - x, mean - x) / size).sqrt().to(x.real.dtype)
-        return mean + self.weight * ratio.reshape(-1, *[1] * (x.ndim - 1)) * pull
+        ratio = (inner(mean - x, mean - x) / size).sqrt()
+        return mean + self.weight * per_image(ratio, x) * pull

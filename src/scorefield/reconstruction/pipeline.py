@@ -22,6 +22,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients, inner
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior
@@ -92,7 +93,7 @@ def initial_image(measurement: Measurement) -> Tensor:
     back = operator.H(measurement.y)
     seen = operator(back)
     ridge = 1e-3 * inner(seen, seen) / inner(back, back).clamp(min=torch.finfo(torch.float32).tiny)
-    damping = ridge.to(back.real.dtype).reshape(-1, *[1] * (back.ndim - 1))
+    damping = per_image(ridge, back)
     return conjugate_gradients(lambda x: operator.gram(x) + damping * x, back, tolerance=1e-3, iterations=30)
 
 
