@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -31,19 +30,14 @@ from scorefield.operators import (
 )
 from scorefield.posteriors import (
     DDNM,
-    DDRM,
     DDS,
     DPS,
     MMPS,
-    TMPD,
     AnnealedLikelihood,
-    DiffPIR,
     Exact,
     NormMatched,
     PiGDM,
-    Posterior,
     Projection,
-    ScoreALD,
 )
 from scorefield.posteriors import mmps as mmps_module
 from scorefield.prior import Prior, level
@@ -120,49 +114,6 @@ def test_single_precision_stays_single(cls):
     torch.testing.assert_close(
         found.double(), cls(BENCH.prior, BENCH.measurement).denoise(x, LEVELS), rtol=0.02, atol=0.02
     )
-
-
-class Coin(Gaussian):
-    """TB-G's prior with a random mean, fixed by ``draw``."""
-
-    def draw(self, generator: torch.Generator | None = None) -> Prior:
-        shift = torch.empty_like(self.mean).normal_(generator=generator)
-        return Gaussian(self.mean + shift, self.covariance)
-
-
-OPTIONS: dict[type, Callable[[Prior], Posterior]] = {
-    DPS: lambda p: DPS(p, BENCH.measurement, weight=0.7),
-    MMPS: lambda p: MMPS(p, BENCH.measurement, iterations=2, tolerance=0.5),
-    AnnealedLikelihood: lambda p: AnnealedLikelihood(p, BENCH.measurement, inflation=0.3),
-    PiGDM: lambda p: PiGDM(p, BENCH.measurement, data_std=0.4),
-    Exact: lambda p: Exact(p, BENCH.measurement),
-    TMPD: lambda p: TMPD(p, BENCH.measurement),
-    DiffPIR: lambda p: DiffPIR(p, BENCH.measurement, weight=3.0),
-    DDS: lambda p: DDS(p, BENCH.measurement, gamma=4.0, iterations=2),
-    DDNM: lambda p: DDNM(p, BENCH.measurement, iterations=2),
-    DDRM: lambda p: DDRM(p, BENCH.measurement, eta=0.1, etab=0.6),
-    Projection: lambda p: Projection(p, BENCH.measurement, weight=0.3, iterations=2),
-    ScoreALD: lambda p: ScoreALD(p, BENCH.measurement, inflation=0.3),
-    NormMatched: lambda p: NormMatched(p, BENCH.measurement, weight=0.2),
-}
-
-
-@every
-def test_the_priors_coin_is_the_posteriors(cls):
-    """Drawing conditions the drawn prior, with the same options."""
-    x, sigma = normal(3, 8), 0.5
-    prior = Coin(BENCH.prior.mean, BENCH.prior.covariance)
-    posterior, generator = OPTIONS[cls](prior), torch.Generator().manual_seed(4)
-    drawn = posterior.draw(generator)
-    generator.manual_seed(4)
-    expected = OPTIONS[cls](prior.draw(generator))
-    if cls is Projection:  # has a coin of its own, thrown after the prior's
-        expected = expected.draw(generator)
-    assert isinstance(drawn, cls)
-    assert torch.equal(drawn.denoise(x, sigma), expected.denoise(x, sigma))
-    assert not torch.allclose(drawn.denoise(x, sigma), cls(prior, BENCH.measurement).denoise(x, sigma))
-    still = OPTIONS[cls](BENCH.prior)
-    assert still.draw() is still
 
 
 def test_conditioning_a_conditioned_law():

@@ -54,9 +54,6 @@ class Twisted(Posterior):
         super().__init__(prior, measurement)
         self.rank = rank
 
-    def given(self, prior: Prior) -> Twisted:
-        return Twisted(prior, self.measurement, rank=self.rank)
-
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self.at(x, sigma).guided
 

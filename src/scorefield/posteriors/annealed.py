@@ -9,7 +9,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
-from scorefield.posteriors.base import Correction, Posterior
+from scorefield.posteriors.base import Correction
 from scorefield.prior import Prior, level
 
 
@@ -33,9 +33,6 @@ class AnnealedLikelihood(Correction):
         if not 0 <= inflation < math.inf:
             raise InputError(f"AnnealedLikelihood needs a finite inflation >= 0, got {inflation:g}.")
         self.inflation = inflation
-
-    def given(self, prior: Prior) -> Posterior:
-        return AnnealedLikelihood(prior, self.measurement, inflation=self.inflation)
 
     def _pull(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         variance = self.inflation * level(sigma, x).square()

@@ -15,8 +15,10 @@ both.
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +27,8 @@ from scorefield.linalg.parts import per_image
 from scorefield.measurement import Measurement
 from scorefield.portable import followed
 from scorefield.prior import Denoiser, Prior, Vjp
+
+T = TypeVar("T", bound="Posterior")
 
 
 class Posterior(Denoiser):
@@ -42,11 +46,26 @@ class Posterior(Denoiser):
 
     def draw(self, generator: torch.Generator | None = None) -> Prior:
         drawn = self.prior.draw(generator)
-        return self if drawn is self.prior else self.given(drawn)
+        return self if drawn is self.prior else self.replace(prior=drawn)
 
-    def given(self, prior: Prior) -> Posterior:
-        """The same conditioning of another prior."""
-        return type(self)(prior, self.measurement)
+    def replace(self: T, *, prior: Prior | None = None, measurement: Measurement | None = None) -> T:
+        """The same posterior, its options unchanged, of another prior or given another measurement.
+
+        A shallow copy: nothing is computed again.  A class that derives something from its prior or its measurement
+        overrides this method and derives it for the copy.
+
+        Args:
+            prior: takes the place of the prior; None leaves it.
+            measurement: takes the place of the measurement; None leaves it.
+        """
+        other = copy.copy(self)
+        for name in ("_parameters", "_buffers", "_modules"):  # a copied module shares them with its original
+            vars(other)[name] = vars(self)[name].copy()
+        if prior is not None:
+            other.prior = prior
+        if measurement is not None:
+            other.measurement, other.event_shape = measurement, measurement.shape
+        return other
 
     def _apply(self, fn: Callable, recurse: bool = True) -> Posterior:
         super()._apply(fn, recurse)

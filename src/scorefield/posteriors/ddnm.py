@@ -7,7 +7,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.consistency import pseudo_inverse
-from scorefield.posteriors.base import Correction, Posterior
+from scorefield.posteriors.base import Correction
 from scorefield.prior import Prior
 
 
@@ -35,9 +35,6 @@ class DDNM(Correction):
         if iterations < 1:
             raise InputError(f"DDNM needs iterations >= 1 of conjugate gradients, got {iterations}.")
         self.iterations = iterations
-
-    def given(self, prior: Prior) -> Posterior:
-        return DDNM(prior, self.measurement, iterations=self.iterations)
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
         residual = self.measurement.residual(mean)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.posteriors.base import Correction, Posterior
+from scorefield.posteriors.base import Correction
 from scorefield.posteriors.spectrum import Spectrum
 from scorefield.prior import Prior, level
 
@@ -47,8 +47,11 @@ class DDRM(Correction):
         self.eta, self.etab = eta, etab
         self._spectrum = Spectrum(measurement)
 
-    def given(self, prior: Prior) -> Posterior:
-        return DDRM(prior, self.measurement, eta=self.eta, etab=self.etab)
+    def replace(self, *, prior: Prior | None = None, measurement: Measurement | None = None) -> DDRM:
+        other = super().replace(prior=prior, measurement=measurement)
+        if measurement is not None:
+            other._spectrum = Spectrum(measurement)
+        return other
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
         observed = self._spectrum.observed(self.measurement.residual(mean))

@@ -9,7 +9,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.linalg.solve import conjugate_gradients
 from scorefield.measurement import Measurement
-from scorefield.posteriors.base import Correction, Posterior
+from scorefield.posteriors.base import Correction
 from scorefield.prior import Prior
 
 
@@ -36,9 +36,6 @@ class DDS(Correction):
         if not gamma > 0 or iterations < 1:
             raise InputError(f"DDS needs gamma > 0 and iterations >= 1, got {gamma:g} and {iterations}.")
         self.gamma, self.iterations = gamma, iterations
-
-    def given(self, prior: Prior) -> Posterior:
-        return DDS(prior, self.measurement, gamma=self.gamma, iterations=self.iterations)
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
         operator, ridge = self.measurement.operator, 0.0 if math.isinf(self.gamma) else 1 / self.gamma

@@ -8,7 +8,7 @@ from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic
 from scorefield.linalg.parts import per_image
 from scorefield.measurement import Measurement
-from scorefield.posteriors.base import Correction, Posterior
+from scorefield.posteriors.base import Correction
 from scorefield.prior import Prior
 
 
@@ -32,9 +32,6 @@ class DiffPIR(Correction):
         if not weight > 0:
             raise InputError(f"DiffPIR needs a positive weight lambda, got {weight:g}.")
         self.weight = weight
-
-    def given(self, prior: Prior) -> Posterior:
-        return DiffPIR(prior, self.measurement, weight=self.weight)
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
         variance = per_image(sigma, x).square() / self.weight

@@ -11,7 +11,7 @@ from scorefield.errors import InputError
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
-from scorefield.posteriors.base import Guided, Posterior
+from scorefield.posteriors.base import Guided
 from scorefield.prior import Prior, Vjp
 
 
@@ -39,9 +39,6 @@ class DPS(Guided):
         if not weight > 0:
             raise InputError(f"DPS needs a positive weight, got {weight:g}.")
         self.weight = weight
-
-    def given(self, prior: Prior) -> Posterior:
-        return DPS(prior, self.measurement, weight=self.weight)
 
     def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)

@@ -31,7 +31,7 @@ from scorefield.linalg.covariance import Stationary
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients, flexible_gmres, inner
 from scorefield.measurement import Measurement
-from scorefield.posteriors.base import Guided, Posterior
+from scorefield.posteriors.base import Guided
 from scorefield.prior import Prior, Vjp
 
 INNER = {"tolerance": 0.03, "iterations": 8}  # of the preconditioner; more cost operator calls and save no product
@@ -54,9 +54,6 @@ class MMPS(Guided):
         if iterations < 1 or not tolerance >= 0:
             raise InputError(f"MMPS needs iterations >= 1 and tolerance >= 0, got {iterations} and {tolerance:g}.")
         self.iterations, self.tolerance = iterations, tolerance
-
-    def given(self, prior: Prior) -> Posterior:
-        return MMPS(prior, self.measurement, iterations=self.iterations, tolerance=self.tolerance)
 
     def solve(self, variance: Tensor, vjp: Vjp, r: Tensor) -> tuple[Tensor, Tensor]:
         """``u = (R + A V A^H)^-1 r`` on data, and ``J^T A^H u`` on images.

@@ -9,7 +9,7 @@ from scorefield.errors import InputError
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
-from scorefield.posteriors.base import Correction, Posterior
+from scorefield.posteriors.base import Correction
 from scorefield.prior import Prior
 
 
@@ -33,9 +33,6 @@ class NormMatched(Correction):
         if not weight > 0:
             raise InputError(f"NormMatched needs a positive weight, got {weight:g}.")
         self.weight = weight
-
-    def given(self, prior: Prior) -> Posterior:
-        return NormMatched(prior, self.measurement, weight=self.weight)
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
         pull = self.measurement.operator.H(self.measurement.residual(x))

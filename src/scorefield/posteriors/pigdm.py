@@ -9,7 +9,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
-from scorefield.posteriors.base import Guided, Posterior
+from scorefield.posteriors.base import Guided
 from scorefield.prior import Prior, Vjp
 
 
@@ -31,9 +31,6 @@ class PiGDM(Guided):
         if not data_std > 0:
             raise InputError(f"PiGDM needs data_std > 0, got {data_std:g}: the pixels' standard deviation.")
         self.data_std = data_std
-
-    def given(self, prior: Prior) -> Posterior:
-        return PiGDM(prior, self.measurement, data_std=self.data_std)
 
     def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         operator, noise = self.measurement.operator, self.measurement.noise

@@ -50,15 +50,11 @@ class Projection(Posterior):
         self.weight, self.iterations = weight, iterations
         self._coin: int | None = None
 
-    def given(self, prior: Prior) -> Projection:
-        return Projection(prior, self.measurement, weight=self.weight, iterations=self.iterations)
-
     def draw(self, generator: torch.Generator | None = None) -> Prior:
         """The prior's coin fixed, and this one's thrown; without a generator the data stay clean."""
-        drawn = self.prior.draw(generator)
         if generator is None:
-            return self if drawn is self.prior else self.given(drawn)
-        thrown = self.given(drawn)
+            return super().draw()
+        thrown = self.replace(prior=self.prior.draw(generator))
         thrown._coin = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         return thrown
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.posteriors.base import Correction, Posterior
+from scorefield.posteriors.base import Correction
 from scorefield.prior import Prior, level
 
 
@@ -33,9 +33,6 @@ class ScoreALD(Correction):
         if not 0 <= inflation < math.inf:
             raise InputError(f"ScoreALD needs a finite inflation >= 0, got {inflation:g}.")
         self.inflation = inflation
-
-    def given(self, prior: Prior) -> Posterior:
-        return ScoreALD(prior, self.measurement, inflation=self.inflation)
 
     def _pull(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         residual = self.measurement.residual(x)
