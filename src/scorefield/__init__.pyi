@@ -14,6 +14,7 @@ from . import shipped as shipped
 from . import trust as trust
 from .calibration import calibrate as calibrate
 from .calibration import recalibrated as recalibrated
+from .data import Frame as Frame
 from .data import Image as Image
 from .data import Images as Images
 from .data import read_image as read_image

@@ -317,8 +317,8 @@ def test_a_slice_across_a_series_reads_one_file(tmp_path, oblique, write_dicom, 
 
 def test_open_volumes_are_not_shared_with_copies_and_forks(tmp_path, monkeypatch):
     path = write(randn(1, 3, 4, 5), tmp_path / "a.nii.gz")
-    images, opened, stack = Images(path, axis=2, cache_bytes=0), [], sources.File.stack
-    monkeypatch.setattr(sources.File, "stack", lambda self: (opened.append(os.getpid()), stack(self))[1])
+    images, opened, slices = Images(path, axis=2, cache_bytes=0), [], sources.File.slices
+    monkeypatch.setattr(sources.File, "slices", lambda self: (opened.append(os.getpid()), slices(self))[1])
     first = [image.pixels for image in images]
     again = [image.pixels for image in pickle.loads(pickle.dumps(images))]
     monkeypatch.setattr(os, "getpid", lambda: -1)  # what a fork sees: the same object, another process

@@ -148,9 +148,9 @@ def test_what_cannot_be_measured_is_refused(make, match):
 def test_a_unit_is_told_once():
     """Files without a unit can be given one; those with their own keep it."""
     pixels = torch.full((1, 8, 8), 40.0)
-    told = simulate(Image(pixels).told("HU"), ParallelCT())
+    told = simulate(Image(pixels).with_unit("HU"), ParallelCT())
     assert told.unit == "1/mm"
     assert torch.equal(told.data, simulate(Image(pixels, unit="HU"), ParallelCT()).data)
     own = Image(pixels, unit="counts")
-    assert own.told("HU") is own
-    assert own.told(None) is own
+    assert own.with_unit("HU") is own
+    assert own.with_unit(None) is own

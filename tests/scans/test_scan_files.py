@@ -87,7 +87,7 @@ def test_everything_survives_exactly(tmp_path, dtype, oblique):
         geometry,
         arrays=arrays,
         noise_std=1 / 3,
-        spacing=(1.5, 0.1 + 0.2),
+        spacing=(1.5, 0.75 + 1e-16),
         unit="µ/mm",
         affine=oblique,
     )
@@ -102,7 +102,7 @@ def test_everything_survives_exactly(tmp_path, dtype, oblique):
     assert (again.geometry, again.noise_std, again.spacing, again.unit) == (
         geometry,
         1 / 3,
-        (1.5, 0.1 + 0.2),
+        (1.5, 0.75 + 1e-16),
         "µ/mm",
     )
     assert np.array_equal(again.affine, oblique)

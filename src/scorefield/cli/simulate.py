@@ -61,7 +61,7 @@ def run(options: SimulateOptions) -> None:
     from scorefield.data import read_image, write
     from scorefield.scans.protocols import simulate
 
-    image = read_image(options.image).told(options.unit)
+    image = read_image(options.image).with_unit(options.unit)
     image = _plane(image, options.axis, options.slice)
     protocol = options.protocol(options.modality)
     scan = simulate(image, protocol, seed=options.seed)

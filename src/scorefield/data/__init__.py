@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from scorefield.data import formats
+from scorefield.data.frame import Frame
 from scorefield.data.image import Image
 from scorefield.data.images import Images
 from scorefield.data.normalized import Normalized
@@ -25,6 +25,7 @@ from scorefield.errors import InputError
 from scorefield.store.atomic import atomic_path
 
 __all__ = [
+    "Frame",
     "Image",
     "Images",
     "Normalized",
@@ -37,20 +38,14 @@ __all__ = [
 ]
 
 
-class Geometry(Protocol):
-    """What ``write(..., like=)`` takes from an Image or a Scan."""
+class HasFrame(Protocol):
+    """What ``write(..., like=)`` needs: an Image or a Scan."""
 
     @property
     def spatial(self) -> tuple[int, ...]: ...
 
     @property
-    def spacing(self) -> tuple[float, ...] | None: ...
-
-    @property
-    def affine(self) -> np.ndarray | None: ...
-
-    @property
-    def unit(self) -> str: ...
+    def frame(self) -> Frame: ...
 
 
 def read(path: PathLike | Sequence[PathLike]) -> Image | Images:
@@ -83,7 +78,7 @@ def read_image(path: PathLike) -> Image:
     raise InputError(f"{path} holds {found!r}; give the file of one image.")
 
 
-def write(image: Image | Tensor, path: PathLike, *, like: Geometry | None = None, window: Window | None = None) -> Path:
+def write(image: Image | Tensor, path: PathLike, *, like: HasFrame | None = None, window: Window | None = None) -> Path:
     r"""Write an image in the format of the suffix, whole or not at all.
 
     Args:
@@ -109,7 +104,7 @@ def write(image: Image | Tensor, path: PathLike, *, like: Geometry | None = None
     return target
 
 
-def _as_image(image: Image | Tensor, like: Geometry | None) -> Image:
+def _as_image(image: Image | Tensor, like: HasFrame | None) -> Image:
     pixels, source = (image.pixels, image.source) if isinstance(image, Image) else (_pixels(image), "a tensor")
     if like is None:
         if isinstance(image, Image):
@@ -121,10 +116,9 @@ def _as_image(image: Image | Tensor, like: Geometry | None) -> Image:
     if tuple(pixels.shape[1:]) != spatial:
         raise InputError(
             f"An image of shape {tuple(pixels.shape)} cannot take the geometry of one with spatial shape"
-            f" {spatial};"
-            " give 'like' the image that it was made from."
+            f" {spatial}; give 'like' the image that it was made from."
         )
-    return Image(pixels, like.spacing, affine=like.affine, unit=like.unit, source=source)
+    return Image(pixels, frame=like.frame, source=source)
 
 
 def _pixels(tensor: Tensor) -> Tensor:

@@ -1,30 +1,27 @@
-r"""Images in memory: pixels with the geometry of the patient.
+r"""Images in memory: pixels, and the frame that places them in the patient.
 
-**Axes.** ``pixels`` is (C, \*spatial), and the spatial axes are the array axes of the file, never reordered by a
-reader: (rows, columns) for DICOM slices and photographs, (rows, columns, slices) for a DICOM series, (i, j, k) for
-NIfTI.  ``spacing[a]`` is the step along spatial axis ``a`` in mm, and ``affine`` maps array indices to patient
-coordinates in mm, x to the patient's left-to-Right, y to Anterior, z to Superior (RAS+, as in NIfTI):
-
-.. math:: (x, y, z, 1)^T = \mathrm{affine} \, (i, j, k, 1)^T .
-
-A 2-D image keeps a 4x4 affine; its index k is 0 and the third column is the step to the next slice.
+``pixels`` is (C, \*spatial), and the spatial axes are the array axes of the file, never reordered by a reader: (rows,
+columns) for DICOM slices and photographs, (rows, columns, slices) for a DICOM series, (i, j, k) for NIfTI.
+:mod:`scorefield.data.frame` says what spacing and affine mean.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield.data.frame import NOWHERE, UNKNOWN, Frame
 from scorefield.errors import InputError
 from scorefield.units import WATER
 
-UNKNOWN = "a.u."  # a unit that the file does not tell
+KEEP: Any = object()  # an argument that was not given: the frame's own value stays
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Image:
     r"""One 2-D or 3-D image with its geometry, unit and origin.
 
@@ -32,46 +29,78 @@ class Image:
         pixels: (C, \*spatial), float32 or complex64, finite.
         spacing: mm per spatial axis; taken from ``affine`` when None, and None when nothing is known.
         affine: (4, 4), array indices to RAS+ mm, or None.
-        unit: of the pixel values, such as "HU", "1/mm" or "a.u.".
+        unit: of the pixel values, such as "HU", "1/mm" or "a.u.", the default.
         source: where it comes from, usually the file.
+        frame: all of these at once; those given beside it replace its own.
 
     Raises:
         InputError: wrong dtype or number of axes, NaN or infinite pixels, spacing or affine that do not fit.
     """
 
     pixels: Tensor
-    spacing: tuple[float, ...] | None = None
-    affine: np.ndarray | None = field(default=None, kw_only=True)
-    unit: str = field(default=UNKNOWN, kw_only=True)
-    source: str = field(default="an image in memory", kw_only=True)
+    frame: Frame
 
-    def __post_init__(self):
-        check_pixels(self.pixels, self.source)
-        ndim = len(self.spatial)
-        if self.affine is not None:
-            object.__setattr__(self, "affine", check_affine(self.affine, self.source))
-        spacing = self.spacing
-        if self.affine is not None:
-            steps = tuple(float(s) for s in np.linalg.norm(self.affine[:3, :ndim], axis=0))
-            spacing = steps if spacing is None else spacing
-            if len(spacing) == ndim and not np.allclose(spacing, steps, rtol=1e-3):
-                raise InputError(f"{self.source} has spacing {spacing} but its affine steps by {steps}; drop one.")
-        object.__setattr__(self, "spacing", check_spacing(spacing, ndim, self.source))
+    def __init__(
+        self,
+        pixels: Tensor,
+        spacing: tuple[float, ...] | None = KEEP,
+        *,
+        affine: np.ndarray | None = KEEP,
+        unit: str = KEEP,
+        source: str = KEEP,
+        frame: Frame = NOWHERE,
+    ):
+        given = {"spacing": spacing, "affine": affine, "unit": unit, "source": source}
+        given = {name: value for name, value in given.items() if value is not KEEP}
+        frame = replace(frame, **given) if given else frame
+        check_pixels(pixels, frame.source)
+        self._set(pixels, frame.fit(pixels.ndim - 1))
+
+    @classmethod
+    def of(cls, pixels: Tensor, frame: Frame) -> Image:
+        """The image of pixels and a frame that need no check, because they were made from those of other images."""
+        image = cls.__new__(cls)
+        image._set(pixels, frame)
+        return image
+
+    def _set(self, pixels: Tensor, frame: Frame) -> None:
+        object.__setattr__(self, "pixels", pixels)
+        object.__setattr__(self, "frame", frame)
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Step along each spatial axis in mm, or None."""
+        return self.frame.spacing
+
+    @property
+    def affine(self) -> np.ndarray | None:
+        """(4, 4), array indices to RAS+ mm, or None."""
+        return self.frame.affine
+
+    @property
+    def unit(self) -> str:
+        """Unit of the pixel values."""
+        return self.frame.unit
+
+    @property
+    def source(self) -> str:
+        """Where the image comes from, usually the file."""
+        return self.frame.source
 
     @property
     def spatial(self) -> tuple[int, ...]:
         """Size along each spatial axis."""
         return tuple(self.pixels.shape[1:])
 
-    def told(self, unit: str | None) -> Image:
-        """The image with ``unit`` if it has none of its own (a.u.)."""
-        return replace(self, unit=unit) if unit and self.unit == UNKNOWN else self
+    def with_unit(self, unit: str | None) -> Image:
+        """The image with ``unit`` where its file names none (a.u.); with its own unit otherwise."""
+        return Image.of(self.pixels, replace(self.frame, unit=unit)) if unit and self.unit == UNKNOWN else self
 
     def attenuation(self) -> Image:
         """CT in HU as linear attenuation in 1/mm, never negative; other units pass through unchanged."""
         if self.unit != "HU":
             return self
-        return replace(self, pixels=(WATER * (1 + self.pixels / 1000)).clamp(min=0), unit="1/mm")
+        return Image.of((WATER * (1 + self.pixels / 1000)).clamp(min=0), replace(self.frame, unit="1/mm"))
 
     def slice(self, index: int, axis: int) -> Image:
         """The 2-D image at ``index`` along spatial ``axis`` of a volume; the other axes keep their order.
@@ -86,25 +115,16 @@ class Image:
         if not -spatial[axis] <= index < spatial[axis]:
             raise InputError(f"{self.source} has {spatial[axis]} slices along axis {axis}, so none is number {index}.")
         index %= spatial[axis]
-        kept = [a for a in range(3) if a != axis]
-        affine = None
-        if self.affine is not None:
-            affine = self.affine[:, [*kept, axis, 3]]
-            affine[:, 3] += index * self.affine[:, axis]
-        return replace(
-            self,
-            pixels=self.pixels.select(axis + 1, index).clone(memory_format=torch.contiguous_format),
-            spacing=None if self.spacing is None else tuple(self.spacing[a] for a in kept),
-            affine=affine,
-            source=f"{self.source} [axis {axis}, slice {index}]",
-        )
+        pixels = self.pixels.select(axis + 1, index).clone(memory_format=torch.contiguous_format)
+        return Image.of(pixels, self.frame.slice(index, axis))
 
     def squeeze(self) -> Image:
         """A volume one slice thick as the 2-D image that it is; any other image as it is."""
         thin = [axis for axis, size in enumerate(self.spatial) if size == 1]
         if len(self.spatial) != 3 or not thin:
             return self
-        return replace(self.slice(0, thin[-1]), source=self.source)
+        flat = self.slice(0, thin[-1])
+        return Image.of(flat.pixels, replace(flat.frame, source=self.source))
 
     def upright(self) -> Image:
         """The same image turned for viewing, the way radiologists hang it.
@@ -118,30 +138,13 @@ class Image:
         """
         if self.affine is None:
             raise InputError(f"{self.source} has no affine, so which way is up is unknown; set affine first.")
-        ndim = len(self.spatial)
-        order, flips = hanging(self.affine, ndim)
-        affine = self.affine.copy()
-        for a in flips:
-            affine[:, 3] += (self.spatial[a] - 1) * affine[:, a]
-            affine[:, a] *= -1
-        affine = affine[:, [*order, *range(ndim, 4)]]
+        order, flips = self.frame.hanging(len(self.spatial))
         pixels = self.pixels.flip([a + 1 for a in flips]).permute(0, *[a + 1 for a in order]).contiguous()
-        spacing = None if self.spacing is None else tuple(self.spacing[a] for a in order)
-        return replace(self, pixels=pixels, spacing=spacing, affine=affine)
+        return Image.of(pixels, self.frame.upright(self.spatial))
 
     def __repr__(self) -> str:
         steps = "unknown spacing" if self.spacing is None else " x ".join(f"{s:g}" for s in self.spacing) + " mm"
         return f"Image({tuple(self.pixels.shape)}, {steps}, {self.unit}, {self.source})"
-
-
-def hanging(affine: np.ndarray, ndim: int) -> tuple[list[int], list[int]]:
-    """How radiologists hang an image: its spatial axes from superior to inferior, anterior to posterior and the
-    patient's right to left, whichever are there, and which of them to flip first."""
-    from nibabel.orientations import io_orientation
-
-    world, sign = io_orientation(affine)[:ndim].T  # nearest patient axis 0-2 and its direction
-    order = [int(a) for a in np.argsort(-world)]
-    return order, [a for a in order if sign[a] > 0]  # coordinates must fall along each axis: down, back, to the left
 
 
 def check_pixels(pixels: Tensor, source: str) -> None:
@@ -153,31 +156,3 @@ def check_pixels(pixels: Tensor, source: str) -> None:
     bad = int((~pixels.isfinite()).sum())
     if bad:
         raise InputError(f"{source} holds {bad} pixels that are NaN or infinite; repair or mask them first.")
-
-
-def check_spacing(spacing: tuple[float, ...] | None, ndim: int, source: str) -> tuple[float, ...] | None:
-    """``spacing`` as floats.
-
-    Raises:
-        InputError: not one positive finite number for each axis.
-    """
-    if spacing is None:
-        return None
-    spacing = tuple(float(s) for s in spacing)
-    if len(spacing) != ndim or not all(np.isfinite(s) and s > 0 for s in spacing):
-        raise InputError(f"{source} has spacing {spacing}; give one positive number of mm for each of {ndim} axes.")
-    return spacing
-
-
-def check_affine(affine: np.ndarray, source: str) -> np.ndarray:
-    """``affine`` as a float64 copy.
-
-    Raises:
-        InputError: no finite, regular 4x4 matrix with last row 0 0 0 1.
-    """
-    affine = np.array(affine, dtype=np.float64)
-    if affine.shape != (4, 4) or not np.isfinite(affine).all() or not np.array_equal(affine[3], [0, 0, 0, 1]):
-        raise InputError(f"{source} has an affine that is no finite 4x4 matrix with last row 0 0 0 1; correct it.")
-    if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise InputError(f"{source} has a singular affine; its axes must point in three different directions.")
-    return affine

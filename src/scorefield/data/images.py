@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from scorefield.data.image import Image
-from scorefield.data.reading import Header, Stack
+from scorefield.data.reading import Header, Slices
 from scorefield.data.recent import Recent
 from scorefield.data.sources import PathLike, Source, expand
 from scorefield.errors import InputError
@@ -137,7 +137,7 @@ class Images(Sequence[Image]):
     def _forget(self) -> None:
         """Start with nothing in memory, and no file open."""
         self._kept: Recent[Image] = Recent(self.cache_bytes, _size)
-        self._open: Recent[Stack] = Recent(OPEN_VOLUMES, lambda stack: 1)
+        self._open: Recent[Slices] = Recent(OPEN_VOLUMES, lambda volume: 1)
 
     def _header(self, source: Source) -> Header:
         if source not in self._headers:
@@ -151,7 +151,7 @@ class Images(Sequence[Image]):
 
     def _read(self, source: Source, cut: int | None, axis: int | None) -> Image:
         """A whole source, or its slice number ``cut`` across ``axis``."""
-        return self._stored(source, cut, axis).told(self.unit)
+        return self._stored(source, cut, axis).with_unit(self.unit)
 
     def _stored(self, source: Source, cut: int | None, axis: int | None) -> Image:
         if cut is None or axis is None:
@@ -159,8 +159,8 @@ class Images(Sequence[Image]):
         if self._header(source).nbytes <= self.cache_bytes:
             return self._kept.get(source, source.read).slice(cut, axis)
         # a forked process must not share its parent's place in an open file
-        stack = self._open.get((os.getpid(), source), source.stack)
-        return self._kept.get((source, cut, axis), lambda: stack.slice(cut, axis))
+        volume = self._open.get((os.getpid(), source), source.slices)
+        return self._kept.get((source, cut, axis), lambda: volume.slice(cut, axis))
 
     def _measure(self, source: Source) -> float:
         from scorefield.units import intensity_of

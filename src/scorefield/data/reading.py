@@ -53,42 +53,12 @@ class Header:
         return self.without(thin[-1]) if len(self.spatial) == 3 and thin else self
 
 
-class Stack(Protocol):
+class Slices(Protocol):
     """A volume on disk whose slices are read one at a time."""
 
     def slice(self, index: int, axis: int) -> Image:
         """The image that ``read(...).slice(index, axis)`` would be, axis 0 to 2; the volume is never in memory."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """All of an Image but its pixels.
-
-    Args:
-        source: where it comes from, usually the file.
-        spacing: mm per spatial axis, or None.
-        affine: (4, 4), array indices to RAS+ mm, or None.
-        unit: of the pixel values.
-    """
-
-    source: str
-    spacing: tuple[float, ...] | None = None
-    affine: np.ndarray | None = None
-    unit: str = "a.u."
-
-    def image(self, pixels: Tensor) -> Image:
-        """The image of ``pixels``."""
-        return Image(pixels, self.spacing, affine=self.affine, unit=self.unit, source=self.source)
-
-    def slice(self, pixels: Tensor, index: int, axis: int) -> Image:
-        """What ``image(volume).slice(index, axis)`` would be, from that slice's ``pixels`` (C, H, W) alone."""
-        affine = self.affine
-        if affine is not None:
-            affine = affine.copy()
-            affine[:, 3] += index * affine[:, axis]
-        named = replace(self, affine=affine, source=f"{self.source} [axis {axis}, slice {index}]")
-        return replace(named.image(pixels.unsqueeze(axis + 1)).slice(0, axis), source=named.source)
 
 
 @contextmanager

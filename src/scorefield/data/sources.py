@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scorefield.data.formats import FORMATS, VOLUMES, dicom, find
 from scorefield.data.image import Image
-from scorefield.data.reading import Header, Stack
+from scorefield.data.reading import Header, Slices
 from scorefield.errors import InputError
 
 PathLike = str | os.PathLike[str]
@@ -35,9 +35,9 @@ class File:
         """Sizes of the image that ``read`` will give."""
         return find(self.path, FORMATS).header(self.path).squeeze()
 
-    def stack(self) -> Stack:
+    def slices(self) -> Slices:
         """The volume, to read slices of."""
-        return find(self.path, VOLUMES).stack(self.path)
+        return find(self.path, VOLUMES).slices(self.path)
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Series:
         spatial = dicom.header(self.paths[0]).spatial
         return Header(spatial if len(self.paths) == 1 else (*spatial, len(self.paths)))
 
-    def stack(self) -> Stack:
+    def slices(self) -> Slices:
         """The volume, to read slices of."""
-        return dicom.stack(self.paths)
+        return dicom.slices(self.paths)
 
 
 Source = File | Series

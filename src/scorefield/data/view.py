@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from scorefield.data.display import Plane, Window, plane, plane_note, zoom
-from scorefield.data.image import check_affine, check_spacing, hanging
+from scorefield.data.frame import Frame
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 UNIT = "image unit"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class View:
     """How images are shown.
 
@@ -30,30 +30,39 @@ class View:
         affine: (4, 4), array indices to RAS+ mm: images are hung as radiologists do, superior or anterior up and the
             patient's right on the left; in the order of the array when None.
         spacing: mm per spatial axis: pixels are as wide and high as they are in the patient; square when None.
+        frame: unit, affine and spacing at once, as images and scans carry them; it replaces the three.
 
     Raises:
         InputError: an empty window, or an affine or spacing that is none.
     """
 
-    unit: str = UNIT
-    window: Window | None = None
-    affine: np.ndarray | None = None
-    spacing: tuple[float, ...] | None = None
+    frame: Frame
+    window: Window | None
 
-    def __post_init__(self):
-        if self.window is not None and not (
-            math.isfinite(self.window[0]) and self.window[0] < self.window[1] < math.inf
-        ):
-            raise InputError(f"The window must be (low, high) with low < high, got {tuple(self.window)}.")
-        if self.affine is not None:
-            object.__setattr__(self, "affine", check_affine(self.affine, "The view"))
-        if self.spacing is not None:
-            object.__setattr__(self, "spacing", check_spacing(self.spacing, len(self.spacing), "The view"))
+    def __init__(
+        self,
+        unit: str = UNIT,
+        window: Window | None = None,
+        affine: np.ndarray | None = None,
+        spacing: tuple[float, ...] | None = None,
+        *,
+        frame: Frame | None = None,
+    ):
+        if window is not None and not (math.isfinite(window[0]) and window[0] < window[1] < math.inf):
+            raise InputError(f"The window must be (low, high) with low < high, got {tuple(window)}.")
+        frame = Frame(spacing, affine, unit, "The view") if frame is None else frame
+        object.__setattr__(self, "frame", frame)
+        object.__setattr__(self, "window", window)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the values."""
+        return self.frame.unit
 
     @classmethod
     def of(cls, source: Image | Scan, window: Window | None = None) -> View:
         """The view that an image or a scan tells: its unit, affine and spacing."""
-        return cls(source.unit, window, source.affine, source.spacing)
+        return cls(window=window, frame=source.frame)
 
     def plane(self, image: Tensor) -> Plane:
         """The picture of one image (C, *spatial), hung: see :func:`scorefield.data.display.plane`.
@@ -61,12 +70,12 @@ class View:
         Raises:
             InputError: fewer than two or more than three spatial axes.
         """
-        order, flips = self._hung(image.ndim - 1)
+        order, flips = self.frame.hanging(image.ndim - 1)
         return plane(image.flip([a + 1 for a in flips]).permute(0, *[a + 1 for a in order]))
 
     def note(self, shape: tuple[int, ...], is_complex: bool) -> str:
         """What of images (C, *spatial) is shown, and how, in words; empty when there is nothing to say."""
-        order, flips = self._hung(len(shape) - 1)
+        order, flips = self.frame.hanging(len(shape) - 1)
         notes = [plane_note((shape[0], *(shape[a + 1] for a in order)), is_complex)]
         if flips or order != sorted(order):
             notes.append("turned as radiologists hang them")
@@ -88,13 +97,10 @@ class View:
         rows, columns = picture.shape
         return zoom((math.ceil(rows * high / min(high, wide)), math.ceil(columns * wide / min(high, wide))))
 
-    def _hung(self, ndim: int) -> tuple[list[int], list[int]]:
-        """The order of the spatial axes and those to flip."""
-        return (list(range(ndim)), []) if self.affine is None else hanging(self.affine, ndim)
-
     def _pixel(self) -> tuple[float, float]:
         """Height and width of a pixel in mm, or of a square."""
-        if self.spacing is None:
+        spacing = self.frame.spacing
+        if spacing is None:
             return 1.0, 1.0
-        high, wide = [self.spacing[a] for a in self._hung(len(self.spacing))[0]][-2:]
+        high, wide = [spacing[a] for a in self.frame.hanging(len(spacing))[0]][-2:]
         return high, wide

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorefield.data.image import check_affine, check_spacing
+from scorefield.data.frame import Frame
 from scorefield.data.reading import reading
 from scorefield.errors import InputError
 from scorefield.store.atomic import atomic_path
@@ -58,6 +58,7 @@ class Scan:
     spacing: tuple[float, ...] | None = field(default=None, kw_only=True)
     unit: str = field(default="a.u.", kw_only=True)
     affine: np.ndarray | None = field(default=None, kw_only=True)
+    frame: Frame = field(init=False)
 
     def __post_init__(self):
         if not (self.data.is_floating_point() or self.data.is_complex()):
@@ -76,9 +77,9 @@ class Scan:
         except (TypeError, ValueError) as error:
             raise InputError(f"The scan's geometry is not plain JSON ({error}); put arrays in 'arrays'.") from error
         object.__setattr__(self, "geometry", plain)
-        object.__setattr__(self, "spacing", check_spacing(self.spacing, len(self.shape) - 1, "The scan"))
-        if self.affine is not None:
-            object.__setattr__(self, "affine", check_affine(self.affine, "The scan"))
+        frame = Frame(self.spacing, self.affine, self.unit, "The scan").fit(len(self.shape) - 1)
+        for name, value in {"frame": frame, "spacing": frame.spacing, "affine": frame.affine}.items():
+            object.__setattr__(self, name, value)
 
     @property
     def shape(self) -> tuple[int, ...]:

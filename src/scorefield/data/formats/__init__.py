@@ -1,8 +1,8 @@
 """File formats of images, one module each; this list is the registry.
 
 A format is a module with ``suffixes``, ``matches(path)``, ``read(path) -> Image``, ``header(path) -> Header`` (sizes,
-without the pixels) and ``write(image, path, window)``; one that holds volumes also has ``stack(path) -> Stack``, which
-reads single slices of them.
+without the pixels) and ``write(image, path, window)``; one that holds volumes also has ``slices(path) -> Slices``,
+which reads single slices of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from scorefield.data.formats import dicom, nifti, npy, raster
 from scorefield.data.image import Image
-from scorefield.data.reading import Header, Stack, Window
+from scorefield.data.reading import Header, Slices, Window
 from scorefield.errors import InputError
 
 
@@ -39,7 +39,7 @@ class Format(Matcher, Protocol):
 class VolumeFormat(Format, Protocol):
     """A format whose files may hold volumes."""
 
-    def stack(self, path: Path) -> Stack: ...
+    def slices(self, path: Path) -> Slices: ...
 
 
 FORMATS: tuple[Format, ...] = (nifti, npy, raster, dicom)

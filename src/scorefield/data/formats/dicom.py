@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from scorefield.data.image import Image, check_pixels
-from scorefield.data.reading import Frame, Header, Window, reading, to_pixels
+from scorefield.data.frame import UNKNOWN, Frame
+from scorefield.data.image import Image
+from scorefield.data.reading import Header, Window, reading, to_pixels
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def read(path: Path) -> Image:
     Raises:
         InputError: damaged, no pixels, color, or several frames.
     """
-    pixels, here = _read_slice(Path(path))
-    return Frame(str(path), here.spacing, here.affine, here.unit).image(pixels)
+    return _read_slice(Path(path))[0]
 
 
 def header(path: Path) -> Header:
@@ -66,10 +65,9 @@ def read_series(paths: Sequence[Path]) -> Image:
     """
     if len(paths) == 1:
         return read(paths[0])
-    pixels, slices = zip(*(_read_slice(Path(path)) for path in paths), strict=True)
+    images, slices = zip(*(_read_slice(Path(path)) for path in paths), strict=True)
     layout = _Layout(slices)
-    volume = torch.stack([pixels[k] for k in layout.order], dim=-1)
-    return layout.frame.image(volume)
+    return Image.of(torch.stack([images[k].pixels for k in layout.order], dim=-1), layout.frame)
 
 
 class Files:
@@ -87,13 +85,13 @@ class Files:
     def slice(self, index: int, axis: int) -> Image:
         """Slice ``index`` across ``axis`` of the volume."""
         if axis == 2:
-            pixels = _read_slice(self._paths[index])[0]
+            pixels = _read_slice(self._paths[index])[0].pixels
         else:
-            pixels = torch.stack([_read_slice(path)[0].select(axis + 1, index) for path in self._paths], -1)
-        return self._frame.slice(pixels, index, axis)
+            pixels = torch.stack([_read_slice(path)[0].pixels.select(axis + 1, index) for path in self._paths], -1)
+        return Image.of(pixels, self._frame.slice(index, axis))
 
 
-stack = Files
+slices = Files
 
 
 def write(image: Image, path: Path, window: Window | None = None) -> None:
@@ -108,9 +106,7 @@ class _Slice:
 
     path: Path
     spatial: tuple[int, int]
-    spacing: tuple[float, float] | None
-    affine: np.ndarray | None
-    unit: str
+    frame: Frame
     series: tuple[str, str]
 
     @property
@@ -120,12 +116,12 @@ class _Slice:
         Raises:
             InputError: the file has none.
         """
-        if self.affine is None:
+        if self.frame.affine is None:
             raise InputError(
                 f"{self.path} does not say where its slice lies: ImagePositionPatient, "
                 "ImageOrientationPatient or PixelSpacing is missing; read it by itself."
             )
-        return self.affine
+        return self.frame.affine
 
 
 class _Layout:
@@ -144,7 +140,7 @@ class _Layout:
         affine = ordered[0].placed.copy()
         affine[:3, 2] = _common_step(ordered)
         source = f"{slices[0].path.parent} ({len(slices)} slices)"
-        self.frame = Frame(source, affine=affine, unit=slices[0].unit)
+        self.frame = Frame(affine=affine, unit=slices[0].frame.unit, source=source).fit(3)
 
 
 def _read_header(path: Path) -> _Slice:
@@ -154,8 +150,8 @@ def _read_header(path: Path) -> _Slice:
         return _described(pydicom.dcmread(path, stop_before_pixels=True), path)
 
 
-def _read_slice(path: Path) -> tuple[Tensor, _Slice]:
-    """The pixels (1, rows, columns), and where they lie."""
+def _read_slice(path: Path) -> tuple[Image, _Slice]:
+    """The image (1, rows, columns), and what its file says of it."""
     import pydicom
     from pydicom.pixels.processing import apply_modality_lut
 
@@ -164,9 +160,7 @@ def _read_slice(path: Path) -> tuple[Tensor, _Slice]:
         _refuse(dataset, path)
         array = apply_modality_lut(dataset.pixel_array, dataset)
         here = _described(dataset, path)
-    pixels = to_pixels(array, path)[None]
-    check_pixels(pixels, str(path))
-    return pixels, here
+    return Image(to_pixels(array, path)[None], frame=here.frame), here
 
 
 def _described(dataset: pydicom.Dataset, path: Path) -> _Slice:
@@ -175,9 +169,7 @@ def _described(dataset: pydicom.Dataset, path: Path) -> _Slice:
     return _Slice(
         path,
         (int(dataset.Rows), int(dataset.Columns)),
-        spacing,
-        None if spacing is None else _affine(dataset, spacing, path),
-        _unit(dataset),
+        Frame(spacing, None if spacing is None else _affine(dataset, spacing, path), _unit(dataset), str(path)),
         (str(dataset.get("SeriesInstanceUID", "")), str(dataset.get("SeriesDescription", "unnamed"))),
     )
 
@@ -217,7 +209,7 @@ def _unit(dataset: pydicom.Dataset) -> str:
     rescaled = "RescaleSlope" in dataset
     if str(dataset.get("Modality")) == "CT" and rescaled and stated in ("", "US"):
         return "HU"
-    return "a.u." if stated in ("", "US") else stated
+    return UNKNOWN if stated in ("", "US") else stated
 
 
 def _check_alike(slices: Sequence[_Slice]) -> None:
@@ -230,7 +222,7 @@ def _check_alike(slices: Sequence[_Slice]) -> None:
         )
     first = slices[0]
     for other in slices[1:]:
-        same = other.spatial == first.spatial and other.unit == first.unit
+        same = other.spatial == first.spatial and other.frame.unit == first.frame.unit
         if not same or not np.allclose(other.placed[:3, :2], first.placed[:3, :2], atol=1e-3):
             raise InputError(
                 f"{other.path} differs from {first.path} in size, spacing, orientation or unit;"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scorefield.data.frame import UNKNOWN, Frame
 from scorefield.data.image import Image
-from scorefield.data.reading import Frame, Header, Window, no_window, reading, to_pixels
+from scorefield.data.reading import Header, Window, no_window, reading, to_pixels
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def read(path: Path, *, volume: int | None = None) -> Image:
         number = _chosen(sizes[3], volume, path)
         array = np.asanyarray(file.dataobj).reshape(sizes)[:, :, :, number]
         frame = _frame(file, path)
-    return frame.image(to_pixels(np.moveaxis(array, -1, 0), path)).squeeze()
+    return Image(to_pixels(np.moveaxis(array, -1, 0), path), frame=frame).squeeze()
 
 
 def header(path: Path) -> Header:
@@ -92,7 +93,7 @@ class Mapped:
         with reading(self.path, _FIX):
             cut = _cut(self._proxy, [index if a == axis else slice(None) for a in range(3)])
             array = apply_read_scaling(self._array[cut], self._proxy.slope, self._proxy.inter)
-        return self._frame.slice(_planar(array, self.path), index, axis)
+        return Image(_planar(array, self.path), frame=self._frame.slice(index, axis))
 
 
 class Streamed:
@@ -120,13 +121,13 @@ class Streamed:
                 array = self._plane(index)
             else:
                 array = np.stack([self._plane(k).take(index, axis) for k in range(self._proxy.shape[2])], 1)
-        return self._frame.slice(_planar(array, self.path), index, axis)
+        return Image(_planar(array, self.path), frame=self._frame.slice(index, axis))
 
     def _plane(self, k: int) -> np.ndarray:
         return np.asarray(self._proxy[_cut(self._proxy, [slice(None), slice(None), k])])
 
 
-def stack(path: Path) -> Mapped | Streamed:
+def slices(path: Path) -> Mapped | Streamed:
     """The volume of the file, to read slices of.
 
     Raises:
@@ -180,7 +181,7 @@ def _cut(proxy: Any, spatial: list[Any]) -> tuple[Any, ...]:
 
 def _planar(array: np.ndarray, path: Path) -> Tensor:
     """A slice (H, W) or (H, W, C) as pixels (C, H, W)."""
-    return to_pixels(np.moveaxis(array.reshape(*array.shape[:2], -1), -1, 0), path)
+    return to_pixels(np.moveaxis(array.reshape(*array.shape[:2], -1), -1, 0), path).contiguous()
 
 
 def _frame(file: Any, path: Path) -> Frame:
@@ -193,7 +194,7 @@ def _frame(file: Any, path: Path) -> Frame:
     elif header.get_xyzt_units()[0] != "unknown" or not (header["pixdim"][1:4] == 1).all():
         spacing = tuple(float(s) * scale for s in header["pixdim"][1:4])
     signed = bytes(header["descrip"]).startswith(_SIGNATURE.encode())
-    return Frame(str(path), spacing, affine, header["intent_name"].item().decode() if signed else "a.u.")
+    return Frame(spacing, affine, header["intent_name"].item().decode() if signed else UNKNOWN, str(path))
 
 
 def _load(path: Path) -> nib.Nifti1Image:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from scorefield.data.frame import Frame
 from scorefield.data.image import Image
-from scorefield.data.reading import Frame, Header, Window, no_window, reading, to_pixels
+from scorefield.data.reading import Header, Window, no_window, reading, to_pixels
 from scorefield.errors import InputError
 
 suffixes = (".npy",)
@@ -55,10 +56,10 @@ class Mapped:
         """Slice ``index`` across ``axis`` of the volume."""
         with reading(self.path, _FIX):
             pixels = to_pixels(self._array[(slice(None),) * (axis + 1) + (index,)], self.path)
-        return Frame(str(self.path)).slice(pixels, index, axis)
+        return Image(pixels.contiguous(), frame=Frame(source=str(self.path)).slice(index, axis))
 
 
-stack = Mapped
+slices = Mapped
 
 
 def write(image: Image, path: Path, window: Window | None = None) -> None:
