@@ -10,7 +10,8 @@ from benches import tb_g, tb_m
 from torch import Tensor
 
 from scorefield.densities import flow
-from scorefield.densities.flow import ExactDivergence, Hutchinson, bits_per_dimension, log_likelihood, transport
+from scorefield.densities.flow import bits_per_dimension, log_likelihood, transport
+from scorefield.densities.trace import ExactTrace, Hutchinson
 from scorefield.errors import InputError
 from scorefield.prior import Denoiser
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
@@ -49,7 +50,7 @@ def test_a_gaussian_has_its_density():
 
 def test_the_flow_is_the_gaussian_map():
     x = BENCH.prior.rsample(6, g())
-    carried = transport(BENCH.prior, x, SIGMAS, ExactDivergence())
+    carried = transport(BENCH.prior, x, SIGMAS, ExactTrace())
     values = BENCH.prior.eigenvalues
     growth = ((values + 50.0**2) / (values + 0.01**2)).sqrt()
     expected = BENCH.prior.mean + ((x - BENCH.prior.mean) @ BENCH.prior.basis * growth) @ BENCH.prior.basis.T
@@ -73,23 +74,23 @@ def test_fourth_order():
 def test_noise_for_a_terminal_costs_what_the_docstring_says():
     """The trap of methods D4: at the top, log N(x; 0, s^2) - log N(x; m, s^2) is -<m, z>/s, which has RMS |m|/s."""
     prior, n = Gaussian(BENCH.prior.mean[:4], torch.diag(torch.tensor([2.0, 0.4, 0.1, 0.02]).double())), 2000
-    carried = transport(prior, prior.rsample(n, g()), Geometric(0.01, 50.0).grid(41)[:-1], ExactDivergence()).x
+    carried = transport(prior, prior.rsample(n, g()), Geometric(0.01, 50.0).grid(41)[:-1], ExactTrace()).x
     top = torch.tensor(50.0, dtype=torch.float64)
     gap = (flow.white(carried, top) - prior.log_prob(carried, top)).square().mean().sqrt().item()
     assert gap == pytest.approx(prior.mean.norm().item() / 50, rel=4 / math.sqrt(2 * n) + 0.02)
 
 
-@pytest.mark.parametrize("directions", [1, 4])
-def test_random_signs_are_unbiased(directions):
+@pytest.mark.parametrize("probes", [1, 4])
+def test_random_signs_are_unbiased(probes):
     n = 2000
     prior = Gaussian(BENCH.prior.mean[:3], torch.tensor([[1.0, 0.6, 0.2], [0.6, 0.8, 0.1], [0.2, 0.1, 0.3]]).double())
     x = prior.mean.expand(n, 3) + 0.5
     sigmas = Geometric(0.1, 10.0).grid(12)[:-1]
-    exact = transport(prior, x[:1], sigmas, ExactDivergence()).log_volume
-    found = transport(prior, x, sigmas, Hutchinson(g(), directions)).log_volume
+    exact = transport(prior, x[:1], sigmas, ExactTrace()).log_volume
+    found = transport(prior, x, sigmas, Hutchinson(probes=probes), g()).log_volume
     error = found.std().item() / math.sqrt(n)
     assert abs(found.mean().item() - exact.item()) < 4 * error
-    assert found.std().item() > 0.05 / math.sqrt(directions)  # off-diagonal terms are what the signs see
+    assert found.std().item() > 0.05 / math.sqrt(probes)  # off-diagonal terms are what makes the signs vary
 
 
 def test_random_signs_are_exact_for_a_diagonal_jacobian():
@@ -97,7 +98,7 @@ def test_random_signs_are_exact_for_a_diagonal_jacobian():
     x = complex_normal(4, 2, 3)
     sigmas = Geometric(0.05, 20.0).grid(60)[:-1]
     exact = log_likelihood(prior, x, sigmas, terminal=prior.log_prob)
-    signs = log_likelihood(prior, x, sigmas, divergence=Hutchinson(g(), 2), terminal=prior.log_prob)
+    signs = log_likelihood(prior, x, sigmas, trace=Hutchinson(probes=2), generator=g(), terminal=prior.log_prob)
     torch.testing.assert_close(exact, signs, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(exact, prior.log_prob(x, 0.05), rtol=1e-5, atol=1e-5)  # two numbers for each pixel
 
@@ -119,10 +120,10 @@ def test_bits_per_dimension():
 def test_no_graph_and_no_global_randomness():
     x = normal(2, 8).requires_grad_()
     before = torch.get_rng_state()
-    found = log_likelihood(BENCH.prior, x, SIGMAS[::10], divergence=Hutchinson(g()))
+    found = log_likelihood(BENCH.prior, x, SIGMAS[::10], trace=Hutchinson(), generator=g())
     assert not found.requires_grad
     assert torch.equal(torch.get_rng_state(), before)
-    again = log_likelihood(BENCH.prior, x, SIGMAS[::10], divergence=Hutchinson(g()))
+    again = log_likelihood(BENCH.prior, x, SIGMAS[::10], trace=Hutchinson(), generator=g())
     assert torch.equal(found, again)
 
 
@@ -132,9 +133,9 @@ def test_levels_that_do_not_descend_are_refused(sigmas):
         log_likelihood(BENCH.prior, normal(1, 8), torch.tensor(sigmas))
 
 
-def test_no_directions_are_refused():
-    with pytest.raises(InputError, match="directions >= 1"):
-        Hutchinson(g(), 0)
+def test_no_probes_are_refused():
+    with pytest.raises(InputError, match="probes >= 1"):
+        Hutchinson(probes=0)
 
 
 def test_float32_stays():

@@ -238,7 +238,7 @@ def test_a_product_with_a_direction_estimates_the_trace(law):
     trace, frobenius = precision.trace().item(), precision.square().sum().item()
     expected = {
         "Rademacher": 2 * frobenius - 2 * precision.diagonal().square().sum().item(),
-        "Normal": 2 * frobenius,
+        "StandardNormal": 2 * frobenius,
         "Sphere": 2 * d / (d + 2) * (frobenius - trace**2 / d),
     }[type(law).__name__]
     spread = estimate.var().item()

@@ -1,1 +1,1 @@
-"""Densities from scores: along a line, along the flow, and the trace that both need."""
+"""Densities from scores: along a line, along the probability flow, and the trace that the flow needs."""

@@ -23,8 +23,7 @@ its gradient comes on top.  Sums run over the real components of an image, means
 whose score has a graph to its parameters: a network, or a closed form built from them (:func:`scorefield.fit`).
 """
 
-from scorefield.densities.directions import Directions, Normal, Rademacher, Sphere
-from scorefield.densities.trace import ExactTrace, Hutchinson, Trace
+from scorefield.densities.trace import Directions, ExactTrace, Hutchinson, Rademacher, Sphere, StandardNormal, Trace
 from scorefield.objectives.base import Objective
 from scorefield.objectives.conditional import GivenChannels
 from scorefield.objectives.denoising import Denoising, NoiseConditional
@@ -32,6 +31,8 @@ from scorefield.objectives.explicit import Explicit
 from scorefield.objectives.implicit import Implicit, Regularized
 from scorefield.objectives.likelihood import Likelihood
 from scorefield.objectives.sliced import Sliced
+
+Normal = StandardNormal  # the name of version 0.1
 
 __all__ = [
     "Objective",
@@ -43,13 +44,14 @@ __all__ = [
     "Denoising",
     "NoiseConditional",
     "GivenChannels",
-    # how the trace is found
+    # the trace of the Jacobian
     "Trace",
     "ExactTrace",
     "Hutchinson",
     # random directions
     "Directions",
     "Rademacher",
+    "StandardNormal",
     "Normal",
     "Sphere",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scorefield.densities.directions import Directions, Rademacher
+from scorefield.densities.trace import Directions, Rademacher
 from scorefield.linalg.solve import inner
 from scorefield.objectives.base import Objective, check_level, linearized, perturbed
 from scorefield.prior import Prior
