@@ -7,7 +7,7 @@ import torch
 from benches import tb_g
 
 from scorefield.kernel import Repeat, State, Then
-from scorefield.kernels import Ancestral, Ascent, DPMpp2M, Heun, Hold, Langevin
+from scorefield.kernels import HMC, MALA, Ancestral, Ascent, DPMpp2M, Heun, Hold, Langevin
 from scorefield.sampling import walk
 from scorefield.schedules import Karras
 from support import normal
@@ -59,3 +59,15 @@ def test_hold_leaves_clean_images():
     x, (s, t) = normal(3, 8), torch.tensor([0.7, 0.0], dtype=torch.float64)
     kernel = Hold(Langevin())
     assert torch.equal(kernel.step(BENCH.prior, kernel.start(x), s, t, g()).x, x)
+
+
+def test_a_combination_reports_what_its_parts_report():
+    """Two proposing kernels, one after the other: every proposal of either counts, and memories stay apart."""
+    x, s = normal(4, 8), torch.tensor(0.7, dtype=torch.float64)
+    kernel = Then(Repeat(MALA(), 2), Hold(Repeat(HMC(), 3)))
+    state = kernel.step(BENCH.prior, kernel.start(x), s, s, g())
+    state = kernel.step(BENCH.prior, state, s, s, g(1))
+    first, second = state.memory
+    assert torch.equal(state.info.proposals, torch.full((4,), 10.0, dtype=torch.float64))
+    assert torch.equal(state.info.accepted, first.info.accepted + second.info.accepted)
+    assert first.info.proposals.tolist() == [4] * 4

@@ -21,6 +21,7 @@ from .data import read_image as read_image
 from .data import write as write
 from .data.view import View as View
 from .errors import InputError as InputError
+from .kernel import Info as Info
 from .kernel import Kernel as Kernel
 from .kernel import State as State
 from .measurement import Measurement as Measurement

@@ -1,14 +1,16 @@
 """Kernels: one step of a sampler, and how steps combine.
 
 A kernel moves images from noise level ``sigma`` to ``target``.  It asks the prior for scores or denoised images and
-knows nothing of data: conditioning is the prior's business.  What a kernel must remember travels in its ``State``.
+knows nothing of data: conditioning is the prior's business.  A kernel has no state of its own.  What the next step
+needs travels in the ``memory`` of a :class:`State`, whose type M is the parameter of ``Kernel[M]`` and ``State[M]``;
+what a step reports to the user is its :class:`Info`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,68 +18,122 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.prior import Prior
 
+M = TypeVar("M")
+A = TypeVar("A")
+B = TypeVar("B")
+NOTHING: Any = None  # to remember, whatever M is
+
 
 @dataclass(frozen=True)
-class State:
-    """Images at some noise level, and what the kernel remembers of the way there.
+class Info:
+    """What a kernel reports of its steps so far.  It informs the user; the images do not depend on it.
+
+    Args:
+        proposals: that each chain made since the start, at all levels, (B,); 0 for kernels that accept every move.
+        accepted: of them, (B,).
+    """
+
+    proposals: Tensor | float = 0.0
+    accepted: Tensor | float = 0.0
+
+    @property
+    def acceptance(self) -> Tensor:
+        """The fraction of proposals that each chain accepted: (B,).
+
+        Raises:
+            InputError: nothing was proposed.
+        """
+        proposals = torch.as_tensor(self.proposals)
+        if not bool((proposals > 0).all()):
+            raise InputError(
+                "No proposal was made, so there is no acceptance; use a kernel that proposes, such as MALA or HMC."
+            )
+        return self.accepted / proposals
+
+    def where(self, chosen: Tensor, other: Info) -> Info:
+        """This report for the images ``chosen`` (B,), the other's elsewhere."""
+        pairs = zip((self.proposals, self.accepted), (other.proposals, other.accepted), strict=True)
+        return Info(*(torch.where(chosen, mine, theirs) for mine, theirs in pairs))
+
+    def __add__(self, other: Info) -> Info:
+        """The report of two kernels together."""
+        return Info(self.proposals + other.proposals, self.accepted + other.accepted)
+
+
+@dataclass(frozen=True)
+class State(Generic[M]):
+    """Images at some noise level, what the kernel remembers of the way there, and what it reports.
 
     Args:
         x: current images (B, C, *spatial).
-        memory: the kernel's own; None at the start.
+        memory: the kernel's own; None for a kernel that remembers nothing, or has made no step.
+        info: what the kernel reports.
     """
 
     x: Tensor
-    memory: Any = None
+    memory: M = NOTHING
+    info: Info = Info()
 
-    def at(self, x: Tensor) -> State:
-        """The same memory at other images."""
+    def at(self, x: Tensor) -> State[M]:
+        """The same memory and report at other images."""
         return replace(self, x=x)
 
 
-class Kernel(ABC):
-    """One step of a sampler."""
+class Kernel(ABC, Generic[M]):
+    """One step of a sampler, whose memory is an M."""
 
-    def start(self, x: Tensor) -> State:
-        """The state before the first step."""
+    def start(self, x: Tensor) -> State[M]:
+        """The state before the first step.  A kernel whose memory is never None overrides it."""
         return State(x)
 
     @abstractmethod
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[M], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[M]:
         """From ``sigma`` to ``target`` (both 0-d), ``target <= sigma``."""
 
 
 @dataclass(frozen=True)
-class Then(Kernel):
+class Then(Kernel[tuple[State[A], State[B]]], Generic[A, B]):
     """``first``, then ``second``, each with its own memory: a predictor, then a corrector."""
 
-    first: Kernel
-    second: Kernel
+    first: Kernel[A]
+    second: Kernel[B]
 
-    def start(self, x: Tensor) -> State:
+    def start(self, x: Tensor) -> State[tuple[State[A], State[B]]]:
         return State(x, (self.first.start(x), self.second.start(x)))
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self,
+        prior: Prior,
+        state: State[tuple[State[A], State[B]]],
+        sigma: Tensor,
+        target: Tensor,
+        generator: torch.Generator,
+    ) -> State[tuple[State[A], State[B]]]:
         first, second = state.memory
         first = self.first.step(prior, first.at(state.x), sigma, target, generator)
         second = self.second.step(prior, second.at(first.x), sigma, target, generator)
-        return State(second.x, (first, second))
+        return State(second.x, (first, second), first.info + second.info)
 
 
 @dataclass(frozen=True)
-class Repeat(Kernel):
+class Repeat(Kernel[M]):
     """``kernel`` stepped ``times`` times between the same two levels; for kernels that stay where they are."""
 
-    kernel: Kernel
+    kernel: Kernel[M]
     times: int
 
     def __post_init__(self) -> None:
         if self.times < 1:
             raise InputError(f"Repeat needs times >= 1, got {self.times}.")
 
-    def start(self, x: Tensor) -> State:
+    def start(self, x: Tensor) -> State[M]:
         return self.kernel.start(x)
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[M], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[M]:
         for _ in range(self.times):
             state = self.kernel.step(prior, state, sigma, target, generator)
         return state

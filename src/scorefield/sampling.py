@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.kernel import Kernel, State
+from scorefield.kernel import Kernel, M, State
 from scorefield.prior import Prior
 from scorefield.randomness import stream
 from scorefield.runs.cost import metered
@@ -21,7 +22,7 @@ from scorefield.samples import Samples
 from scorefield.start import Start, begin
 
 
-def walk(prior: Prior, kernel: Kernel, x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Iterator[State]:
+def walk(prior: Prior, kernel: Kernel[M], x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Iterator[State[M]]:
     """States at each level of ``sigmas`` (L,), starting from ``x`` (B, C, *spatial) at the first.
 
     The only sampling loop of the library: L states, L - 1 steps, the prior's coin drawn anew for each.
@@ -36,7 +37,7 @@ def walk(prior: Prior, kernel: Kernel, x: Tensor, sigmas: Tensor, generator: tor
 
 def sample(
     prior: Prior,
-    kernel: Kernel,
+    kernel: Kernel[Any],
     sigmas: Tensor,
     *,
     n: int,

@@ -12,7 +12,7 @@ from torch import Tensor
 from scorefield import posteriors
 from scorefield.errors import InputError
 from scorefield.kernel import Repeat, State, Then
-from scorefield.kernels import HMC, MALA, Ancestral, AnnealedHMC, Ascent, ByPath, FinalDenoise, Hold, Langevin
+from scorefield.kernels import HMC, MALA, Ancestral, AnnealedHMC, Ascent, ByPath, FinalDenoise, Heun, Hold, Langevin
 from scorefield.kernels.acceptance import Point
 from scorefield.prior import Denoiser
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
@@ -52,7 +52,7 @@ def test_a_mixture_is_left_as_it_is(kernel, sigma):
     n = 20_000
     x = MIXTURE.rsample(n, g()) + sigma * normal(n, 2, seed=9)
     last = stay(MIXTURE, kernel, x, 15, sigma)
-    assert 0.3 < last.memory.acceptance.mean().item() < 0.98  # proposals are refused, or nothing would be tested
+    assert 0.3 < last.info.acceptance.mean().item() < 0.98  # proposals are refused, or nothing would be tested
     fresh = MIXTURE.rsample(200_000, g(5)) + sigma * normal(200_000, 2, seed=6)
     for moment in (lambda u: u, lambda u: u.square(), lambda u: u.prod(1, keepdim=True), lambda u: u**4):
         found, expected = moment(last.x), moment(fresh)
@@ -81,7 +81,7 @@ def test_mala_has_the_variances_that_langevin_misses():
     last = stay(NARROW, MALA(step_size=0.05), NARROW.rsample(n, g()), 60)
     assert (last.x.var(0) * PRECISION - 1).abs().max().item() < 0.03
     assert (last.x.mean(0) - NARROW.mean).abs().max().item() < 4 / math.sqrt(n)
-    assert 0.9 < last.memory.acceptance.mean().item() < 0.95
+    assert 0.9 < last.info.acceptance.mean().item() < 0.95
 
 
 # --- the proposal and its acceptance
@@ -109,8 +109,8 @@ def test_acceptance_is_the_metropolis_hastings_ratio():
     ratio = MIXTURE.log_prob(there) - MIXTURE.log_prob(x) + log_q(x, there) - log_q(there, x)
     expected = torch.where((log_u < ratio)[:, None], there, x)
     torch.testing.assert_close(moved.x, expected, rtol=1e-10, atol=1e-10)
-    assert torch.equal(moved.memory.accepted.bool(), log_u < ratio)
-    assert 0.3 < moved.memory.acceptance.mean().item() < 0.9
+    assert torch.equal(moved.info.accepted.bool(), log_u < ratio)
+    assert 0.3 < moved.info.acceptance.mean().item() < 0.9
 
 
 def test_simpson_gain_is_the_difference_of_log_densities():
@@ -132,7 +132,7 @@ def test_proposals_that_overflow_are_rejected():
     for kernel in (HMC(leapfrogs=400, step_size=50.0), HMC(leapfrogs=400, step_size=50.0, acceptance=ByPath())):
         moved = kernel.step(NARROW, kernel.start(x), zero, zero, g())
         assert torch.equal(moved.x, x)
-        assert not moved.memory.acceptance.any()
+        assert not moved.info.acceptance.any()
 
 
 # --- what it asks of the prior
@@ -180,8 +180,8 @@ def test_memory_of_something_else_is_not_used(change):
     fresh = kernel.step(prior, kernel.start(state.x), other, other, g(1))
     assert torch.equal(follows.x, fresh.x)
     assert torch.equal(follows.memory.point.score, fresh.memory.point.score)
-    assert torch.equal(follows.memory.accepted, state.memory.accepted + fresh.memory.accepted)  # the count goes on
-    assert torch.equal(follows.memory.proposals, torch.full((30,), 2.0, dtype=torch.float64))
+    assert torch.equal(follows.info.accepted, state.info.accepted + fresh.info.accepted)  # the count goes on
+    assert torch.equal(follows.info.proposals, torch.full((30,), 2.0, dtype=torch.float64))
 
 
 def test_the_invariant_law_survives_company():
@@ -239,7 +239,7 @@ def test_annealed_hmc_samples_a_gaussian_posterior():
     *_, last = walk(law, kernel, x, Geometric(0.01, 10.0).grid(60), g(1))
     assert monte_carlo_floor(bench.mean, bench.covariance, 3000) < 0.04
     assert relative_wasserstein(last.x, bench.mean, bench.covariance) < 0.08
-    assert 0.9 < last.memory[0].memory.acceptance.mean().item() < 1
+    assert 0.9 < last.info.acceptance.mean().item() < 1
 
 
 def test_annealed_hmc_stops_when_each_chain_has_accepted_enough():
@@ -247,14 +247,14 @@ def test_annealed_hmc_stops_when_each_chain_has_accepted_enough():
     s = torch.tensor(0.5, dtype=torch.float64)
     x, once = normal(40, 2), HMC(1.9, 2)
     moved = AnnealedHMC(once, accepted=2, proposals=50).step(MIXTURE, once.start(x), s, s, g())
-    assert torch.equal(moved.memory.accepted, torch.full((40,), 2.0, dtype=torch.float64))
-    assert moved.memory.proposals.unique().numel() > 1
+    assert torch.equal(moved.info.accepted, torch.full((40,), 2.0, dtype=torch.float64))
+    assert moved.info.proposals.unique().numel() > 1
     assert torch.equal(moved.x, moved.memory.point.x)
     capped = AnnealedHMC(once, accepted=2, proposals=2).step(MIXTURE, once.start(x), s, s, g())
-    assert capped.memory.accepted.min() < 2
-    assert torch.equal(capped.memory.proposals, torch.full((40,), 2.0, dtype=torch.float64))
+    assert capped.info.accepted.min() < 2
+    assert torch.equal(capped.info.proposals, torch.full((40,), 2.0, dtype=torch.float64))
     again = AnnealedHMC(once, accepted=2, proposals=50).step(MIXTURE, moved, s, s, g())
-    assert torch.equal(again.memory.accepted, torch.full((40,), 4.0, dtype=torch.float64))
+    assert torch.equal(again.info.accepted, torch.full((40,), 4.0, dtype=torch.float64))
 
 
 def test_annealed_hmc_has_the_published_stride():
@@ -270,7 +270,15 @@ def test_the_rate_is_read_through_combinations():
     prior, s = MIXTURE, torch.tensor([1.0, 0.5], dtype=torch.float64)
     kernel = Then(Ancestral(), Repeat(Hold(MALA(rate=0.3)), 4))
     moved = kernel.step(prior, kernel.start(normal(5, 2)), s[0], s[1], g())
-    chain = moved.memory[1].memory
-    assert torch.equal(chain.proposals, torch.full((5,), 4.0, dtype=torch.float64))
-    assert bool(((chain.acceptance >= 0) & (chain.acceptance <= 1)).all())
-    assert chain.sigma == s[1]
+    assert torch.equal(moved.info.proposals, torch.full((5,), 4.0, dtype=torch.float64))
+    assert bool(((moved.info.acceptance >= 0) & (moved.info.acceptance <= 1)).all())
+    assert moved.memory[1].memory.sigma == s[1]
+
+
+def test_the_acceptance_tells_where_it_is_when_it_is_asked_elsewhere():
+    zero = torch.tensor(0.0, dtype=torch.float64)
+    moved = MALA(step_size=0.1).step(MIXTURE, State(normal(3, 2)), zero, zero, g())
+    with pytest.raises(InputError, match=r"state\.info\.acceptance"):
+        _ = moved.memory.acceptance
+    with pytest.raises(InputError, match="No proposal was made"):
+        _ = Heun().step(MIXTURE, State(normal(3, 2)), zero + 1, zero, g()).info.acceptance

@@ -155,7 +155,7 @@ def test_metropolis_leaves_it_as_it_is(kernel):
     g = torch.Generator().manual_seed(0)
     x = exact.rsample(n, g) + sigma * normal(n, 1, 4, 4, seed=3)
     *_, last = walk(energy, kernel, x, torch.full((6,), sigma, dtype=torch.float64), g)
-    assert 0.2 < last.memory.acceptance.mean().item() < 0.99
+    assert 0.2 < last.info.acceptance.mean().item() < 0.99
     power = torch.fft.fft2(last.x, norm="ortho").abs().square()
     expected = exact.power + sigma**2
     error = power.std(0) / math.sqrt(n)

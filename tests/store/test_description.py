@@ -49,6 +49,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.Renoise": lambda: kernels.Renoise(0.3),
     "kernels.Repeat": lambda: kernels.Repeat(kernels.Heun(), 2),
     "kernels.Then": lambda: PREDICTOR,
+    "kernels.Info": lambda: kernels.Info(3.0, accepted=2.0),
     "kernels.State": lambda: kernels.State(3.0, memory=[1, None]),  # type: ignore[arg-type]
     "nets.PatchMLP": lambda: nets.PatchMLP(size=2, channels=2, levels=1, widths=(5, 4)),
     "nets.UNet": lambda: nets.UNet(channels=2, widths=(8, 12), blocks=1, bias=True),

@@ -80,7 +80,7 @@ class FromWalk(Truths):
     prior: Prior = field(repr=False)
     shape: tuple[int, ...]
     schedule: Schedule = field(default=Karras(0.005, 3.0))
-    kernel: Kernel = field(default=Ancestral())
+    kernel: Kernel[Any] = field(default=Ancestral())
     steps: int = 100
     intensity: float | None = None
 

@@ -1,6 +1,6 @@
 """Sampling kernels: each takes images from one noise level to the next."""
 
-from scorefield.kernel import Kernel, Repeat, State, Then
+from scorefield.kernel import Info, Kernel, Repeat, State, Then
 from scorefield.kernels.acceptance import ByDensity, ByPath
 from scorefield.kernels.ancestral import Ancestral
 from scorefield.kernels.annealed_hmc import AnnealedHMC
@@ -79,6 +79,7 @@ __all__ = [
     "Repeat",
     "Then",
     # the interface
+    "Info",
     "Kernel",
     "State",
 ]

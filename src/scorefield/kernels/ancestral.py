@@ -21,7 +21,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class Ancestral(Kernel):
+class Ancestral(Kernel[None]):
     """Ancestral step; ``eta`` = 1 is DDPM, 0 is DDIM, the Euler step of the probability-flow ODE.
 
     One denoiser evaluation; order 1.
@@ -36,7 +36,9 @@ class Ancestral(Kernel):
         if not 0 <= self.eta <= 1:
             raise InputError(f"Ancestral needs 0 <= eta <= 1, got {self.eta:g}.")
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         denoised = prior.denoise(state.x, sigma)
         up = self.eta * target * (sigma**2 - target**2).clamp(min=0).sqrt() / sigma
         kept = (target**2 - up**2).clamp(min=0)  # round-off, when target is far below sigma

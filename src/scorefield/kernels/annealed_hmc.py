@@ -10,6 +10,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.kernels.acceptance import ByPath
+from scorefield.kernels.hamiltonian import Chain
 from scorefield.kernels.hmc import HMC
 from scorefield.prior import Prior
 
@@ -17,7 +18,7 @@ PUBLISHED = HMC(rate=0.01, leapfrogs=3, exponent=1.5, acceptance=ByPath(4))  # s
 
 
 @dataclass(frozen=True)
-class AnnealedHMC(Kernel):
+class AnnealedHMC(Kernel[Chain | None]):
     r"""Proposals of ``kernel`` at ``sigma`` until each chain has accepted ``accepted`` of them; it then waits.
 
     Walked down a geometric grid this is tempering by score alone.  The published sampler of posteriors is
@@ -46,16 +47,25 @@ class AnnealedHMC(Kernel):
         if not 1 <= self.accepted <= self.proposals:
             raise InputError(f"AnnealedHMC needs 1 <= accepted <= proposals, got {self.accepted} and {self.proposals}.")
 
-    def start(self, x: Tensor) -> State:
+    def start(self, x: Tensor) -> State[Chain | None]:
         return self.kernel.start(x)
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
-        before = state.memory.accepted if state.memory else 0
+    def step(
+        self, prior: Prior, state: State[Chain | None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[Chain | None]:
+        before, waits = state.info.accepted, torch.zeros(len(state.x), dtype=torch.bool, device=state.x.device)
         for _ in range(self.proposals):
-            moved = self.kernel.step(prior, state, sigma, target, generator).memory
-            if state.memory:
-                moved = state.memory.where(state.memory.accepted - before >= self.accepted, moved)
-            state = State(moved.point.x, moved)
-            if bool((moved.accepted - before >= self.accepted).all()):
+            moved = self.kernel.step(prior, state, sigma, target, generator)
+            state = _where(waits, state, moved)
+            waits = torch.as_tensor(state.info.accepted - before >= self.accepted)
+            if bool(waits.all()):
                 break
         return state
+
+
+def _where(chosen: Tensor, here: State[Chain | None], there: State[Chain | None]) -> State[Chain | None]:
+    """The chains of ``here`` where ``chosen`` (B,), of ``there`` elsewhere."""
+    if here.memory is None or there.memory is None:
+        return there
+    chain = here.memory.where(chosen, there.memory)
+    return State(chain.point.x, chain, here.info.where(chosen, there.info))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class Churn(Kernel):
+class Churn(Kernel[Any]):
     r"""Fresh noise up to :math:`\hat\sigma = (1 + \gamma)\,\sigma`, then ``kernel`` from there to ``target``.
 
     .. math:: \hat x = x + s_{noise} \sqrt{\hat\sigma^2 - \sigma^2}\, z \qquad (s_{min} \le \sigma \le s_{max})
@@ -35,7 +36,7 @@ class Churn(Kernel):
         Karras, Aittala, Aila, Laine, NeurIPS 2022, arXiv 2206.00364, algorithm 2 and table 5.
     """
 
-    kernel: Kernel = Heun()  # noqa: RUF009
+    kernel: Kernel[Any] = Heun()  # noqa: RUF009
     gamma: float = 40 / 256
     s_min: float = field(default=0.05, kw_only=True)
     s_max: float = field(default=50.0, kw_only=True)
@@ -45,10 +46,12 @@ class Churn(Kernel):
         if not (self.gamma >= 0 and self.s_noise >= 0 and 0 <= self.s_min <= self.s_max):
             raise InputError("Churn needs gamma >= 0, s_noise >= 0 and 0 <= s_min <= s_max.")
 
-    def start(self, x: Tensor) -> State:
+    def start(self, x: Tensor) -> State[Any]:
         return self.kernel.start(x)
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[Any], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[Any]:
         if self.gamma > 0 and bool((sigma >= self.s_min) & (sigma <= self.s_max)):
             raised = sigma * (1 + min(self.gamma, math.sqrt(2) - 1))
             noise = self.s_noise * (raised**2 - sigma**2).sqrt() * normal_like(state.x, generator)

@@ -14,7 +14,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class Corrector(Kernel):
+class Corrector(Kernel[None]):
     r"""Langevin step whose size keeps a signal-to-noise ratio: :math:`a = 2 (r \|z\| / \|s\|)^2`, squared.
 
     .. math:: x \leftarrow x + a\,s(x,\sigma) + \sqrt{2a}\,z
@@ -40,7 +40,9 @@ class Corrector(Kernel):
         if not self.snr > 0:
             raise InputError(f"Corrector needs snr > 0, got {self.snr:g}.")
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         score, z = prior.score(state.x, sigma), normal_like(state.x, generator)
         ratio = _norm(z) / _norm(score).clamp(min=torch.finfo(score.real.dtype).tiny)
         size = 2 * (self.snr * ratio).square()

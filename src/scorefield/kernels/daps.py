@@ -28,7 +28,7 @@ from scorefield.schedules import Karras
 
 
 @dataclass(frozen=True)
-class DAPS(Kernel):
+class DAPS(Kernel[None]):
     """Decoupled annealing posterior sampling: flow to a clean image, draw given the data, add noise again.
 
     Walk it with the unconditional prior; the paper's levels are ``Karras(0.1, 100.0).grid(200)``.  Its Langevin steps
@@ -50,7 +50,9 @@ class DAPS(Kernel):
     descent: Descent = field(default=Descent(Ancestral(eta=0), Karras(0.01, 100.0), 5))
     likelihood: LikelihoodStep = field(default=MarkovChain())
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         guess = self.descent(prior, state.x, sigma, generator)
         x = self.likelihood.draw(self.measurement, guess, sigma, generator)
         return state.at(x + target * normal_like(x, generator) if bool(target > 0) else x)

@@ -8,6 +8,7 @@ same family, with s for ``sigma_max``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from scorefield.schedules import Schedule
 BISECTIONS = 50  # halvings of [0, 1], down to the precision of float64
 
 
-def arrive(prior: Prior, kernel: Kernel, x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Tensor:
+def arrive(prior: Prior, kernel: Kernel[Any], x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Tensor:
     """The images at the end of a walk."""
     for state in walk(prior, kernel, x, sigmas, generator):
         x = state.x
@@ -44,7 +45,7 @@ class Descent:
         InputError: fewer than one step.
     """
 
-    kernel: Kernel
+    kernel: Kernel[Any]
     schedule: Schedule
     steps: int
 

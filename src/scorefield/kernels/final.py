@@ -12,7 +12,7 @@ from scorefield.prior import Prior
 
 
 @dataclass(frozen=True)
-class FinalDenoise(Kernel):
+class FinalDenoise(Kernel[None]):
     r"""``x + sigma^2 s(x, sigma)`` when ``target`` is 0, nothing before: the Tweedie step that ends annealed sampling.
 
     ``Then(Repeat(Langevin(rate), 5), FinalDenoise())`` is annealed Langevin dynamics as of NCSNv2.
@@ -21,5 +21,7 @@ class FinalDenoise(Kernel):
         Jolicoeur-Martineau et al., ICLR 2021, arXiv 2009.05475; Song & Ermon, NeurIPS 2020, arXiv 2006.09011.
     """
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         return state if bool(target > 0) else state.at(prior.denoise(state.x, sigma))

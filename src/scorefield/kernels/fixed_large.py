@@ -18,7 +18,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class FixedLarge(Kernel):
+class FixedLarge(Kernel[None]):
     r"""Ancestral step with noise of variance :math:`(s^2 - t^2)(1 + t^2)/(1 + s^2)`: DDPM's "fixedlarge".
 
     Exact in the limit of small steps, and for any step if the images are white with unit variance, the units of DDPM;
@@ -29,7 +29,9 @@ class FixedLarge(Kernel):
         Ho, Jain, Abbeel, NeurIPS 2020, arXiv 2006.11239, section 3.2 (their default for CIFAR-10).
     """
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         denoised = prior.denoise(state.x, sigma)
         if not bool(target > 0):
             return state.at(denoised)

@@ -24,7 +24,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from scorefield.kernel import State
+from scorefield.errors import InputError
+from scorefield.kernel import Info, State
 from scorefield.kernels.acceptance import Acceptance, Point
 from scorefield.linalg.solve import inner
 from scorefield.prior import Prior
@@ -33,34 +34,30 @@ from scorefield.randomness import normal_like
 
 @dataclass(frozen=True)
 class Chain:
-    """What a Metropolis kernel remembers: its last point, and how many of its proposals were accepted.
+    """What a Metropolis kernel remembers: its last point, so that the prior is not asked twice.
 
     Args:
-        point: images and what the prior said of them.
+        point: images and what the prior answered there.
         prior: which prior.
         sigma: at which level.
-        proposals: made by each chain since the start, at all levels: (B,).
-        accepted: of them (B,).
     """
 
     point: Point
     prior: Prior
     sigma: Tensor
-    proposals: Tensor
-    accepted: Tensor
-
-    @property
-    def acceptance(self) -> Tensor:
-        """The fraction of proposals that each chain accepted: (B,)."""
-        return self.accepted / self.proposals
 
     def where(self, chosen: Tensor, other: Chain) -> Chain:
         """This memory for the images ``chosen`` (B,), the other's elsewhere."""
-        point = self.point.where(chosen, other.point)
-        proposals = torch.where(chosen, self.proposals, other.proposals)
-        return replace(
-            other, point=point, proposals=proposals, accepted=torch.where(chosen, self.accepted, other.accepted)
-        )
+        return replace(other, point=self.point.where(chosen, other.point))
+
+    @property
+    def acceptance(self) -> Tensor:
+        """Moved to the report of a state.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("The acceptance is in state.info.acceptance now, not in state.memory.acceptance.")
 
     def knows(self, prior: Prior, x: Tensor, sigma: Tensor) -> bool:
         """Whether the point is still of this prior, at this level, and where the images are now."""
@@ -81,7 +78,9 @@ class Hamiltonian:
     leapfrogs: int
     acceptance: Acceptance
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[Chain | None], sigma: Tensor, generator: torch.Generator
+    ) -> State[Chain | None]:
         chain = self._chain(prior, state, sigma)
         here = chain.point
         momentum = normal_like(here.x, generator)
@@ -91,18 +90,15 @@ class Hamiltonian:
         # a proposal that overflowed is NaN here, compares as False and is rejected
         accepted = threshold < self.acceptance.gain(prior, here, there, sigma) + fall
         point = there.where(accepted, here)
-        return State(point.x, Chain(point, prior, sigma, chain.proposals + 1, chain.accepted + accepted))
+        made = Info(torch.ones_like(fall), accepted.to(fall.dtype))
+        return State(point.x, Chain(point, prior, sigma), state.info + made)
 
-    def _chain(self, prior: Prior, state: State, sigma: Tensor) -> Chain:
+    def _chain(self, prior: Prior, state: State[Chain | None], sigma: Tensor) -> Chain:
         """The memory, asked anew if the prior, the level or the images are others than those it knows."""
         old = state.memory
         if old is not None and old.knows(prior, state.x, sigma):
             return old
-        point = self._point(prior, state.x, prior.score(state.x, sigma), sigma)
-        if old is None:
-            none = state.x.real.new_zeros(len(state.x))
-            return Chain(point, prior, sigma, none, none)
-        return Chain(point, prior, sigma, old.proposals, old.accepted)
+        return Chain(self._point(prior, state.x, prior.score(state.x, sigma), sigma), prior, sigma)
 
     def _point(self, prior: Prior, x: Tensor, score: Tensor, sigma: Tensor) -> Point:
         return Point(x, score, self.acceptance.height(prior, x, sigma))

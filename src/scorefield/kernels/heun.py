@@ -12,14 +12,16 @@ from scorefield.prior import Prior
 
 
 @dataclass(frozen=True)
-class Heun(Kernel):
+class Heun(Kernel[None]):
     """Trapezoidal step: two denoiser evaluations, one for the last step to 0; order 2.
 
     References:
         Karras, Aittala, Aila, Laine, NeurIPS 2022, arXiv 2206.00364, algorithm 1.
     """
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         slope = (state.x - prior.denoise(state.x, sigma)) / sigma
         x = state.x + (target - sigma) * slope
         if bool(target > 0):

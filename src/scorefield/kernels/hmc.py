@@ -10,16 +10,16 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.kernels.acceptance import Acceptance, ByDensity
-from scorefield.kernels.hamiltonian import Hamiltonian
+from scorefield.kernels.hamiltonian import Chain, Hamiltonian
 from scorefield.prior import Prior
 
 
 @dataclass(frozen=True)
-class HMC(Kernel):
+class HMC(Kernel[Chain | None]):
     r"""A proposal of ``leapfrogs`` leapfrog steps with a fresh momentum, accepted or rejected: exact for every stride.
 
     It stays at ``sigma``: ``target`` plays no part.  One score a leapfrog step and one log-density a proposal;
-    ``state.memory.acceptance`` is the fraction accepted so far by each chain.
+    ``state.info.acceptance`` is the fraction accepted so far by each chain.
 
     Args:
         rate: stride of a leapfrog step in units of ``sigma^exponent``.  With the exponent 1, the trajectory of a score
@@ -49,7 +49,9 @@ class HMC(Kernel):
         if self.leapfrogs < 1:
             raise InputError(f"HMC needs leapfrogs >= 1, got {self.leapfrogs}.")
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[Chain | None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[Chain | None]:
         return Hamiltonian(self._stride(sigma), self.leapfrogs, self.acceptance).step(prior, state, sigma, generator)
 
     def _stride(self, sigma: Tensor) -> Tensor:

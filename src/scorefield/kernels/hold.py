@@ -7,22 +7,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scorefield.kernel import Kernel, State
+from scorefield.kernel import Kernel, M, State
 from scorefield.prior import Prior
 
 
 @dataclass(frozen=True)
-class Hold(Kernel):
+class Hold(Kernel[M]):
     """``kernel`` stepped at ``target`` instead of on the way there: the corrector of a predictor-corrector pair.
 
     ``Then(Ancestral(), Repeat(Hold(Langevin()), 2))`` is a PC sampler.  At target 0 images are clean and stay as they
     are.
     """
 
-    kernel: Kernel
+    kernel: Kernel[M]
 
-    def start(self, x: Tensor) -> State:
+    def start(self, x: Tensor) -> State[M]:
         return self.kernel.start(x)
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[M], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[M]:
         return self.kernel.step(prior, state, target, target, generator) if bool(target > 0) else state

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ class MarkovChain(LikelihoodStep):
         InputError: fewer than one step.
     """
 
-    kernel: Kernel = field(default=Langevin(rate=0.1))
+    kernel: Kernel[Any] = field(default=Langevin(rate=0.1))
     steps: int = 100
 
     def __post_init__(self) -> None:

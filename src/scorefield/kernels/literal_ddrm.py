@@ -26,7 +26,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class LiteralDDRM(Kernel):
+class LiteralDDRM(Kernel[Spectrum]):
     """DDRM's chain, and at ``etab`` = 1 the chain of DDNM+; walked with the prior itself.
 
     DDRM's paper runs 20 steps, DDNM+'s 100.  DDRM also starts from the data where they are cleaner than the first
@@ -53,10 +53,12 @@ class LiteralDDRM(Kernel):
         if not (0 <= self.eta <= 1 and 0 <= self.etab <= 1):
             raise InputError(f"LiteralDDRM needs eta, etab between 0 and 1, got {self.eta:g} and {self.etab:g}.")
 
-    def start(self, x: Tensor) -> State:
+    def start(self, x: Tensor) -> State[Spectrum]:
         return State(x, Spectrum(self.measurement))
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[Spectrum], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[Spectrum]:
         spectrum, t, d = state.memory, target.double(), state.memory.d
         mean, fresh = prior.denoise(state.x, sigma), normal_like(state.x, generator)
         change = (1 - self.eta**2) ** 0.5 * target / sigma * (state.x - mean) + self.eta * target * fresh

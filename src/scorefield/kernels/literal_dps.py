@@ -28,7 +28,7 @@ class Known(Denoiser):
 
 
 @dataclass(frozen=True)
-class LiteralDPS(Kernel):
+class LiteralDPS(Kernel[None]):
     r""":math:`x_t = \mathrm{ancestral}(x_s) - \zeta\,\nabla_{x_s}\|y - A D(x_s)\|`, walked with the prior itself.
 
     A fixed step for every level, whatever the noise: not calibrated.  As a denoiser that any kernel takes it is
@@ -55,7 +55,9 @@ class LiteralDPS(Kernel):
             raise InputError(f"LiteralDPS needs a positive step zeta, got {self.zeta:g}.")
         Ancestral(self.eta)
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         mean, vjp = prior.linearize(state.x, sigma)
         residual = self.measurement.residual(mean)
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)

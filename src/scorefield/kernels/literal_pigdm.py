@@ -17,7 +17,7 @@ from scorefield.prior import Prior, level
 
 
 @dataclass(frozen=True)
-class LiteralPiGDM(Kernel):
+class LiteralPiGDM(Kernel[None]):
     r""":math:`x_t = \mathrm{DDIM}_\eta(x_s) + r^2 J^T A^H(r^2 A A^H + R)^{-1}(y - A D)`, walked with the prior itself.
 
     :math:`r^2 = s^2 d^2/(s^2 + d^2)` for pixels of standard deviation d.  Without noise the guidance is the code's
@@ -44,7 +44,9 @@ class LiteralPiGDM(Kernel):
             raise InputError(f"LiteralPiGDM needs data_std > 0, got {self.data_std:g}: the pixels' standard deviation.")
         Ancestral(self.eta)
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         mean, vjp = prior.linearize(state.x, sigma)
         square, pixels = level(sigma, mean).square(), self.data_std**2
         variance = square * pixels / (square + pixels)

@@ -18,6 +18,7 @@ When uneven weights leave an effective sample size below a fraction of the parti
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,7 +68,7 @@ class Particles(ParticleFilter):
         ICLR 2024, arXiv 2308.07983; Rozet et al., NeurIPS 2024, arXiv 2405.13712 (V).
     """
 
-    move: Kernel | None = None
+    move: Kernel[Any] | None = None
     rank: int = 16
 
     def __post_init__(self) -> None:
@@ -99,7 +100,9 @@ class Particles(ParticleFilter):
         return cloud.arrived(x, target, gain=gain, log=log, goals=goals)
 
 
-def _moved(move: Kernel, twisted: Twisted, cloud: Population, batch: int, generator: torch.Generator) -> Population:
+def _moved(
+    move: Kernel[Any], twisted: Twisted, cloud: Population, batch: int, generator: torch.Generator
+) -> Population:
     """The particles after a move at their level; weights stay."""
     sigma = cloud.level
     moved = (move.step(twisted, move.start(part), sigma, sigma, generator) for part in cloud.x.split(batch))

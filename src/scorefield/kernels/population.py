@@ -124,7 +124,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class ParticleFilter(Kernel):
+class ParticleFilter(Kernel[Population | None]):
     """What kernels of weighted particles share; a subclass says how a population begins and moves.
 
     Args:
@@ -151,7 +151,9 @@ class ParticleFilter(Kernel):
         if self.at_once is not None and self.at_once < 1:
             raise InputError(f"{type(self).__name__} needs at_once >= 1, got {self.at_once}.")
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[Population | None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[Population | None]:
         draws, cloud = len(state.x), state.memory
         batch = self.at_once or draws
         if cloud is None or bool(cloud.level != sigma):

@@ -15,7 +15,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class PriorNoise(Kernel):
+class PriorNoise(Kernel[None]):
     r""":math:`x_t = D_y + t\,\big(\sqrt{1-\eta^2}\,\frac{x_s - D}{s} + \eta z\big)`.
 
     The image is the posterior's, the noise that is kept is the prior's.
@@ -41,7 +41,9 @@ class PriorNoise(Kernel):
         if not 0 <= self.eta <= 1:
             raise InputError(f"PriorNoise needs 0 <= eta <= 1, got {self.eta:g}.")
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         corrects = isinstance(prior, Correction)
         mean = (prior.prior if corrects else prior).denoise(state.x, sigma)
         kept = (1 - self.eta**2) ** 0.5 * target / sigma * (state.x - mean)

@@ -16,7 +16,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class Project(Kernel):
+class Project(Kernel[None]):
     r""":math:`x + \lambda A^+(y + c\,t A z - A x)` at ``target`` t, and the hard projection on y at t = 0.
 
     A building block, walked with the prior itself.  Song et al. project onto data as noisy as the image (c = 1),
@@ -48,7 +48,9 @@ class Project(Kernel):
                 f" got {self.weight:g}, {self.noise:g} and {self.iterations}."
             )
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         clean = not bool(target > 0)
         std = self.noise * target
         goal = state.x if clean or self.noise == 0 else state.x - std * normal_like(state.x, generator)

@@ -15,6 +15,7 @@ not the posterior mean.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,8 +30,16 @@ from scorefield.randomness import normal_like
 EPSILON = 1e-8  # Adam's
 
 
+class Adam(NamedTuple):
+    """Running means of the gradient and of its square, and the number of steps made."""
+
+    mean: Tensor | float
+    square: Tensor | float
+    steps: int
+
+
 @dataclass(frozen=True)
-class RedDiff(Kernel):
+class RedDiff(Kernel[Adam | None]):
     """One Adam step at level ``sigma``; a walk ends near a mode, and its draws differ by their random numbers only.
 
     Walk it with the unconditional prior.  It starts at ``A^+ y`` whatever the first images are, and ``target`` plays no
@@ -61,8 +70,10 @@ class RedDiff(Kernel):
         if not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(f"RedDiff needs betas in [0, 1), got {self.betas}.")
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
-        mu, (mean, square, count) = state.x, state.memory or (0.0, 0.0, 0)
+    def step(
+        self, prior: Prior, state: State[Adam | None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[Adam | None]:
+        mu, (mean, square, count) = state.x, state.memory or Adam(0.0, 0.0, 0)
         if count == 0:
             start = pseudo_inverse(self.measurement.operator, self.measurement.y.to(mu.device))
             mu = start.to(mu.dtype).expand_as(mu)
@@ -74,4 +85,4 @@ class RedDiff(Kernel):
         square = second * square + (1 - second) * (gradient.conj() * gradient).real
         count += 1
         size = (square / (1 - second**count)).sqrt() + EPSILON
-        return State(mu - self.rate * mean / (1 - first**count) / size, (mean, square, count))
+        return State(mu - self.rate * mean / (1 - first**count) / size, Adam(mean, square, count))

@@ -14,7 +14,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class Renoise(Kernel):
+class Renoise(Kernel[None]):
     r""":math:`x_t = D + t\,\big(\sqrt{1-\zeta}\,\frac{x_s - D}{s} + \sqrt\zeta\,z\big)`.
 
     The share of fresh noise is the same for every step, where :class:`~scorefield.kernels.Ancestral` renews
@@ -36,7 +36,9 @@ class Renoise(Kernel):
         if not 0 <= self.fraction <= 1:
             raise InputError(f"Renoise needs a fraction between 0 and 1, got {self.fraction:g}.")
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         denoised = prior.denoise(state.x, sigma)
         kept = (1 - self.fraction) ** 0.5 * target / sigma * (state.x - denoised)
         fresh = self.fraction**0.5 * target

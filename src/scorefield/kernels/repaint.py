@@ -13,6 +13,7 @@ with the default fields is the paper's 250.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class RePaint(Kernel):
+class RePaint(Kernel[None]):
     """Replacement with resampling, ``jump * passes`` denoiser evaluations a step with the default kernel.
 
     Walk it with the unconditional prior.  The data are taken as free of noise.  The paper's operators are masks, for
@@ -49,7 +50,7 @@ class RePaint(Kernel):
     """
 
     measurement: Measurement = field(repr=False)
-    kernel: Kernel = field(default=Ancestral())
+    kernel: Kernel[Any] = field(default=Ancestral())
     jump: int = 10
     passes: int = 10
 
@@ -57,7 +58,9 @@ class RePaint(Kernel):
         if self.jump < 1 or self.passes < 1:
             raise InputError(f"RePaint needs jump >= 1 and passes >= 1, got {self.jump} and {self.passes}.")
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         levels = sigma + (target - sigma) * torch.linspace(0, 1, self.jump + 1, dtype=sigma.dtype, device=sigma.device)
         down = Then(self.kernel, Project(self.measurement))
         x = arrive(prior, down, state.x, levels, generator)

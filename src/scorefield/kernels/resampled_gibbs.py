@@ -31,7 +31,7 @@ from scorefield.schedules import Karras
 
 
 @dataclass(frozen=True)
-class ResampledGibbs(Kernel):
+class ResampledGibbs(Kernel[Tensor | None]):
     """Split Gibbs sweeps between which a batch is resampled to the law of the next level.
 
     Walk it with the unconditional prior.  The batch is the population: draws walked together depend on each other, and
@@ -53,7 +53,9 @@ class ResampledGibbs(Kernel):
     descent: Descent = field(default=Descent(Ancestral(), Karras(0.002, 80.0), 100))
     likelihood: LikelihoodStep = field(default=PerturbAndMap())
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[Tensor | None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[Tensor | None]:
         x = self.descent(prior, state.x, sigma, generator)
         residual = self.measurement.residual(x)
         # without memory the images are draws from the prior: no data, so no level to come from

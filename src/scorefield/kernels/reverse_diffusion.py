@@ -18,7 +18,7 @@ from scorefield.randomness import normal_like
 
 
 @dataclass(frozen=True)
-class ReverseDiffusion(Kernel):
+class ReverseDiffusion(Kernel[None]):
     """Predictor of predictor-corrector sampling: ``D + t^2/s^2 (x - D) + sqrt(s^2 - t^2) z`` from s to t; order 1.
 
     One denoiser evaluation.  The last step, to 0, adds no noise and returns the denoised image, as published.
@@ -27,7 +27,9 @@ class ReverseDiffusion(Kernel):
         Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, ICLR 2021, arXiv 2011.13456, appendix E and algorithm 2.
     """
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         denoised = prior.denoise(state.x, sigma)
         if not bool(target > 0):
             return state.at(denoised)

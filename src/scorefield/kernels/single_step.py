@@ -25,7 +25,7 @@ from scorefield.prior import Prior
 
 
 @dataclass(frozen=True)
-class SingleStep(Kernel):
+class SingleStep(Kernel[None]):
     """A step through one point between the levels: two denoiser evaluations, one for the last step to 0; order 2.
 
     Args:
@@ -46,7 +46,9 @@ class SingleStep(Kernel):
     def _jump(self, x: Tensor, prediction: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
         """The exact step for a constant prediction."""
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         x, denoised = state.x, prior.denoise(state.x, sigma)
         if not bool(target > 0):
             return state.at(denoised)

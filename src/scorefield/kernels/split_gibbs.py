@@ -31,7 +31,7 @@ from scorefield.schedules import Karras
 
 
 @dataclass(frozen=True)
-class SplitGibbs(Kernel):
+class SplitGibbs(Kernel[None]):
     """One sweep of split Gibbs; walked down a grid of levels it is PnP-DM.
 
     Walk it with the unconditional prior.  More sweeps at each level are ``Then(SplitGibbs(given),
@@ -53,7 +53,9 @@ class SplitGibbs(Kernel):
     descent: Descent = field(default=Descent(Ancestral(), Karras(0.002, 80.0), 100))
     likelihood: LikelihoodStep = field(default=PerturbAndMap())
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
         clean = self.descent(prior, state.x, sigma, generator)
         if not bool(target > 0):
             return state.at(clean)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ class Method:
     """
 
     posterior: Callable[[Prior, Measurement], Prior] = MMPS
-    kernel: Kernel = field(default_factory=lambda: DPMpp2M(eta=1.0))
+    kernel: Kernel[Any] = field(default_factory=lambda: DPMpp2M(eta=1.0))
     steps: int = 24
     sigma_max: float = 2.0
     sigma_min: float = 0.01
