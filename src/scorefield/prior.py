@@ -90,6 +90,44 @@ class Prior(nn.Module, ABC):
         del generator
         return self
 
+    # what only some priors can do; a prior made of another one passes the question on
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """``log p_sigma(x)`` for x (B, ...), up to a constant that may depend on sigma: (B,).
+
+        Raises:
+            InputError: this prior does not know its density.
+        """
+        del x, sigma
+        raise InputError(
+            f"{type(self).__name__} has no log-density (log_prob); use a prior that has one, or a method that needs the"
+            " score alone, such as kernels.Langevin, or kernels.MALA and kernels.HMC with acceptance=kernels.ByPath()."
+        )
+
+    def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` independent draws (n, *event_shape).
+
+        Raises:
+            InputError: this prior can be sampled by walks only.
+        """
+        del n, generator
+        raise InputError(
+            f"{type(self).__name__} has no exact draws (rsample); walk it with scorefield.sample and a kernel, or use a"
+            " closed form."
+        )
+
+    def posterior(self, measurement: Measurement) -> Prior:
+        """The exact distribution of x0 given the measurement.
+
+        Raises:
+            InputError: it is not known in closed form.
+        """
+        del measurement
+        raise InputError(
+            f"{type(self).__name__} has no exact posterior; use a closed form, or an approximation such as"
+            " posteriors.MMPS."
+        )
+
 
 class Denoiser(Prior):
     """A prior given by its denoiser; the score follows from Tweedie's formula."""

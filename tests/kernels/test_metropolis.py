@@ -205,7 +205,7 @@ class ScoreOnly(Denoiser):
 @pytest.mark.parametrize("kernel", [MALA(), HMC()])
 def test_a_prior_without_density_is_refused(kernel):
     s = torch.tensor(0.5, dtype=torch.float64)
-    with pytest.raises(InputError, match=r"ScoreOnly has no log_prob .*ByPath"):
+    with pytest.raises(InputError, match=r"ScoreOnly has no log-density .*ByPath"):
         kernel.step(ScoreOnly(), kernel.start(normal(3, 2)), s, s, g())
 
 

@@ -59,13 +59,7 @@ class ByDensity(Acceptance):
     """By the prior's ``log_prob``: the chain is exact at every step size."""
 
     def height(self, prior: Prior, x: Tensor, sigma: Tensor) -> Tensor:
-        log_prob = getattr(prior, "log_prob", None)
-        if log_prob is None:
-            raise InputError(
-                f"{type(prior).__name__} has no log_prob to accept or reject by; use acceptance=kernels.ByPath(),"
-                " which integrates the score, or the unadjusted kernels.Langevin."
-            )
-        return log_prob(x, sigma)
+        return prior.log_prob(x, sigma)
 
     def gain(self, prior: Prior, here: Point, there: Point, sigma: Tensor) -> Tensor:
         return there.height - here.height

@@ -24,7 +24,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scorefield.errors import InputError
 from scorefield.linalg.parts import as_rows
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
@@ -57,16 +56,13 @@ class Twisted(Posterior):
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self.at(x, sigma).guided
 
-    def log_prob(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """``log p_sigma(x) + log twist(x)``: (B,).
 
         Raises:
             InputError: the prior has no ``log_prob``.
         """
-        log_prob = getattr(self.prior, "log_prob", None)
-        if log_prob is None:
-            raise InputError(f"{type(self.prior).__name__} has no log_prob; use particles without a Metropolis move.")
-        return log_prob(x, sigma) + self.at(x, sigma).log.to(x.real.dtype)
+        return self.prior.log_prob(x, sigma) + self.at(x, sigma).log.to(x.real.dtype)
 
     def at(self, x: Tensor, sigma: Tensor | float) -> Twist:
         """The twist at images x (B, *event), sigma ()."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from scorefield.errors import InputError
 from scorefield.objectives.base import Objective, check_level, leaf, perturbed
 from scorefield.prior import Prior
 
@@ -37,7 +35,4 @@ class Likelihood(Objective):
 
     def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
         (x,) = drawn
-        log_prob: Any = getattr(prior, "log_prob", None)  # by name and not by class: priors made of priors have one too
-        if log_prob is None:
-            raise InputError(f"{type(prior).__name__} has no log-density to maximize; match its score instead.")
-        return -log_prob(leaf(x), self.sigma)
+        return -prior.log_prob(leaf(x), self.sigma)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Posterior
-from scorefield.prior import Density, Prior
+from scorefield.prior import Prior
 
 
 class Exact(Posterior):
@@ -19,11 +19,11 @@ class Exact(Posterior):
 
     def __init__(self, prior: Prior, measurement: Measurement):
         super().__init__(prior, measurement)
-        self.density = _density(prior, measurement)
+        self.density = prior.posterior(measurement)
 
     def replace(self, *, prior: Prior | None = None, measurement: Measurement | None = None) -> Exact:
         other = super().replace(prior=prior, measurement=measurement)
-        other.density = _density(other.prior, other.measurement)
+        other.density = other.prior.posterior(other.measurement)
         return other
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
@@ -32,8 +32,10 @@ class Exact(Posterior):
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self.density.score(x, sigma)
 
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """``log p_sigma(x | y)``: (B,)."""
+        return self.density.log_prob(x, sigma)
 
-def _density(prior: Prior, measurement: Measurement) -> Density:
-    if not hasattr(prior, "posterior"):
-        raise InputError(f"{type(prior).__name__} has no exact posterior; use an approximation such as MMPS.")
-    return prior.posterior(measurement)  # pyright: ignore[reportCallIssue]
+    def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` independent draws of the posterior (n, *event_shape)."""
+        return self.density.rsample(n, generator)

@@ -16,7 +16,6 @@ from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.linear import Operator, Shape
 from scorefield.prior import Prior, Vjp, level
-from scorefield.priors.abilities import able
 
 
 class Lift(Prior):
@@ -57,7 +56,7 @@ class Lift(Prior):
         Raises:
             InputError: the prior has no log-density.
         """
-        parts = able(self.prior, "log_prob", "log-density")(self._parts(x), self._levels(sigma, x))
+        parts = self.prior.log_prob(self._parts(x), self._levels(sigma, x))
         return parts.reshape(self.copies, len(x)).sum(0)
 
     def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -66,7 +65,7 @@ class Lift(Prior):
         Raises:
             InputError: the prior has no exact draws.
         """
-        return self._join(able(self.prior, "rsample", "exact draws")(self.copies * n, generator))
+        return self._join(self.prior.rsample(self.copies * n, generator))
 
     def draw(self, generator: torch.Generator | None = None) -> Lift:
         drawn = self.prior.draw(generator)
@@ -84,7 +83,7 @@ class Lift(Prior):
 
     def weight(self, sigma: Tensor) -> Tensor:
         """Training weight of the squared denoising error at ``sigma``."""
-        return able(self.prior, "weight", "training weight")(sigma)
+        return self.prior.weight(sigma)  # pyright: ignore[reportCallIssue]
 
     def finish(self, images: Sequence[Tensor], generator: torch.Generator) -> None:
         """What the prior does after training, on the parts of complex ``images`` (C, H, W)."""
@@ -131,7 +130,7 @@ class AsComplex(Lift):
         """
         lifted = measurement.operator @ _Channels(measurement.shape)
         inner = Measurement(measurement.y, lifted, measurement.noise)
-        return AsComplex(able(self.prior, "posterior", "exact posterior")(inner))
+        return AsComplex(self.prior.posterior(inner))
 
     def _split(self, x: Tensor) -> Tensor:
         return torch.cat([x.real, x.imag], dim=1)

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.prior import Prior, Score, level
-from scorefield.priors.abilities import able
 from scorefield.randomness import normal_like
 
 
@@ -55,7 +54,7 @@ class Frozen(Score):
             InputError: the prior has no log-density.
         """
         level(sigma, x)
-        return able(self.prior, "log_prob", "log-density")(x, self.sigma)
+        return self.prior.log_prob(x, self.sigma)
 
     def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """``n`` independent draws (n, *event_shape) of the frozen law: draws of the prior and noise.
@@ -63,7 +62,7 @@ class Frozen(Score):
         Raises:
             InputError: the prior has no exact draws.
         """
-        clean = able(self.prior, "rsample", "exact draws")(n, generator)
+        clean = self.prior.rsample(n, generator)
         return clean + self.sigma * normal_like(clean, generator)
 
     def draw(self, generator: torch.Generator | None = None) -> Frozen:

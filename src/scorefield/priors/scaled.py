@@ -19,7 +19,6 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior, Vjp
-from scorefield.priors.abilities import able
 
 
 class Scaled(Prior):
@@ -66,7 +65,7 @@ class Scaled(Prior):
             InputError: the prior has no log-density.
         """
         components = x[0].numel() * (2 if x.is_complex() else 1)
-        log_prob = able(self.prior, "log_prob", "log-density")(self._inward(x), sigma / self.scale)
+        log_prob = self.prior.log_prob(self._inward(x), sigma / self.scale)
         return log_prob - components * math.log(self.scale)
 
     def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -75,7 +74,7 @@ class Scaled(Prior):
         Raises:
             InputError: the prior has no exact draws.
         """
-        return self._outward(able(self.prior, "rsample", "exact draws")(n, generator))
+        return self._outward(self.prior.rsample(n, generator))
 
     def posterior(self, measurement: Measurement) -> Scaled:
         """The exact posterior: the prior's own, of the data in its units.
@@ -86,7 +85,7 @@ class Scaled(Prior):
         y, operator = measurement.y, measurement.operator
         offset = torch.full_like(operator.H(y), self.offset)  # the adjoint tells if images are complex
         inner = Measurement(y - operator(offset), operator * self.scale, measurement.noise)
-        return Scaled(able(self.prior, "posterior", "exact posterior")(inner), self.scale, self.offset)
+        return Scaled(self.prior.posterior(inner), self.scale, self.offset)
 
     def _inward(self, x: Tensor) -> Tensor:
         return (x - self.offset) / self.scale
