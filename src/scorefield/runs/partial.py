@@ -21,7 +21,7 @@ from scorefield.randomness import normal_like
 from scorefield.runs.cost import Cost, measurements
 from scorefield.start import Start
 from scorefield.store.atomic import atomic_path
-from scorefield.store.digest import digest
+from scorefield.store.tensors import digest
 
 Sources = tuple[Prior, Kernel, Start]
 

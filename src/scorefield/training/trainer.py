@@ -23,7 +23,7 @@ from scorefield.randomness import stream
 from scorefield.runs.progress import Silent
 from scorefield.schedules import Geometric
 from scorefield.store.checkpoint import Card
-from scorefield.store.digest import digest
+from scorefield.store.tensors import digest
 from scorefield.training.budget import Budget, Epochs, Minutes, Steps
 from scorefield.training.crops import Crops
 from scorefield.training.descent import Batches, Descent, Step, descend
