@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +14,9 @@ from scorefield.errors import InputError
 from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
 from scorefield.runs.provenance import merged
-from scorefield.store.atomic import atomic_path
+from scorefield.store.tensors import TensorFile
+
+FILE = TensorFile("scorefield.samples", "samples", "give a file that Samples.save wrote")
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,8 @@ class Samples:
 
     def save(self, path: str | Path) -> Path:
         """Write one safetensors file (draws and metadata, no pickle), all or nothing."""
-        from safetensors.torch import save_file
-
-        draws = torch.view_as_real(self.draws.resolve_conj()) if self.draws.is_complex() else self.draws
-        plain = {
-            "complex": self.draws.is_complex(),
-            "cost": asdict(self.cost),
-            "provenance": dict(self.provenance),
-        }
-        with atomic_path(path) as temporary:
-            metadata = {"scorefield.samples": json.dumps(plain)}
-            save_file({"draws": draws.contiguous().cpu()}, temporary, metadata=metadata)
-        return Path(path)
+        record = {"cost": asdict(self.cost), "provenance": dict(self.provenance)}
+        return FILE.write(path, {"draws": self.draws}, record)
 
     @staticmethod
     def load(path: str | Path) -> Samples:
@@ -105,15 +96,5 @@ class Samples:
         Raises:
             InputError: a missing or corrupt file, or one that is not samples.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(path), "pt") as file:
-                plain = json.loads((file.metadata() or {})["scorefield.samples"])
-                draws = file.get_tensor("draws")
-            draws = torch.view_as_complex(draws) if plain["complex"] else draws
-            return Samples(draws, Cost(**plain["cost"]), plain["provenance"])
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{path} cannot be read as samples ({error}); give a file that Samples.save wrote."
-            ) from error
+        with FILE.reading(path) as (tensors, record):
+            return Samples(tensors["draws"], Cost(**record["cost"]), record["provenance"])
