@@ -15,7 +15,6 @@ import torch
 import shipped_images
 from scorefield import shipped
 from scorefield.store import checkpoint
-from scorefield.store.atomic import atomic_path
 from scorefield.trust import take_reference
 from train_shipped import RECIPES
 
@@ -35,8 +34,7 @@ def main() -> None:
         reference = take_reference(checkpoint.load(folder), images, n=IMAGES)
         if reference is None:
             raise SystemExit(f"The images of {name} are too few, too small or too flat for a reference.")
-        with atomic_path(folder / checkpoint.REFERENCE) as path:
-            checkpoint.write_tensors(reference.tensors(), path)
+        checkpoint.REFERENCES.write(folder / checkpoint.REFERENCE, reference.tensors())
         labels = [*(f"gain over {rival}" for rival in reference.rivals), "surprise"]
         for label, values in zip(labels, reference.values.T, strict=True):
             low, middle, high = values.quantile(torch.tensor([0.02, 0.5, 0.98]).double()).tolist()

@@ -20,7 +20,7 @@ from scorefield.priors import EDM, Conditional, FieldOfExperts, Homogeneous, Mul
 from scorefield.priors.multiscale import pyramid
 from scorefield.randomness import stream
 from scorefield.store.atomic import atomic_folder
-from scorefield.store.checkpoint import Card, write_tensors
+from scorefield.store.checkpoint import WEIGHTS, Card
 from scorefield.training.crops import Crops
 from scorefield.training.descent import Batches
 from scorefield.training.tiles import Tiles
@@ -209,14 +209,12 @@ class Learner:
             prior = taught(recipe, training(data, self.kind, self.slices), work * self.times, self.seed)
             with atomic_folder(place) as draft:
                 (draft / "prior.json").write_text(json.dumps({"card": asdict(prior.card)}))
-                write_tensors(prior.state_dict(), draft / "weights.safetensors")
+                WEIGHTS.write(draft / "weights.safetensors", prior.state_dict())
         return _read(recipe.make(), place)
 
 
 def _read(prior: Prior, place: Path) -> Prior:
     """``prior`` with the weights and the card of ``place``; the study has networks of its own."""
-    from safetensors.torch import load_file
-
-    prior.load_state_dict(load_file(place / "weights.safetensors"))
+    prior.load_state_dict(WEIGHTS.read(place / "weights.safetensors")[0])
     prior.card = Card(**json.loads((place / "prior.json").read_text())["card"])
     return prior.eval().requires_grad_(False)

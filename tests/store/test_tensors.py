@@ -19,16 +19,11 @@ REAL = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64
 COMPLEX = [torch.complex64, torch.complex128]
 
 
-def back(path):
-    with FILE.reading(path) as (tensors, record):
-        return tensors, record
-
-
 @pytest.mark.parametrize("dtype", [*REAL, *COMPLEX], ids=str)
 @pytest.mark.parametrize("shape", [(1,), (0, 3), (4, 5)], ids=str)
 def test_a_file_gives_back_every_bit(tmp_path, dtype, shape):
     values = (3 * complex_normal(*shape) if dtype.is_complex else 3 * normal(*shape).abs()).to(dtype)
-    tensors, record = back(FILE.write(tmp_path / "a", {"values": values, "other": normal(2)}, RECORD))
+    tensors, record = FILE.read(FILE.write(tmp_path / "a", {"values": values, "other": normal(2)}, RECORD))
     assert record == RECORD
     assert tensors["values"].dtype == dtype
     assert torch.equal(tensors["values"], values)
@@ -48,20 +43,20 @@ VIEWS = {
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 def test_views_are_written_as_what_they_show(tmp_path, view):
     values = view(complex_normal(4, 5))
-    tensors, _ = back(FILE.write(tmp_path / "a", {"values": values}))
+    tensors, _ = FILE.read(FILE.write(tmp_path / "a", {"values": values}))
     assert torch.equal(tensors["values"], values)
     assert not tensors["values"].requires_grad
 
 
 def test_single_numbers_have_no_axis(tmp_path):
-    tensors, _ = back(FILE.write(tmp_path / "a", {"x": torch.tensor(2.5), "z": torch.tensor(1 + 2j)}))
+    tensors, _ = FILE.read(FILE.write(tmp_path / "a", {"x": torch.tensor(2.5), "z": torch.tensor(1 + 2j)}))
     assert (tensors["x"].shape, tensors["z"].shape) == ((), ())
     assert (float(tensors["x"]), complex(tensors["z"])) == (2.5, 1 + 2j)
 
 
 def test_tensors_may_share_memory(tmp_path):
     x = normal(4)
-    tensors, record = back(FILE.write(tmp_path / "a", {"whole": x, "same": x, "part": x[1:]}))
+    tensors, record = FILE.read(FILE.write(tmp_path / "a", {"whole": x, "same": x, "part": x[1:]}))
     assert torch.equal(tensors["same"], x)
     assert torch.equal(tensors["part"], x[1:])
     assert record == {}
@@ -98,7 +93,7 @@ def test_every_flipped_bit_is_noticed(tmp_path):
         if whole[place : place + 1] != b" ":
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
             with pytest.raises(InputError, match=r"a cannot be read as a test \(.*\); write it again\."):
-                back(path)
+                FILE.read(path)
 
 
 DAMAGE = {
@@ -120,7 +115,7 @@ def test_damage_is_told_in_one_sentence(tmp_path, damage):
     path = FILE.write(tmp_path / "a", {"x": normal(2)})
     damage(path)
     with pytest.raises(InputError, match=r"a cannot be read as a test \(.*\); write it again\.$") as caught:
-        back(path)
+        FILE.read(path)
     assert "\n" not in str(caught.value)
 
 
@@ -146,10 +141,10 @@ def test_the_layouts_of_version_0_1_are_read(tmp_path):
     save_file({"draws": pair}, tmp_path / "samples", metadata={FILE.key: json.dumps({"complex": True, "n": 2})})
     save_file({"draws": x}, tmp_path / "real", metadata={FILE.key: json.dumps({"complex": False})})
     save_file({"z": z.to(torch.complex64), "x": x}, tmp_path / "weights")
-    assert torch.equal(back(tmp_path / "samples")[0]["draws"], z)
-    assert back(tmp_path / "samples")[1] == {"n": 2}
-    assert torch.equal(back(tmp_path / "real")[0]["draws"], x)
-    assert torch.equal(back(tmp_path / "weights")[0]["z"], z.to(torch.complex64))
+    assert torch.equal(FILE.read(tmp_path / "samples")[0]["draws"], z)
+    assert FILE.read(tmp_path / "samples")[1] == {"n": 2}
+    assert torch.equal(FILE.read(tmp_path / "real")[0]["draws"], x)
+    assert torch.equal(FILE.read(tmp_path / "weights")[0]["z"], z.to(torch.complex64))
 
 
 def test_what_is_equal_has_the_same_digest():

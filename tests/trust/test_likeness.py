@@ -258,7 +258,7 @@ def test_the_reference_travels_with_the_prior(tmp_path: Path):
     (tmp_path / "p" / checkpoint.REFERENCE).write_bytes(b"nothing")
     with pytest.raises(InputError, match="restore"):
         checkpoint.load(tmp_path / "p")
-    checkpoint.write_tensors({"values": torch.zeros(2)}, tmp_path / "p" / checkpoint.REFERENCE)
+    checkpoint.REFERENCES.write(tmp_path / "p" / checkpoint.REFERENCE, {"values": torch.zeros(2)})
     with pytest.raises(InputError, match="no reference"):
         checkpoint.load(tmp_path / "p")
     prior.reference = None

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,9 +18,12 @@ from scorefield.errors import InputError
 from scorefield.prior import Prior
 from scorefield.store.atomic import atomic_folder
 from scorefield.store.description import build, describe
+from scorefield.store.tensors import TensorFile
 from scorefield.trust.likeness import Reference
 
 REFERENCE = "reference.safetensors"
+REFERENCES = TensorFile("scorefield.reference", "a reference of a prior", "restore the file")
+WEIGHTS = TensorFile("scorefield.weights", "the weights of a prior", "restore the file")
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,10 @@ def folder(prior: Prior, path: str | Path, *, card: Card | None = None) -> Itera
     text = json.dumps({"format": 1, "prior": describe(prior), "card": asdict(stated)}, indent=2)
     with atomic_folder(path) as place:
         (place / "prior.json").write_text(text + "\n")
-        write_tensors(prior.state_dict(), place / "weights.safetensors")
+        WEIGHTS.write(place / "weights.safetensors", prior.state_dict())
         if prior.reference is not None:
-            write_tensors(prior.reference.tensors(), place / REFERENCE)
+            REFERENCES.write(place / REFERENCE, prior.reference.tensors())
         yield place
-
-
-def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Tensors by name as a safetensors file."""
-    from safetensors.torch import save_file
-
-    save_file({name: t.detach().contiguous() for name, t in tensors.items()}, path)
 
 
 def load(path: str | Path) -> Prior:
@@ -88,9 +84,9 @@ def load(path: str | Path) -> Prior:
         raise InputError(f"{path} is not a prior: it holds no prior.json; give a folder that 'scorefield train' wrote.")
     try:
         plain = json.loads((path / "prior.json").read_text())
-        weights = _tensors(path / "weights.safetensors")
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path / 'prior.json'} is not valid JSON ({error}); restore the file.") from error
+    weights, _ = WEIGHTS.read(path / "weights.safetensors")
     try:
         prior, card = _typed(build(plain["prior"]), weights), Card(**plain["card"])
         prior.load_state_dict(weights)
@@ -99,19 +95,8 @@ def load(path: str | Path) -> Prior:
         raise InputError(f"{path} does not hold a prior this version can read ({reason}); train it again.") from error
     prior.card = card
     if (path / REFERENCE).is_file():
-        prior.reference = Reference.of(_tensors(path / REFERENCE))
+        prior.reference = Reference.of(REFERENCES.read(path / REFERENCE)[0])
     return prior.eval().requires_grad_(False)
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """What :func:`write_tensors` wrote."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} cannot be read ({error}); restore the file.") from error
 
 
 def _typed(prior: Any, weights: dict[str, Tensor]) -> Prior:

@@ -85,6 +85,11 @@ class TensorFile:
                 reason = f"it has no {reason}"
             raise InputError(f"{path} cannot be read as {self.content} ({reason}); {self.mend}.") from error
 
+    def read(self, path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and the record of a file; see :meth:`reading`."""
+        with self.reading(path) as content:
+            return content
+
     def _read(self, path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
         from safetensors import safe_open
 

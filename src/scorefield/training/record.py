@@ -15,7 +15,11 @@ from scorefield.errors import InputError
 from scorefield.prior import Prior
 from scorefield.store import checkpoint
 from scorefield.store.checkpoint import Card
+from scorefield.store.tensors import TensorFile
 from scorefield.training.logs import JsonLines, Log, TensorBoard
+
+STATE_FILE = "training.safetensors"
+STATE = TensorFile("scorefield.training", "the state of a training", "train anew in another folder")
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Record:
                     f"{self.path} was trained with {name} = {plain.get(name)}, not {value}; resume with the same, or"
                     " train anew in another folder."
                 )
-        return Snapshot(_tensors(self.path), plain)
+        return Snapshot(STATE.read(self.path / STATE_FILE)[0], plain)
 
     def _rewind(self, step: int) -> None:
         for log in self.logs:
@@ -103,7 +107,7 @@ class Record:
         training = {**card.training, "steps": snapshot.record["step"], **told}
         card = replace(card, summary=summary, training=training)
         with checkpoint.folder(prior, self.path, card=card) as place:
-            checkpoint.write_tensors(snapshot.tensors, place / "training.safetensors")
+            STATE.write(place / STATE_FILE, snapshot.tensors)
             (place / "training.json").write_text(json.dumps(snapshot.record, indent=2) + "\n")
 
 
@@ -139,15 +143,3 @@ def _plain(path: Path) -> dict[str, Any] | None:
         return {**plain, "step": int(plain["step"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{place} cannot be read ({error}); train anew in another folder.") from error
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path / "training.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path / 'training.safetensors'} cannot be read ({error}); train anew in another folder."
-        ) from error
