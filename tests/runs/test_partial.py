@@ -111,7 +111,7 @@ def test_the_numbers_behind_a_sampling():
 def test_damaged_files_are_refused(tmp_path, content):
     path = tmp_path / "draws.safetensors"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="holds no unfinished draws"):
+    with pytest.raises(InputError, match="cannot be read as unfinished draws"):
         Partial(path)
 
 

@@ -20,9 +20,9 @@ from scorefield.prior import Prior
 from scorefield.randomness import normal_like
 from scorefield.runs.cost import Cost, measurements
 from scorefield.start import Start
-from scorefield.store.atomic import atomic_path
-from scorefield.store.tensors import digest
+from scorefield.store.tensors import TensorFile, digest
 
+FILE = TensorFile("scorefield.partial", "unfinished draws", "delete it and start anew")
 Sources = tuple[Prior, Kernel, Start]
 
 
@@ -51,19 +51,12 @@ class Partial:
     origin: dict[str, Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        from safetensors import SafetensorError, safe_open
-
         self.path = Path(self.path)
         if not self.path.exists():
             return
-        try:
-            with safe_open(str(self.path), "pt") as file:
-                plain = json.loads((file.metadata() or {})["scorefield.partial"])
-                join = torch.view_as_complex if plain["complex"] else lambda parts: parts
-                self.draws = {int(name): join(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-            self.cost, self.origin = Cost(**plain["cost"]), plain["origin"]
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{self.path} holds no unfinished draws ({error}); delete it and start anew.") from error
+        with FILE.reading(self.path) as (tensors, record):
+            self.draws = {int(name): batch for name, batch in tensors.items()}
+            self.cost, self.origin = Cost(**record["cost"]), record["origin"]
 
     def setting(self, name: str, default: Any) -> Any:
         """``name`` ("seed", "batch") as it was when the sampling began."""
@@ -97,15 +90,9 @@ class Partial:
 
     def keep(self, draws: Mapping[int, Tensor], cost: Cost) -> None:
         """Write all finished batches, whole or not at all; ``cost`` is this session's so far."""
-        from safetensors.torch import save_file
-
-        parts = any(batch.is_complex() for batch in draws.values())  # the format knows no complex doubles
-        split = torch.view_as_real if parts else lambda batch: batch
-        tensors = {str(first): split(batch.cpu().resolve_conj()).contiguous() for first, batch in draws.items()}
         spent = self.total(replace(cost, seconds=time.perf_counter() - self._begun))
-        plain = {"origin": self.origin, "cost": asdict(spent), "complex": parts}
-        with atomic_path(self.path) as temporary:
-            save_file(tensors, temporary, metadata={"scorefield.partial": json.dumps(plain)})
+        tensors = {str(first): batch for first, batch in draws.items()}
+        FILE.write(self.path, tensors, {"origin": self.origin, "cost": asdict(spent)})
 
 
 def fingerprint(prior: Prior, kernel: Kernel, start: Start) -> str:
