@@ -7,7 +7,7 @@ import torch
 from benches import tb_g
 
 from scorefield.kernel import Repeat, State, Then
-from scorefield.kernels import HMC, MALA, Ancestral, Ascent, DPMpp2M, Heun, Hold, Langevin
+from scorefield.kernels import HMC, MALA, Absolute, Ancestral, Ascent, DPMpp2M, Heun, Hold, Langevin
 from scorefield.sampling import walk
 from scorefield.schedules import Karras
 from support import normal
@@ -42,12 +42,12 @@ def test_each_part_keeps_its_own_memory():
     sigmas = Karras(0.05, 5.0).grid(9)
     x = 5 * normal(3, 8)
     alone = list(walk(BENCH.prior, DPMpp2M(), x, sigmas, g()))
-    idle = Then(DPMpp2M(), Ascent(step_size=1e-300))
+    idle = Then(DPMpp2M(), Ascent(Absolute(1e-300)))
     paired = list(walk(BENCH.prior, idle, x, sigmas, g()))
     assert all(torch.equal(a.x, b.x) for a, b in zip(alone, paired, strict=True))
 
 
-@pytest.mark.parametrize("nest", [lambda k: Repeat(k, 1), lambda k: Then(k, Repeat(Hold(Ascent(step_size=1e-300)), 2))])
+@pytest.mark.parametrize("nest", [lambda k: Repeat(k, 1), lambda k: Then(k, Repeat(Hold(Ascent(Absolute(1e-300))), 2))])
 def test_nesting_changes_nothing_by_itself(nest):
     sigmas, x = Karras(0.05, 5.0).grid(6), 5 * normal(3, 8)
     *_, plain = walk(BENCH.prior, Heun(), x, sigmas, g())

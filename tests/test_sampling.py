@@ -124,7 +124,7 @@ def test_the_global_generator_is_left_alone():
 def test_the_record_says_how_to_draw_again():
     prior = MMPS(BENCH.prior, BENCH.measurement, iterations=4)
     record = json.loads(json.dumps(dict(sample(prior, Langevin(rate=0.2), SIGMAS, n=2, seed=9).provenance)))
-    assert record["kernel"] == {"class": "kernels.Langevin", "fields": {"rate": 0.2, "step_size": None}}
+    assert record["kernel"] == {"class": "kernels.Langevin", "fields": {"rate": 0.2}}
     inner = {"class": "Gaussian", "fields": {}}  # its tensors are not written out
     assert record["prior"] == {"class": "MMPS", "fields": {"prior": inner, "iterations": 4, "tolerance": 0.001}}
     assert record["sigmas"] == pytest.approx(SIGMAS.tolist(), abs=1e-9)

@@ -23,7 +23,7 @@ from torch import Tensor
 import scorefield as sf
 from scorefield.baselines import bm3d, tuned_total_variation
 from scorefield.data.phantoms import Disks
-from scorefield.kernels import Ascent
+from scorefield.kernels import Absolute, Ascent
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.priors import Scaled
 
@@ -65,7 +65,7 @@ for prior in (raw, invariant):
 def climb(prior: sf.Prior, given: sf.Measurement) -> Tensor:
     """As on the pages before: fifteen steps, the score at a quarter of the noise."""
     level = STD / 4
-    kernel = Ascent(step_size=0.9 / (1 / STD**2 + 9 * WEIGHT / level**2))
+    kernel = Ascent(Absolute(0.9 / (1 / STD**2 + 9 * WEIGHT / level**2)))
     levels = torch.full((16,), level, dtype=torch.float64)
     posterior = AnnealedLikelihood(prior, given, inflation=0)
     *_, state = sf.walk(posterior, kernel, given.y, levels, torch.Generator())

@@ -30,7 +30,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import scorefield as sf
-from scorefield.kernels import MALA, Langevin
+from scorefield.kernels import MALA, Absolute, Langevin
 from scorefield.priors import Frozen
 
 torch.set_default_dtype(torch.float64)
@@ -168,9 +168,9 @@ plt.show()
 runs: dict[str, torch.Tensor] = {
     "tutorial, decaying step": tutorial,
     "tutorial without the 2": missing,
-    "Langevin, $a = 0.1$": run(prior, Langevin(step_size=0.1)),
-    "Langevin, $a = 1$": run(prior, Langevin(step_size=1.0)),
-    "MALA, $a = 1$": run(prior, MALA(step_size=1.0)),
+    "Langevin, $a = 0.1$": run(prior, Langevin(Absolute(0.1))),
+    "Langevin, $a = 1$": run(prior, Langevin(Absolute(1.0))),
+    "MALA, $a = 1$": run(prior, MALA(Absolute(1.0))),
 }
 
 

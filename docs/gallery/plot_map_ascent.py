@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import scorefield as sf
-from scorefield.kernels import Ascent
+from scorefield.kernels import Absolute, Ascent
 from scorefield.posteriors import AnnealedLikelihood
 
 generator = torch.Generator().manual_seed(0)
@@ -38,7 +38,7 @@ def climb(prior: sf.Prior, given: sf.Measurement, x: torch.Tensor, step: float, 
     """States of the ascent from ``x``, with the prior's score at level ``sigma`` and the data as they are."""
     levels = torch.full((count + 1,), sigma, dtype=torch.float64)
     posterior = AnnealedLikelihood(prior, given, inflation=0)
-    return [state.x for state in sf.walk(posterior, Ascent(step_size=step), x, levels, generator)]
+    return [state.x for state in sf.walk(posterior, Ascent(Absolute(step)), x, levels, generator)]
 
 
 basis = torch.linalg.qr(normal(8, 8)).Q

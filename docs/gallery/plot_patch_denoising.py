@@ -33,7 +33,7 @@ from torch import Tensor
 import scorefield as sf
 from scorefield.baselines import bm3d, non_local_means, tune, tuned_total_variation, wavelet_shrinkage
 from scorefield.data.phantoms import Disks
-from scorefield.kernels import Ancestral, Ascent
+from scorefield.kernels import Absolute, Ancestral, Ascent
 from scorefield.nets import PatchMLP
 from scorefield.objectives import NoiseConditional
 from scorefield.posteriors import AnnealedLikelihood
@@ -101,7 +101,7 @@ def climb(prior: sf.priors.FieldOfExperts, given: sf.Measurement, level: float) 
     levels = torch.full((16,), level, dtype=torch.float64)
     curvature = 1 / given.noise.std**2 + 9 * prior.weight(levels[:1]).item() / level**2
     posterior = AnnealedLikelihood(prior, given, inflation=0)
-    *_, state = sf.walk(posterior, Ascent(step_size=0.9 / curvature), given.y, levels, torch.Generator())
+    *_, state = sf.walk(posterior, Ascent(Absolute(0.9 / curvature)), given.y, levels, torch.Generator())
     return state.x
 
 

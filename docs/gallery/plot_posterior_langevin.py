@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import scorefield as sf
-from scorefield.kernels import Langevin
+from scorefield.kernels import Absolute, Langevin
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.priors import Gaussian
 
@@ -51,7 +51,7 @@ chains = torch.stack(
     [
         state.x
         for state in sf.walk(
-            posterior, Langevin(step_size=step), start, torch.zeros(1001), torch.Generator().manual_seed(1)
+            posterior, Langevin(Absolute(step)), start, torch.zeros(1001), torch.Generator().manual_seed(1)
         )
     ]
 )
@@ -115,7 +115,7 @@ def wasserstein(draws: torch.Tensor) -> float:
 
 CHAINS = 1000
 posterior = AnnealedLikelihood(bench, scan, inflation=0)
-kernel = Langevin(step_size=0.2 / curvature(bench, scan))
+kernel = Langevin(Absolute(0.2 / curvature(bench, scan)))
 x = bench.rsample(CHAINS, generator)
 plain = {}
 for number, state in enumerate(sf.walk(posterior, kernel, x, torch.zeros(6001), generator)):
@@ -123,7 +123,7 @@ for number, state in enumerate(sf.walk(posterior, kernel, x, torch.zeros(6001), 
         plain[number] = state.x
 floor = sum(wasserstein(answer.rsample(CHAINS, generator)) for _ in range(20)) / 20
 pooled = torch.cat([plain[number] for number in range(3000, 6001, 500)])
-print(f"largest curvature {curvature(bench, scan):.0f}, step {kernel.step_size:.5f}")
+print(f"largest curvature {curvature(bench, scan):.0f}, step {0.2 / curvature(bench, scan):.5f}")
 print(f"after 6000 steps: relative W2 {wasserstein(plain[6000]):.3f}; {CHAINS} exact draws have {floor:.3f}")
 print(f"seven states of the second half pooled: {wasserstein(pooled):.3f} (below .05 is asked for, reference .02)")
 
@@ -149,7 +149,7 @@ def annealed(steps: int, inflation: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
     x = 60 * torch.randn(CHAINS, 8, generator=generator)
     for sigma in sf.schedules.Geometric(0.003, 60.0).grid(60)[:-1]:
-        kernel = Langevin(step_size=0.2 / curvature(bench, scan, sigma.item(), inflation))
+        kernel = Langevin(Absolute(0.2 / curvature(bench, scan, sigma.item(), inflation)))
         *_, last = sf.walk(posterior, kernel, x, sigma.expand(steps + 1), generator)
         x = last.x
     return x

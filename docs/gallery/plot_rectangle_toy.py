@@ -22,7 +22,7 @@ from torch import Tensor
 
 import scorefield as sf
 from scorefield.data.phantoms import Grays, Rectangles
-from scorefield.kernels import Ascent, Langevin
+from scorefield.kernels import Absolute, Ascent, Langevin
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.priors import Kde, Pairs, Tabulated
 
@@ -167,7 +167,7 @@ def posterior(prior: sf.Prior, y: Tensor) -> AnnealedLikelihood:
 
 def climb(prior: Pairs, sigma: float, count: int = 150) -> Tensor:
     levels = torch.full((count + 1,), sigma, dtype=torch.float64)
-    kernel = Ascent(step_size=0.9 / (1 / STD**2 + 4 * prior.weight / sigma**2))
+    kernel = Ascent(Absolute(0.9 / (1 / STD**2 + 4 * prior.weight / sigma**2)))
     *_, state = sf.walk(posterior(prior, noisy), kernel, noisy.transpose(0, 1), levels, generator)
     return state.x.transpose(0, 1)
 
@@ -198,7 +198,7 @@ clean, one = truth[chosen : chosen + 1], noisy[chosen : chosen + 1]
 
 
 def draw(prior: Pairs, count: int = 1000) -> Tensor:
-    kernel = Langevin(step_size=0.2 / (1 / STD**2 + 4 * prior.weight / SIGMA**2))
+    kernel = Langevin(Absolute(0.2 / (1 / STD**2 + 4 * prior.weight / SIGMA**2)))
     levels = torch.full((count + 1,), SIGMA, dtype=torch.float64)
     *_, state = sf.walk(posterior(prior, one), kernel, one.repeat(CHAINS, 1, 1, 1), levels, generator)
     return state.x

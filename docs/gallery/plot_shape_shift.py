@@ -19,7 +19,7 @@ from torch import Tensor
 import scorefield as sf
 from scorefield.baselines import bm3d, tuned_total_variation
 from scorefield.data.phantoms import Disks, Rectangles
-from scorefield.kernels import Ascent
+from scorefield.kernels import Absolute, Ascent
 from scorefield.posteriors import AnnealedLikelihood
 
 STD, LEVEL, WEIGHT = 0.05, 0.0125, 0.2
@@ -28,7 +28,7 @@ generator = torch.Generator().manual_seed(5)
 
 
 def climb(prior: sf.Prior, given: sf.Measurement) -> Tensor:
-    kernel = Ascent(step_size=0.9 / (1 / STD**2 + 9 * WEIGHT / LEVEL**2))
+    kernel = Ascent(Absolute(0.9 / (1 / STD**2 + 9 * WEIGHT / LEVEL**2)))
     levels = torch.full((16,), LEVEL, dtype=torch.float64)
     *_, state = sf.walk(AnnealedLikelihood(prior, given, inflation=0), kernel, given.y, levels, generator)
     return state.x

@@ -12,7 +12,20 @@ from torch import Tensor
 from scorefield import posteriors
 from scorefield.errors import InputError
 from scorefield.kernel import Repeat, State, Then
-from scorefield.kernels import HMC, MALA, Ancestral, AnnealedHMC, Ascent, ByPath, FinalDenoise, Heun, Hold, Langevin
+from scorefield.kernels import (
+    HMC,
+    MALA,
+    Absolute,
+    Ancestral,
+    AnnealedHMC,
+    Ascent,
+    ByPath,
+    FinalDenoise,
+    Heun,
+    Hold,
+    Langevin,
+    Relative,
+)
 from scorefield.kernels.acceptance import Point
 from scorefield.prior import Denoiser
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
@@ -22,14 +35,17 @@ from support import monte_carlo_floor, normal, relative_wasserstein
 
 MIXTURE = tb_m().prior
 EXACT = [
-    MALA(step_size=0.4),
-    MALA(step_size=0.3, acceptance=ByPath(8)),
-    HMC(leapfrogs=4, step_size=0.5),
-    HMC(leapfrogs=3, step_size=0.4, acceptance=ByPath(8)),
+    MALA(Absolute(0.4)),
+    MALA(Absolute(0.3), acceptance=ByPath(8)),
+    HMC(Absolute(0.5), leapfrogs=4),
+    HMC(Absolute(0.4), leapfrogs=3, acceptance=ByPath(8)),
 ]
 exact = pytest.mark.parametrize("kernel", EXACT, ids=str)
 PRECISION = torch.tensor([1.0, 10.0], dtype=torch.float64)
 NARROW = Gaussian(torch.tensor([1.0, -2.0], dtype=torch.float64), (1 / PRECISION).diag())
+
+
+ONE, S = normal(5, 2), torch.tensor(0.7, dtype=torch.float64)
 
 
 def g(seed: int = 0) -> torch.Generator:
@@ -62,12 +78,12 @@ def test_a_mixture_is_left_as_it_is(kernel, sigma):
 
 def test_the_unadjusted_chain_would_be_caught():
     n = 20_000
-    last = stay(MIXTURE, Langevin(step_size=0.3), MIXTURE.rsample(n, g()), 15)
+    last = stay(MIXTURE, Langevin(Absolute(0.3)), MIXTURE.rsample(n, g()), 15)
     spread = (last.x - MIXTURE.means[MIXTURE.responsibilities(last.x).argmax(1)]).square().mean().item()
     assert spread > 0.25 * (1 + 20 * math.sqrt(2 / n))
 
 
-@pytest.mark.parametrize("kernel", [MALA(step_size=0.1), HMC(leapfrogs=5, step_size=0.3)], ids=str)
+@pytest.mark.parametrize("kernel", [MALA(Absolute(0.1)), HMC(Absolute(0.3), leapfrogs=5)], ids=str)
 def test_a_far_start_is_forgotten(kernel):
     n = 10_000
     last = stay(NARROW, kernel, 0.1 * normal(n, 2) + 3, 100)
@@ -78,7 +94,7 @@ def test_a_far_start_is_forgotten(kernel):
 def test_mala_has_the_variances_that_langevin_misses():
     """Methods A14: a = .05 on precisions (1, 10) gives (1, .1) within 3%, where ULA has (1.0256, .1333)."""
     n = 25_000
-    last = stay(NARROW, MALA(step_size=0.05), NARROW.rsample(n, g()), 60)
+    last = stay(NARROW, MALA(Absolute(0.05)), NARROW.rsample(n, g()), 60)
     assert (last.x.var(0) * PRECISION - 1).abs().max().item() < 0.03
     assert (last.x.mean(0) - NARROW.mean).abs().max().item() < 4 / math.sqrt(n)
     assert 0.9 < last.info.acceptance.mean().item() < 0.95
@@ -89,7 +105,7 @@ def test_mala_has_the_variances_that_langevin_misses():
 
 def test_mala_is_one_leapfrog_step():
     x, zero = normal(50, 2), torch.tensor(0.0, dtype=torch.float64)
-    mala, hmc = MALA(step_size=0.08), HMC(leapfrogs=1, step_size=0.4)
+    mala, hmc = MALA(Absolute(0.08)), HMC(Absolute(0.4), leapfrogs=1)
     moved = [kernel.step(MIXTURE, kernel.start(x), zero, zero, g()) for kernel in (mala, hmc)]
     torch.testing.assert_close(moved[0].x, moved[1].x, rtol=1e-12, atol=1e-12)
 
@@ -97,7 +113,7 @@ def test_mala_is_one_leapfrog_step():
 def test_acceptance_is_the_metropolis_hastings_ratio():
     """A14's formula, log p(x')/p(x) + log q(x|x')/q(x'|x), decides as the kernel did."""
     a, x, zero = 0.25, MIXTURE.rsample(4000, g(7)), torch.tensor(0.0, dtype=torch.float64)
-    moved = MALA(step_size=a).step(MIXTURE, State(x), zero, zero, g())
+    moved = MALA(Absolute(a)).step(MIXTURE, State(x), zero, zero, g())
     generator = g()
     z = torch.empty_like(x).normal_(generator=generator)
     log_u = -torch.empty(len(x), dtype=x.dtype).exponential_(generator=generator)
@@ -129,7 +145,10 @@ def test_simpson_gain_is_the_difference_of_log_densities():
 
 def test_proposals_that_overflow_are_rejected():
     x, zero = normal(20, 2), torch.tensor(0.0, dtype=torch.float64)
-    for kernel in (HMC(leapfrogs=400, step_size=50.0), HMC(leapfrogs=400, step_size=50.0, acceptance=ByPath())):
+    for kernel in (
+        HMC(leapfrogs=400, rate=Absolute(50.0)),
+        HMC(leapfrogs=400, rate=Absolute(50.0), acceptance=ByPath()),
+    ):
         moved = kernel.step(NARROW, kernel.start(x), zero, zero, g())
         assert torch.equal(moved.x, x)
         assert not moved.info.acceptance.any()
@@ -193,7 +212,7 @@ def test_the_invariant_law_survives_company():
 
     n = 20_000
     prior = DiagonalGaussian(torch.zeros(2, dtype=torch.float64), torch.tensor([1.0, 0.2], dtype=torch.float64))
-    last = stay(prior, Then(Reflect(), MALA(step_size=0.3)), prior.rsample(n, g()), 30)
+    last = stay(prior, Then(Reflect(), MALA(Absolute(0.3))), prior.rsample(n, g()), 30)
     assert ((last.x.var(0) / prior.variance - 1).abs() < 4 * math.sqrt(2 / n)).all()
 
 
@@ -212,8 +231,25 @@ def test_a_prior_without_density_is_refused(kernel):
 @pytest.mark.parametrize("kernel", [MALA(), HMC(), Langevin(), Ascent()])
 def test_a_rate_at_level_zero_is_refused(kernel):
     zero = torch.tensor(0.0, dtype=torch.float64)
-    with pytest.raises(InputError, match="at sigma = 0 give it a step_size"):
+    with pytest.raises(InputError, match="at sigma = 0; give the kernel an absolute one"):
         kernel.step(MIXTURE, kernel.start(normal(3, 2)), zero, zero, g())
+
+
+@pytest.mark.parametrize("cls", [MALA, HMC, Langevin, Ascent])
+def test_the_old_arguments_name_the_new_ones(cls):
+    with pytest.raises(InputError, match=rf"{cls.__name__}\(Absolute"):
+        cls(step_size=0.1)
+    assert (
+        cls(0.3).step(MIXTURE, State(ONE), S, S, g()).x.equal(cls(Relative(0.3)).step(MIXTURE, State(ONE), S, S, g()).x)
+    )
+
+
+def test_the_exponent_is_of_the_step():
+    with pytest.raises(InputError, match=r"HMC\(Relative\(\.\.\., exponent"):
+        HMC(0.1, exponent=1.5)
+    assert HMC(Relative(0.2, exponent=1.5)).stride(S).item() == pytest.approx(0.2 * S.item() ** 1.5)
+    assert Langevin(Relative(0.2, exponent=0.5)).size(S).item() == pytest.approx(0.2 * S.item())
+    assert Langevin(Absolute(0.2)).size(0 * S).item() == pytest.approx(0.2)
 
 
 def test_a_posterior_without_density_is_sampled_by_its_score():
@@ -221,7 +257,7 @@ def test_a_posterior_without_density_is_sampled_by_its_score():
     bench, n = tb_m(), 4000
     law = posteriors.Exact(bench.prior, bench.measurement)  # answers denoise and score only
     target = bench.prior.posterior(bench.measurement)
-    last = stay(law, MALA(step_size=0.1, acceptance=ByPath()), target.rsample(n, g()), 20, 1e-6)
+    last = stay(law, MALA(Absolute(0.1), acceptance=ByPath()), target.rsample(n, g()), 20, 1e-6)
     fresh = target.rsample(100_000, g(3))
     error = fresh.std(0) * math.sqrt(1 / n + 1e-5)
     assert bool(((last.x.mean(0) - fresh.mean(0)).abs() < 4 * error).all())
@@ -234,7 +270,7 @@ def test_annealed_hmc_samples_a_gaussian_posterior():
     """Methods E5: 60 levels of 3 proposals of 3 leapfrog steps; relative W2 below .08, acceptance above .9."""
     bench = tb_g()
     law = posteriors.AnnealedLikelihood(bench.prior, bench.measurement)
-    kernel = Then(Repeat(HMC(0.5, 3, exponent=0.5, acceptance=ByPath()), 3), FinalDenoise())
+    kernel = Then(Repeat(HMC(Relative(0.5, exponent=0.5), 3, acceptance=ByPath()), 3), FinalDenoise())
     x = bench.prior.mean + 10 * normal(3000, 8)
     *_, last = walk(law, kernel, x, Geometric(0.01, 10.0).grid(60), g(1))
     assert monte_carlo_floor(bench.mean, bench.covariance, 3000) < 0.04
@@ -261,7 +297,7 @@ def test_annealed_hmc_has_the_published_stride():
     """10 (sigma/100)^1.5 at every level."""
     kernel = AnnealedHMC().kernel
     for sigma in (100.0, 30.0, 0.5):
-        stride = kernel._stride(torch.tensor(sigma, dtype=torch.float64))
+        stride = kernel.stride(torch.tensor(sigma, dtype=torch.float64))
         assert stride.item() == pytest.approx(10 * (sigma / 100) ** 1.5, rel=1e-12)
     assert (kernel.leapfrogs, kernel.acceptance) == (3, ByPath(4))
 
@@ -277,7 +313,7 @@ def test_the_rate_is_read_through_combinations():
 
 def test_the_acceptance_tells_where_it_is_when_it_is_asked_elsewhere():
     zero = torch.tensor(0.0, dtype=torch.float64)
-    moved = MALA(step_size=0.1).step(MIXTURE, State(normal(3, 2)), zero, zero, g())
+    moved = MALA(Absolute(0.1)).step(MIXTURE, State(normal(3, 2)), zero, zero, g())
     with pytest.raises(InputError, match=r"state\.info\.acceptance"):
         _ = moved.memory.acceptance
     with pytest.raises(InputError, match="No proposal was made"):

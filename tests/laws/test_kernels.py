@@ -16,6 +16,7 @@ from scorefield.errors import InputError
 from scorefield.kernels import (
     HMC,
     MALA,
+    Absolute,
     Ancestral,
     AnnealedHMC,
     Ascent,
@@ -281,7 +282,7 @@ def test_langevin_stationary_variances():
     precision = torch.tensor([1.0, 10.0], dtype=torch.float64)
     prior = Gaussian(torch.tensor([1.0, -2.0], dtype=torch.float64), (1 / precision).diag())
     x = prior.rsample(n, g())
-    *_, last = walk(prior, Langevin(step_size=a), x, torch.zeros(150, dtype=torch.float64), g(1))
+    *_, last = walk(prior, Langevin(Absolute(a)), x, torch.zeros(150, dtype=torch.float64), g(1))
     expected = 1 / precision / (1 - a * precision / 2)
     found = last.x.var(0)
     assert expected.tolist() == pytest.approx([1.0256, 0.1333], abs=1e-4)
@@ -294,7 +295,7 @@ def test_langevin_stationary_variances():
 def test_the_rate_is_in_units_of_the_noise_variance(cls):
     x, (s, t) = normal(3, 8), torch.tensor([0.7, 0.1], dtype=torch.float64)
     by_rate = cls(rate=0.3).step(BENCH.prior, cls().start(x), s, t, g())
-    by_size = cls(rate=9.0, step_size=0.3 * 0.49).step(BENCH.prior, cls().start(x), s, t, g())
+    by_size = cls(Absolute(0.3 * 0.49)).step(BENCH.prior, cls().start(x), s, t, g())
     torch.testing.assert_close(by_rate.x, by_size.x, rtol=1e-12, atol=1e-12)
 
 
@@ -315,7 +316,7 @@ def test_ascent_finds_the_mode(route):
         "likelihood": posteriors.AnnealedLikelihood(BENCH.prior, BENCH.measurement, inflation=0),
     }[route]
     curvature = torch.linalg.eigvalsh(torch.linalg.inv(BENCH.covariance))
-    kernel = Ascent(step_size=1 / curvature[-1].item())
+    kernel = Ascent(Absolute(1 / curvature[-1].item()))
     steps = math.ceil(curvature[-1] / curvature[0] * math.log(1e8))
     height, last = -math.inf, None
     for i, state in enumerate(walk(conditioned, kernel, normal(1, 8), torch.zeros(steps + 1), g())):
@@ -365,12 +366,12 @@ def test_predictor_corrector_samples_the_prior():
         lambda: Ancestral(eta=math.nan),
         lambda: DPMpp2M(eta=-0.1),
         lambda: Langevin(rate=0),
-        lambda: Langevin(step_size=-1),
+        lambda: Langevin(Absolute(-1)),
         lambda: Ascent(rate=-1),
-        lambda: Ascent(step_size=0.0),
+        lambda: Ascent(Absolute(0.0)),
         lambda: Repeat(Heun(), 0),
         lambda: MALA(rate=0),
-        lambda: HMC(step_size=0.0),
+        lambda: HMC(Absolute(0.0)),
         lambda: HMC(leapfrogs=0),
         lambda: AnnealedHMC(accepted=3, proposals=2),
         lambda: ByPath(intervals=3),

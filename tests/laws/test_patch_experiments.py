@@ -19,7 +19,7 @@ from torch import Tensor
 import scorefield as sf
 from scorefield.baselines import tuned_total_variation
 from scorefield.data.phantoms import Disks, Grays, Phantom, Rectangles
-from scorefield.kernels import Ascent, Langevin
+from scorefield.kernels import Absolute, Ascent, Langevin
 from scorefield.operators import Identity
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.priors import FieldOfExperts, Kde, Pairs, Scaled, Tabulated
@@ -50,7 +50,7 @@ def climb(prior: sf.Prior, given: sf.Measurement, part: float = 0.25) -> Tensor:
     """Fifteen steps of the ascent, the score at ``part`` of the noise."""
     std = given.noise.std  # pyright: ignore[reportAttributeAccessIssue]
     level = part * std
-    kernel = Ascent(step_size=0.9 / (1 / std**2 + 9 * WEIGHT / level**2))
+    kernel = Ascent(Absolute(0.9 / (1 / std**2 + 9 * WEIGHT / level**2)))
     levels = torch.full((16,), level, dtype=torch.float64)
     *_, state = sf.walk(AnnealedLikelihood(prior, given, inflation=0), kernel, given.y, levels, g())
     return state.x[0]
@@ -204,7 +204,7 @@ def test_b7_map_gains():
     levels = torch.full((101,), 0.01, dtype=torch.float64)
     for weight, least in ((0.02, 0.4), (0.25, 3.0), (1.0, 0.4)):
         prior = Pairs(table(), weight=weight)
-        kernel = Ascent(step_size=0.9 / (1 / STD**2 + 4 * weight / 0.01**2))
+        kernel = Ascent(Absolute(0.9 / (1 / STD**2 + 4 * weight / 0.01**2)))
         *_, state = sf.walk(AnnealedLikelihood(prior, given, inflation=0), kernel, given.y, levels, g())
         gains = [psnr(x, t) - psnr(y, t) for x, y, t in zip(state.x[0], given.y[0], truth, strict=True)]
         assert sum(gains) / len(gains) > least
@@ -216,7 +216,7 @@ def test_b7_the_mean_of_thirty_draws_is_better_than_they_are_and_their_spread_is
     levels = torch.full((401,), 0.01, dtype=torch.float64)
     ratios = []
     for weight in (0.25, 1.0):
-        kernel = Langevin(step_size=0.2 / (1 / STD**2 + 4 * weight / 0.01**2))
+        kernel = Langevin(Absolute(0.2 / (1 / STD**2 + 4 * weight / 0.01**2)))
         posterior = AnnealedLikelihood(Pairs(table(), weight=weight), given, inflation=0)
         *_, state = sf.walk(posterior, kernel, given.y.repeat(30, 1, 1, 1), levels, g(9))
         mean, single = state.x.mean(0), [psnr(x, truth) for x in state.x]

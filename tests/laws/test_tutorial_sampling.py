@@ -10,7 +10,7 @@ from benches import tb_1d, tb_g, tb_m
 from torch import Tensor
 
 from scorefield.kernel import Kernel
-from scorefield.kernels import MALA, Ascent, Langevin
+from scorefield.kernels import MALA, Absolute, Ascent, Langevin
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.posteriors import AnnealedLikelihood
@@ -79,7 +79,7 @@ def test_a13_the_missing_factor_of_two_shows():
 
 def test_a13_metropolis_mends_it():
     """The same 600 steps at a = 1, each accepted or rejected; 10 000 chains, one standard error .005."""
-    x = last(tb_1d(), MALA(step_size=1.0), 9 + math.sqrt(29.8) * normal(10_000, 1), clean(600))
+    x = last(tb_1d(), MALA(Absolute(1.0)), 9 + math.sqrt(29.8) * normal(10_000, 1), clean(600))
     assert (x < 7).double().mean().item() == pytest.approx(0.4136, abs=0.022)
 
 
@@ -88,7 +88,7 @@ def test_a13_metropolis_mends_it():
 
 def pooled(prior: Prior, x: Tensor, a: float) -> Tensor:
     """6000 steps, and the chains at every 500th of the second half: these are nearly independent."""
-    states = enumerate(walk(prior, Langevin(step_size=a), x, clean(6000), g(1)))
+    states = enumerate(walk(prior, Langevin(Absolute(a)), x, clean(6000), g(1)))
     return torch.cat([state.x for i, state in states if i >= 3000 and i % 500 == 0])
 
 
@@ -111,7 +111,7 @@ def annealed(inflation: float) -> float:
         covariance = 0.01 * eye[:4, :4] + inflation * sigma**2 * bench.matrix @ bench.matrix.T
         data = bench.matrix.T @ torch.linalg.solve(covariance, bench.matrix)
         precision = torch.linalg.eigvalsh(torch.linalg.inv(bench.prior.covariance + sigma**2 * eye) + data)[-1]
-        x = last(conditioned, Langevin(step_size=0.2 / precision.item()), x, sigma.expand(41), seed)
+        x = last(conditioned, Langevin(Absolute(0.2 / precision.item())), x, sigma.expand(41), seed)
     return relative_wasserstein(x, bench.mean, bench.covariance)
 
 
@@ -136,7 +136,7 @@ def test_a16_the_noise_level_is_the_only_weight(std):
     curvature = 1 / exact.eigenvalues
     walked = walk(
         AnnealedLikelihood(bench.prior, given, inflation=0),
-        Ascent(step_size=1 / curvature.max().item()),
+        Ascent(Absolute(1 / curvature.max().item())),
         bench.prior.rsample(3, g()),
         clean(6000),
         g(),
@@ -152,7 +152,7 @@ def test_a16_on_a_mixture_the_mode_found_is_the_one_uphill():
     posterior = bench.prior.posterior(bench.measurement)
     x = last(
         AnnealedLikelihood(bench.prior, bench.measurement, inflation=0),
-        Ascent(step_size=0.1),
+        Ascent(Absolute(0.1)),
         3 * normal(200, 2),
         clean(500),
     )

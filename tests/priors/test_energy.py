@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scorefield.densities.potential import log_ratio
 from scorefield.errors import InputError
-from scorefield.kernels import HMC, MALA
+from scorefield.kernels import HMC, MALA, Absolute
 from scorefield.nets import PatchMLP, Patchwise, UNet
 from scorefield.nets.overlaps import Overlaps
 from scorefield.objectives import NoiseConditional
@@ -147,7 +147,7 @@ def test_the_density_of_experts_is_the_sum_over_patches():
 # --- sampled by Metropolis
 
 
-@pytest.mark.parametrize("kernel", [MALA(step_size=0.25), HMC(leapfrogs=3, step_size=0.4)], ids=str)
+@pytest.mark.parametrize("kernel", [MALA(Absolute(0.25)), HMC(Absolute(0.4), leapfrogs=3)], ids=str)
 def test_metropolis_leaves_it_as_it_is(kernel):
     """Exact draws of the Gaussian stay exact: each variance of the spectrum within 5 standard errors."""
     exact, n, sigma = stationary(), 2000, 0.3

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
-from scorefield.kernels import Ascent
+from scorefield.kernels import Absolute, Ascent
 from scorefield.measurement import Measurement
 from scorefield.nets import PatchMLP
 from scorefield.nets.overlaps import Overlaps
@@ -298,7 +298,7 @@ def test_map_with_gaussian_patches_is_the_linear_solve():
     assert steps < 3000
     levels = torch.full((steps + 1,), sigma, dtype=torch.float64)
     start = torch.zeros(1, 1, side, side, dtype=torch.float64)
-    *_, last = walk(posterior, Ascent(step_size=1 / values[-1].item()), start, levels, torch.Generator())
+    *_, last = walk(posterior, Ascent(Absolute(1 / values[-1].item())), start, levels, torch.Generator())
     assert ((last.x.flatten() - expected).norm() / expected.norm()).item() < 1e-5
 
 

@@ -25,7 +25,8 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "schedules.Geometric": lambda: schedule.Geometric(0.02, 2.0),
     "schedules.LogNormal": lambda: schedule.LogNormal(-1.0, 1.1, tail=1e-3),
     "kernels.Ancestral": lambda: kernels.Ancestral(eta=0.25),
-    "kernels.Ascent": lambda: kernels.Ascent(0.1, step_size=0.3),
+    "kernels.Ascent": lambda: kernels.Ascent(kernels.Absolute(0.3)),
+    "kernels.Absolute": lambda: kernels.Absolute(0.3),
     "kernels.AnnealedHMC": lambda: kernels.AnnealedHMC(kernels.HMC(0.2), accepted=3, proposals=4),
     "kernels.ByDensity": kernels.ByDensity,
     "kernels.ByPath": lambda: kernels.ByPath(intervals=6),
@@ -37,11 +38,11 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.Descent": lambda: kernels.Descent(kernels.Heun(), schedule.Geometric(0.02, 2.0), 7),
     "kernels.FinalDenoise": kernels.FinalDenoise,
     "kernels.FixedLarge": kernels.FixedLarge,
-    "kernels.HMC": lambda: kernels.HMC(0.3, 4, step_size=0.1, exponent=1.5, acceptance=kernels.ByPath(2)),
+    "kernels.HMC": lambda: kernels.HMC(kernels.Relative(0.3, exponent=1.5), 4, acceptance=kernels.ByPath(2)),
     "kernels.Heun": kernels.Heun,
     "kernels.Hold": lambda: kernels.Hold(kernels.Langevin()),
-    "kernels.Langevin": lambda: kernels.Langevin(0.2, step_size=None),
-    "kernels.MALA": lambda: kernels.MALA(0.2, step_size=0.3, acceptance=kernels.ByPath(2)),
+    "kernels.Langevin": lambda: kernels.Langevin(kernels.Relative(0.2)),
+    "kernels.MALA": lambda: kernels.MALA(kernels.Absolute(0.3), acceptance=kernels.ByPath(2)),
     "kernels.MarkovChain": lambda: kernels.MarkovChain(kernels.Langevin(0.3), 7),
     "kernels.PerturbAndMap": kernels.PerturbAndMap,
     "kernels.ReverseDiffusion": kernels.ReverseDiffusion,
@@ -50,6 +51,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.Repeat": lambda: kernels.Repeat(kernels.Heun(), 2),
     "kernels.Then": lambda: PREDICTOR,
     "kernels.Info": lambda: kernels.Info(3.0, accepted=2.0),
+    "kernels.Relative": lambda: kernels.Relative(0.3, exponent=1.5),
     "kernels.State": lambda: kernels.State(3.0, memory=[1, None]),  # type: ignore[arg-type]
     "nets.PatchMLP": lambda: nets.PatchMLP(size=2, channels=2, levels=1, widths=(5, 4)),
     "nets.UNet": lambda: nets.UNet(channels=2, widths=(8, 12), blocks=1, bias=True),
@@ -245,7 +247,7 @@ def test_a_dictionary_without_a_class_is_refused():
 
 
 def test_unknown_fields_are_named():
-    with pytest.raises(InputError, match=r"kernels\.Langevin has no field 'speed'; it has rate, step_size"):
+    with pytest.raises(InputError, match=r"kernels\.Langevin has no field 'speed'; it has rate"):
         build({"class": "kernels.Langevin", "fields": {"rate": 0.1, "speed": 2}})
 
 

@@ -33,6 +33,7 @@ from scorefield.kernels.repaint import RePaint
 from scorefield.kernels.resampled_gibbs import ResampledGibbs
 from scorefield.kernels.reverse_diffusion import ReverseDiffusion
 from scorefield.kernels.split_gibbs import SplitGibbs
+from scorefield.kernels.steps import Absolute, Relative
 
 __all__ = [
     # along the levels
@@ -54,6 +55,9 @@ __all__ = [
     "Langevin",
     "MALA",
     "AnnealedHMC",
+    # how far they step
+    "Absolute",
+    "Relative",
     # what Metropolis kernels accept by
     "ByDensity",
     "ByPath",

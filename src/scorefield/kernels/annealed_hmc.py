@@ -12,9 +12,10 @@ from scorefield.kernel import Kernel, State
 from scorefield.kernels.acceptance import ByPath
 from scorefield.kernels.hamiltonian import Chain
 from scorefield.kernels.hmc import HMC
+from scorefield.kernels.steps import Relative
 from scorefield.prior import Prior
 
-PUBLISHED = HMC(rate=0.01, leapfrogs=3, exponent=1.5, acceptance=ByPath(4))  # stride 10 (sigma/100)^1.5
+PUBLISHED = HMC(Relative(0.01, exponent=1.5), 3, acceptance=ByPath(4))  # stride 10 (sigma/100)^1.5
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from scorefield.kernel import State
 from scorefield.kernels.drift import Drift
+from scorefield.kernels.steps import Relative, StepSize, replaced
 from scorefield.prior import Prior
 
 
+@replaced(step_size="Absolute(...)")
 @dataclass(frozen=True)
-class Ascent(Drift):
+class Ascent(Drift[None]):
     r"""``x + a s(x, sigma)``: Langevin without its noise, at level ``sigma``; ``target`` plays no part.
 
-    See :class:`Drift` for the arguments; keep step_size below 2 over the largest curvature of -log p.
+    See :class:`Drift` for the arguments; keep an absolute step below 2 over the largest curvature of -log p.
 
     References:
         Fessler 2023, slides on denoising by ascent.
     """
 
-    rate: float = 0.5
+    rate: StepSize | float = field(default=Relative(0.5))
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
-        return state.at(self._drifted(prior, state.x, sigma))
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
+        return state.at(self.moved(prior, state.x, sigma))

@@ -11,9 +11,11 @@ from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.kernels.acceptance import Acceptance, ByDensity
 from scorefield.kernels.hamiltonian import Chain, Hamiltonian
+from scorefield.kernels.steps import Relative, StepSize, as_step, replaced
 from scorefield.prior import Prior
 
 
+@replaced(step_size="Absolute(...)", exponent="Relative(..., exponent=...)")
 @dataclass(frozen=True)
 class HMC(Kernel[Chain | None]):
     r"""A proposal of ``leapfrogs`` leapfrog steps with a fresh momentum, accepted or rejected: exact for every stride.
@@ -22,11 +24,9 @@ class HMC(Kernel[Chain | None]):
     ``state.info.acceptance`` is the fraction accepted so far by each chain.
 
     Args:
-        rate: stride of a leapfrog step in units of ``sigma^exponent``.  With the exponent 1, the trajectory of a score
-            at level sigma is stable for rate < 2.
+        rate: stride of a leapfrog step: :class:`Relative`, or a number, in units of sigma; or :class:`Absolute`.  The
+            trajectory of a score at level sigma is stable below 2 sigma.  Ramzi et al. take the exponent 1.5.
         leapfrogs: steps in a proposal.
-        step_size: the stride itself, for levels where sigma is no yardstick (0, or a posterior); overrides rate.
-        exponent: how the stride falls with the level; Ramzi et al. take 1.5.
         acceptance: :class:`ByDensity` needs a prior with ``log_prob``, :class:`ByPath` only its score.
 
     Raises:
@@ -37,26 +37,24 @@ class HMC(Kernel[Chain | None]):
         Duane, Kennedy, Pendleton, Roweth, Phys. Lett. B 1987; Neal 2011, arXiv 1206.1901.
     """
 
-    rate: float = 0.5
+    rate: StepSize | float = field(default=Relative(0.5))
     leapfrogs: int = 3
-    step_size: float | None = field(default=None, kw_only=True)
-    exponent: float = field(default=1.0, kw_only=True)
     acceptance: Acceptance = field(default=ByDensity(), kw_only=True)
 
     def __post_init__(self) -> None:
-        if not self.rate > 0 or (self.step_size is not None and not self.step_size > 0):
-            raise InputError("HMC needs a positive rate, and a positive step_size when one is given.")
+        as_step(self.rate)
         if self.leapfrogs < 1:
             raise InputError(f"HMC needs leapfrogs >= 1, got {self.leapfrogs}.")
 
     def step(
         self, prior: Prior, state: State[Chain | None], sigma: Tensor, target: Tensor, generator: torch.Generator
     ) -> State[Chain | None]:
-        return Hamiltonian(self._stride(sigma), self.leapfrogs, self.acceptance).step(prior, state, sigma, generator)
+        return Hamiltonian(self.stride(sigma), self.leapfrogs, self.acceptance).step(prior, state, sigma, generator)
 
-    def _stride(self, sigma: Tensor) -> Tensor:
-        if self.step_size is not None:
-            return torch.as_tensor(self.step_size, dtype=sigma.dtype)
-        if not bool(sigma > 0):
-            raise InputError("HMC's rate is in units of the noise level; at sigma = 0 give it a step_size.")
-        return self.rate * sigma**self.exponent
+    def stride(self, sigma: Tensor) -> Tensor:
+        """The stride of a leapfrog step (0-d) at level ``sigma`` (0-d).
+
+        Raises:
+            InputError: a relative stride at sigma = 0.
+        """
+        return as_step(self.rate).of(sigma)

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from scorefield.kernel import State
 from scorefield.kernels.drift import Drift
+from scorefield.kernels.steps import replaced
 from scorefield.prior import Prior
 from scorefield.randomness import normal_like
 
 
+@replaced(step_size="Absolute(...)")
 @dataclass(frozen=True)
-class Langevin(Drift):
+class Langevin(Drift[None]):
     r"""Unadjusted Langevin step: :math:`x + a\,s(x,\sigma) + \sqrt{2a}\,z` at level ``sigma``.
 
     See :class:`Drift` for the arguments.  It stays at ``sigma``: ``target`` plays no part.  Its stationary law is off
@@ -24,6 +26,8 @@ class Langevin(Drift):
         Roberts & Tweedie, Bernoulli 1996; Song & Ermon, NeurIPS 2019, arXiv 1907.05600 (their a/2 is our a).
     """
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
-        noise = (2 * self._size(sigma)).sqrt() * normal_like(state.x, generator)
-        return state.at(self._drifted(prior, state.x, sigma) + noise)
+    def step(
+        self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[None]:
+        noise = (2 * self.size(sigma)).sqrt() * normal_like(state.x, generator)
+        return state.at(self.moved(prior, state.x, sigma) + noise)

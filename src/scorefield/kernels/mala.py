@@ -10,12 +10,14 @@ from torch import Tensor
 from scorefield.kernel import State
 from scorefield.kernels.acceptance import Acceptance, ByDensity
 from scorefield.kernels.drift import Drift
-from scorefield.kernels.hamiltonian import Hamiltonian
+from scorefield.kernels.hamiltonian import Chain, Hamiltonian
+from scorefield.kernels.steps import replaced
 from scorefield.prior import Prior
 
 
+@replaced(step_size="Absolute(...)")
 @dataclass(frozen=True)
-class MALA(Drift):
+class MALA(Drift[Chain | None]):
     r"""Langevin proposals :math:`x' = x + a\,s(x,\sigma) + \sqrt{2a}\,z`, accepted or rejected: exact for every a.
 
     Accepted with probability :math:`\min(1, p(x') q(x|x') / p(x) q(x'|x))`,
@@ -23,7 +25,7 @@ class MALA(Drift):
     has the algebra.  It stays at ``sigma``: ``target`` plays no part.  ``state.info.acceptance`` is the fraction
     accepted so far by each chain, best near 0.57 in high dimensions; one score and one log-density a step.
 
-    See :class:`Drift` for rate and step_size.
+    See :class:`Drift` for the rate.
 
     Args:
         acceptance: :class:`ByDensity` needs a prior with ``log_prob``, :class:`ByPath` only its score.
@@ -37,5 +39,7 @@ class MALA(Drift):
 
     acceptance: Acceptance = field(default=ByDensity(), kw_only=True)
 
-    def step(self, prior: Prior, state: State, sigma: Tensor, target: Tensor, generator: torch.Generator) -> State:
-        return Hamiltonian((2 * self._size(sigma)).sqrt(), 1, self.acceptance).step(prior, state, sigma, generator)
+    def step(
+        self, prior: Prior, state: State[Chain | None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[Chain | None]:
+        return Hamiltonian((2 * self.size(sigma)).sqrt(), 1, self.acceptance).step(prior, state, sigma, generator)

@@ -1,0 +1,105 @@
+"""Lengths of the steps of Langevin dynamics, of gradient ascent and of leapfrog trajectories.
+
+A score at level sigma sets a natural unit: ``sigma^2`` for a step along the score, ``sigma`` for a leapfrog stride.  A
+step is a fraction of that unit (:class:`Relative`), or a number of its own where sigma is no yardstick, at level 0 or
+under a posterior (:class:`Absolute`).
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+
+C = TypeVar("C", bound=type)
+
+
+class StepSize(ABC):
+    """The length of a step, in terms of its natural unit."""
+
+    @abstractmethod
+    def of(self, unit: Tensor) -> Tensor:
+        """The length (0-d) where the natural unit is ``unit`` (0-d)."""
+
+
+@dataclass(frozen=True)
+class Relative(StepSize):
+    """``fraction * unit^exponent``.
+
+    Args:
+        fraction: positive; a step along a score at level sigma is stable for a fraction below 2.
+        exponent: how the step falls with the unit.
+
+    Raises:
+        InputError: a fraction that is not positive; at a step, a unit of 0.
+    """
+
+    fraction: float
+    exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.fraction > 0:
+            raise InputError(f"A relative step is a positive fraction of the level, got {self.fraction:g}.")
+
+    def of(self, unit: Tensor) -> Tensor:
+        if not bool(unit > 0):
+            raise InputError(
+                f"A relative step has no length at sigma = 0; give the kernel an absolute one, as Absolute(1e-3), in"
+                f" place of Relative({self.fraction:g})."
+            )
+        return self.fraction * unit**self.exponent
+
+
+@dataclass(frozen=True)
+class Absolute(StepSize):
+    """The same length at every level.
+
+    Args:
+        size: positive, in units of the image squared for a step along the score, of the image for a leapfrog stride.
+
+    Raises:
+        InputError: a size that is not positive.
+    """
+
+    size: float
+
+    def __post_init__(self) -> None:
+        if not self.size > 0:
+            raise InputError(f"An absolute step needs a positive size, got {self.size:g}.")
+
+    def of(self, unit: Tensor) -> Tensor:
+        return torch.as_tensor(self.size, dtype=unit.dtype)
+
+
+def as_step(rate: StepSize | float) -> StepSize:
+    """A number stands for a relative step."""
+    return rate if isinstance(rate, StepSize) else Relative(rate)
+
+
+def replaced(**words: str) -> Callable[[C], C]:
+    """A class decorator: an argument of version 0.1 raises one sentence that shows how to write it now.
+
+    Args:
+        words: what to write, by the name of the old argument.
+    """
+
+    def decorate(cls: C) -> C:
+        constructor: Any = cls.__init__
+
+        @functools.wraps(constructor)
+        def __init__(self: Any, *args: Any, **fields: Any) -> None:
+            for name in words.keys() & fields.keys():
+                raise InputError(f"{cls.__name__} has no {name} any more; write {cls.__name__}({words[name]}).")
+            constructor(self, *args, **fields)
+
+        cls.__init__ = __init__
+        return cls
+
+    return decorate
