@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from scorefield import shipped
-from scorefield.calibration import Calibration, FromImages, Scanner, calibrate
+from scorefield.calibration import Calibration, Experiment, FromImages, Scanner, calibrate
 from scorefield.data import Image
 from scorefield.posteriors import MMPS
 from scorefield.reconstruction.method import Method
@@ -77,10 +77,11 @@ def main() -> None:
         "fast, 16 steps": Method(posterior=partial(MMPS, iterations=3), steps=16),
         f"DPS, {args.steps} steps": dps(weight, args.steps),
     }
+    experiment = Experiment(Scanner(protocol), FromImages(counted))
     found: dict[str, Calibration] = {}
     for name, method in methods.items():
         found[name] = calibrate(
-            prior, Scanner(protocol), truths=FromImages(counted), n_scans=args.scans, draws=args.draws, method=method,
+            prior, experiment, n_scans=args.scans, draws=args.draws, method=method,
             folder=args.work / name.replace(" ", "_"), progress=Bar(),
         )  # fmt: skip
     rows = {name: row(each, found["default"]) for name, each in found.items()}

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from scorefield import kernels, posteriors
-from scorefield.calibration import Yardstick, benches, mode_weights, sliced_wasserstein, total_variation
+from scorefield.calibration import Yardstick, benches, mode_weights, sliced_wasserstein, weight_error
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, Repeat, Then
 from scorefield.prior import Denoiser, Prior
@@ -263,7 +263,7 @@ class Judge:
         spread = float((draws - draws.mean(0)).square().sum()) / (len(draws) - 1) / self.trace
         looks = {"mean": mean, "spread": spread**0.5 - 1}
         if self.modes is not None and self.shares is not None:
-            looks["modes"] = total_variation(mode_weights(draws, self.modes), self.shares)
+            looks["modes"] = weight_error(mode_weights(draws, self.modes), self.shares)
         return looks
 
     def __call__(self, draws: Tensor) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from scorefield.calibration import (
     Yardstick,
     benches,
     expected_moment_error,
-    expected_total_variation,
+    expected_weight_error,
     mode_weights,
     moment_error,
     sliced_wasserstein,
-    total_variation,
+    weight_error,
 )
 from scorefield.errors import InputError
 from scorefield.priors.gaussian import Gaussian
@@ -93,30 +93,30 @@ def test_nearest_modes_are_counted():
 
 def test_total_variation_is_the_largest_difference_of_probabilities():
     p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.5, 0.3])
-    assert total_variation(p, q) == pytest.approx(0.3)  # of the event {0}
-    assert total_variation(p, p) == 0
-    assert total_variation(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])) == 1
+    assert weight_error(p, q) == pytest.approx(0.3)  # of the event {0}
+    assert weight_error(p, p) == 0
+    assert weight_error(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])) == 1
 
 
 @pytest.mark.parametrize("n", [1, 7, 200])
-def test_expected_total_variation_is_the_mean_deviation_of_binomial_counts(n):
+def test_expected_weight_error_is_the_mean_deviation_of_binomial_counts(n):
     weights = torch.tensor([0.0, 0.1, 0.25, 0.65], dtype=torch.float64)
     k = torch.arange(n + 1).numpy()
     deviations = [float((abs(k - n * p) * binom.pmf(k, n, p)).sum()) for p in weights.tolist()]
-    assert expected_total_variation(weights, n) == pytest.approx(sum(deviations) / (2 * n))
+    assert expected_weight_error(weights, n) == pytest.approx(sum(deviations) / (2 * n))
 
 
-def test_exact_draws_of_the_mixture_have_the_expected_total_variation():
+def test_exact_draws_of_the_mixture_have_the_expected_weight_error():
     bench, n, repeats, g = benches.tb_m(), 500, 200, generator()
     reference = mode_weights(bench.posterior.rsample(200_000, g), bench.posterior.means)  # modes overlap a little
-    assert total_variation(reference, bench.weights) < 0.002
+    assert weight_error(reference, bench.weights) < 0.002
     found = torch.tensor(
         [
-            total_variation(mode_weights(bench.posterior.rsample(n, g), bench.posterior.means), reference)
+            weight_error(mode_weights(bench.posterior.rsample(n, g), bench.posterior.means), reference)
             for _ in range(repeats)
         ]
     )
-    expected = expected_total_variation(reference, n)
+    expected = expected_weight_error(reference, n)
     assert abs(float(found.mean()) - expected) < 4.5 * float(found.std()) / math.sqrt(repeats) + 0.002
 
 
@@ -127,9 +127,9 @@ def test_exact_draws_of_the_mixture_have_the_expected_total_variation():
         lambda: moment_error(normal(9, 7), BENCH.mean, BENCH.covariance),
         lambda: expected_moment_error(BENCH.covariance, 1),
         lambda: mode_weights(normal(3, 2), normal(3, 3)),
-        lambda: total_variation(torch.tensor([0.5, 0.4]), torch.tensor([0.5, 0.5])),
-        lambda: total_variation(torch.tensor([1.0]), torch.tensor([0.5, 0.5])),
-        lambda: expected_total_variation(torch.tensor([1.0]), 0),
+        lambda: weight_error(torch.tensor([0.5, 0.4]), torch.tensor([0.5, 0.5])),
+        lambda: weight_error(torch.tensor([1.0]), torch.tensor([0.5, 0.5])),
+        lambda: expected_weight_error(torch.tensor([1.0]), 0),
     ],
 )
 def test_wrong_input_is_refused(wrong):

@@ -16,11 +16,11 @@ from scorefield.calibration import (
     ecdf_bands,
     ecdf_test,
     rank_counts,
-    ranks,
     tarp_coverage,
     tarp_ranks,
+    truth_ranks,
 )
-from scorefield.calibration.ranks import _probability
+from scorefield.calibration.ranks import probability_within
 from scorefield.errors import InputError
 from support import normal
 
@@ -37,21 +37,21 @@ def exchangeable(scans: int, n: int, *shape: int, seed: int = 0) -> tuple[torch.
 
 def test_ranks_count_the_draws_below():
     draws = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
-    assert ranks(draws, torch.tensor([2.5, 0.0]), generator=generator()).tolist() == [2, 0]
+    assert truth_ranks(draws, torch.tensor([2.5, 0.0]), generator=generator()).tolist() == [2, 0]
 
 
 def test_ties_are_broken_evenly():
     """All equal: the rank is uniform on 0 ... n."""
     n, scans = 3, 8000
-    found = ranks(torch.zeros(scans, n), torch.zeros(scans), generator=generator())
+    found = truth_ranks(torch.zeros(scans, n), torch.zeros(scans), generator=generator())
     counts = rank_counts(found, n).double()
     assert float((counts - scans / 4).square().sum() / (scans / 4)) < 25  # chi-square of 3 degrees, p = 2e-5
 
 
 def test_ranks_of_exchangeable_draws_are_uniform_and_others_are_not():
     draws, truth = exchangeable(2000, 9)
-    good = ranks(draws, truth, generator=generator())
-    narrow = ranks(
+    good = truth_ranks(draws, truth, generator=generator())
+    narrow = truth_ranks(
         draws.mean(1, keepdim=True) + 0.7 * (draws - draws.mean(1, keepdim=True)), truth, generator=generator()
     )
     for test in (chi_square, ecdf_test):
@@ -76,23 +76,23 @@ def counts_below(sequence: tuple[int, ...], n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("scans", "n"), [(4, 2), (3, 4)])
-def test_the_probability_of_bands_is_that_of_enumeration(scans, n):
+def test_theprobability_within_of_bands_is_that_of_enumeration(scans, n):
     every = [counts_below(sequence, n) for sequence in product(range(n + 1), repeat=scans)]
     rng = np.random.default_rng(0)
     for _ in range(20):
         low = rng.integers(0, scans, n)
         high = np.minimum(low + rng.integers(0, scans, n), scans)
         inside = np.mean([bool(((low <= c) & (c <= high)).all()) for c in every])
-        assert _probability(Bands(low, high), scans) == pytest.approx(inside)
+        assert probability_within(Bands(low, high), scans) == pytest.approx(inside)
 
 
-def test_bands_hold_with_the_stated_probability():
+def test_bands_hold_with_the_statedprobability_within():
     scans, n, level, repeats = 60, 12, 0.9, 4000
     bands = ecdf_bands(scans, n, level)
     sequences = torch.randint(0, n + 1, (repeats, scans), generator=generator())
     counts = torch.stack([(sequences < i).sum(1) for i in range(1, n + 1)], 1).numpy()
     held = float(((bands.low <= counts) & (counts <= bands.high)).all(1).mean())
-    exact = _probability(bands, scans)
+    exact = probability_within(bands, scans)
     assert level <= exact < level + 0.05  # counts are whole numbers
     assert abs(held - exact) < 4.5 * math.sqrt(exact * (1 - exact) / repeats)
 
@@ -132,7 +132,7 @@ def test_tarp_sees_a_correlation_that_ranks_of_coordinates_cannot():
     truth = normal(scans, 2, seed=1) @ mix.T
     draws = normal(scans, n, 2, seed=2) @ (mix * torch.tensor([[1.0], [-1.0]])).T
     for i in range(2):
-        assert ecdf_test(ranks(draws[..., i], truth[..., i], generator=generator()), n).p_value > 1e-4
+        assert ecdf_test(truth_ranks(draws[..., i], truth[..., i], generator=generator()), n).p_value > 1e-4
     references = torch.tensor([2.0, 2.0], dtype=torch.float64).expand(scans, 2)
     assert ecdf_test(tarp_ranks(draws, truth, references), n).p_value < 1e-6
 
@@ -140,9 +140,9 @@ def test_tarp_sees_a_correlation_that_ranks_of_coordinates_cannot():
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: ranks(normal(3, 4), normal(4), generator=generator()),
-        lambda: ranks(normal(3, 4) + 0j, normal(3) + 0j, generator=generator()),
-        lambda: ranks(normal(3, 4) / 0, normal(3), generator=generator()),
+        lambda: truth_ranks(normal(3, 4), normal(4), generator=generator()),
+        lambda: truth_ranks(normal(3, 4) + 0j, normal(3) + 0j, generator=generator()),
+        lambda: truth_ranks(normal(3, 4) / 0, normal(3), generator=generator()),
         lambda: rank_counts(torch.tensor([3]), 2),
         lambda: chi_square(torch.tensor([1, 2, 0]), 2),
         lambda: ecdf_bands(10, 5, 1.0),

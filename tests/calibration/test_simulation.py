@@ -14,6 +14,7 @@ import scorefield as sf
 from scorefield.calibration import (
     LEVELS,
     Calibration,
+    Experiment,
     FromDensity,
     FromImages,
     FromWalk,
@@ -55,7 +56,7 @@ def exact(factor: float = 1.0) -> Method:
     return Method(posterior=lambda prior, given: prior.posterior(given), kernel=Oracle(factor), steps=1)
 
 
-def seen(matrix: Tensor, std: float):
+def measuring(matrix: Tensor, std: float):
     """``simulate`` of data ``matrix @ truth`` with noise."""
 
     def simulate(truth: Tensor, seed: int) -> Measurement:
@@ -67,9 +68,9 @@ def seen(matrix: Tensor, std: float):
     return simulate
 
 
-GAUSSIAN = seen(BENCH.matrix, 0.1)
+GAUSSIAN = measuring(BENCH.matrix, 0.1)
 OTHER = benches.tb_g(1).prior
-PLANAR = seen(torch.tensor([[1.0, 0.0]], dtype=torch.float64), 0.5)
+PLANAR = measuring(torch.tensor([[1.0, 0.0]], dtype=torch.float64), 0.5)
 
 
 @pytest.mark.parametrize(("prior", "simulate"), [(BENCH.prior, GAUSSIAN), (MIXTURE.prior, PLANAR)])
@@ -111,8 +112,8 @@ class Counting:
 
 
 def same(a: Calibration, b: Calibration) -> bool:
-    pairs = zip(a.outcomes, b.outcomes, strict=True)
-    return all(torch.equal(x.observed.pixels, y.observed.pixels) for x, y in pairs)
+    pairs = zip(a.scans, b.scans, strict=True)
+    return all(torch.equal(x.observation.pixels, y.observation.pixels) for x, y in pairs)
 
 
 def test_finished_scans_are_not_made_again(tmp_path):
@@ -127,8 +128,9 @@ def test_finished_scans_are_not_made_again(tmp_path):
     assert simulate.calls == 4  # the one deleted and two more, and the first to compare with
     assert same(longer, whole)
     assert short.n_scans == 4
-    assert all(torch.equal(a.observed.blocks, b.observed.blocks) for a, b in zip(short.outcomes, longer.outcomes))  # noqa: B905
-    assert longer.outcomes[0].numbers == short.outcomes[0].numbers
+    pairs = zip(short.scans, longer.scans, strict=False)
+    assert all(torch.equal(a.observation.blocks, b.observation.blocks) for a, b in pairs)
+    assert longer.scans[0].numbers == short.scans[0].numbers
 
 
 def test_an_interruption_keeps_what_was_done(tmp_path):
@@ -151,12 +153,12 @@ def test_an_interruption_keeps_what_was_done(tmp_path):
         {"draws": 5},
         {"method": exact(0.5)},
         {"prior": OTHER},
-        {"simulate": seen(BENCH.matrix, 0.2)},
-        {"prior": Scaled(BENCH.prior, 9.0), "truths": FromDensity(BENCH.prior)},
+        {"experiment": measuring(BENCH.matrix, 0.2)},
+        {"prior": Scaled(BENCH.prior, 9.0), "experiment": Experiment(GAUSSIAN, FromDensity(BENCH.prior))},
     ],
 )
 def test_scans_of_another_calibration_are_refused(tmp_path, other):
-    given = {"prior": BENCH.prior, "simulate": GAUSSIAN, "n_scans": 2, "draws": 4, "method": exact(), "seed": 1}
+    given = {"prior": BENCH.prior, "experiment": GAUSSIAN, "n_scans": 2, "draws": 4, "method": exact(), "seed": 1}
     calibrate(**given, folder=tmp_path)
     with pytest.raises(InputError, match="another calibration"):
         calibrate(**given | other, folder=tmp_path)
@@ -166,8 +168,8 @@ def test_scans_of_another_calibration_are_refused(tmp_path, other):
 def test_truths_of_a_volume_tell_how_it_is_read(tmp_path, other):
     """The same file cut along another axis, or in another unit, is another source."""
     np.save(tmp_path / "volume.npy", np.zeros((8, 8, 8), np.float32))
-    told = [repr(FromImages(Images(tmp_path / "volume.npy", **{"axis": 0, **changed}))) for changed in ({}, {}, other)]
-    assert told[0] == told[1] != told[2]
+    texts = [repr(FromImages(Images(tmp_path / "volume.npy", **{"axis": 0, **changed}))) for changed in ({}, {}, other)]
+    assert texts[0] == texts[1] != texts[2]
 
 
 def test_a_damaged_scan_is_named(tmp_path):
@@ -250,11 +252,17 @@ def test_learned_priors_calibrate_on_images():
         noisy = truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(seed))
         return Measurement(noisy, Identity(tuple(truth.shape)), White(0.1))
 
-    found = sf.calibrate(prior, simulate, truths=FromImages([image]), n_scans=2, draws=2, method=Method(steps=2))
+    experiment = Experiment(simulate, FromImages([image]))
+    found = sf.calibrate(prior, experiment, n_scans=2, draws=2, method=Method(steps=2))
     assert found.pixels.draws.shape == (2, 2, 64)
     assert float(found.numbers("evaluations").min()) >= 3
     with pytest.raises(InputError, match="cannot be sampled exactly"):
         sf.calibrate(prior, simulate)
+
+
+def test_arguments_of_version_0_1_are_answered_with_the_new_form():
+    with pytest.raises(TypeError, match=r"no argument truths; .*Experiment\(simulate, truths\)"):
+        calibrate(BENCH.prior, GAUSSIAN, truths=FromDensity(BENCH.prior))
 
 
 def test_no_images_are_refused():

@@ -107,7 +107,7 @@ def test_needed_factors_are_where_the_interval_meets_the_truth():
 
 
 def test_no_factor_mends_draws_that_do_not_vary():
-    with pytest.raises(InputError, match="without any width"):
+    with pytest.raises(InputError, match="intervals of width 0"):
         recalibration_factor(torch.zeros(10, 5), torch.ones(10))
 
 

@@ -9,7 +9,7 @@ import torch
 from benches import tb_g, tb_m
 from torch import Tensor
 
-from scorefield.calibration import mode_weights, total_variation
+from scorefield.calibration import mode_weights, weight_error
 from scorefield.errors import InputError
 from scorefield.kernels import DPMpp2M, MCGDiff
 from scorefield.kernels.mcg_diff import _Data
@@ -142,7 +142,7 @@ def test_mode_weights(kappa):
     drawn = sample(M.prior, kernel, LEVELS, n=16 * 64, batch=64, seed=5, like=DOUBLE).draws
     shares = torch.stack([mode_weights(part, M.prior.means) for part in drawn.split(64)])
     error = shares.std(0) / math.sqrt(16)
-    assert total_variation(shares.mean(0), M.weights) < 0.05
+    assert weight_error(shares.mean(0), M.weights) < 0.05
     # a population of N is biased by order 1/N: the variance of its weights, 16 error^2
     assert bool(((shares.mean(0) - M.weights).abs() < 4 * error + 16 * error**2 + 1 / 64).all())
 

@@ -10,7 +10,7 @@ import torch
 from benches import PosteriorBench, mcg_mixture, tb_g, tb_m
 from torch import Tensor
 
-from scorefield.calibration import floor, mode_weights, sliced_wasserstein, total_variation
+from scorefield.calibration import floor, mode_weights, sliced_wasserstein, weight_error
 from scorefield.errors import InputError
 from scorefield.kernels import MALA, DPMpp2M, Kernel, Particles
 from scorefield.kernels.particles import Population
@@ -293,7 +293,7 @@ def pooled(kernel: Particles, populations: int, draws: int) -> tuple[Tensor, Ten
 def test_mode_weights(move):
     """Methods E26 asks for a total variation below 0.04 with 64 particles; Gaussian reasoning has 0.2."""
     found, error = pooled(Particles(M.measurement, oversampling=1, move=move), 12, 64)
-    assert total_variation(found, M.weights) < 0.04
+    assert weight_error(found, M.weights) < 0.04
     # a population of N is biased by order 1/N: the variance of its weights over N, here below 1/64
     assert bool(((found - M.weights).abs() < 4 * error + 1 / 64).all())
 
@@ -302,14 +302,14 @@ def test_mode_weights(move):
 def test_mode_weights_of_eight_particles():
     """Methods E26: below 0.05; 500 populations bring the standard error to 0.01."""
     found, _ = pooled(Particles(M.measurement, oversampling=1), 500, 8)
-    assert total_variation(found, M.weights) < 0.05
+    assert weight_error(found, M.weights) < 0.05
 
 
 def test_the_weights_repair_the_proposal():
     """Particles without their weights are those of Gaussian reasoning, off by more than a tenth."""
     kernel = Particles(M.measurement, oversampling=1, threshold=0)
     *_, last = walk(M.prior, kernel, LEVELS[0] * normal(2000, 2), LEVELS, g(1))
-    assert total_variation(mode_weights(last.memory.x, M.prior.means), M.weights) > 0.1
+    assert weight_error(mode_weights(last.memory.x, M.prior.means), M.weights) > 0.1
     shares = last.memory.log_weights.softmax(0)
     nearest = torch.cdist(last.memory.x, M.prior.means).argmin(1)
     found = torch.zeros(3).double().index_add(0, nearest, shares)

@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from scorefield.calibration import Calibration, Outcome, observe
+from scorefield.calibration import Calibration, SimulatedScan, observe
 from scorefield.errors import InputError
 from scorefield.reports.calibration import calibration_report, findings
 from support import normal
@@ -18,15 +18,15 @@ ORIGIN = {"prior": {"class": "Gaussian", "numbers": "0"}, "truths": "FromDensity
 
 def calibration(scans: int, factor: float = 1.0, z: float = 0.0, n: int = 19) -> Calibration:
     """Images of white noise about an offset of 5, the draws ``factor`` times as wide as the truth."""
-    outcomes = []
+    results = []
     for number in range(scans):
         stack = normal(n + 1, 1, 16, 16, seed=number)
         stack[1:] *= factor
         center = 5 + 0.5 * normal(1, seed=10_000 + number)
         seen = observe(center + stack[0], center + stack[1:], torch.Generator().manual_seed(30_000 + number))
         numbers = {"crps": 0.5, "residual_z": z + float(normal(1, seed=20_000 + number)), "evaluations": 49.0}
-        outcomes.append(Outcome(seen, {**numbers, "vector_jacobian_products": 0.0, "seconds": 1.0}))
-    return Calibration(tuple(outcomes), ORIGIN)
+        results.append(SimulatedScan(seen, {**numbers, "vector_jacobian_products": 0.0, "seconds": 1.0}))
+    return Calibration(tuple(results), ORIGIN)
 
 
 def test_right_intervals_hold():
@@ -65,12 +65,12 @@ def test_misfit_is_found_either_way():
 
 def test_few_scans_promise_nothing(tmp_path):
     """One pixel value a scan, shared by all pixels, in a dozen scans."""
-    outcomes = []
+    results = []
     for number in range(12):
         stack = (5 + normal(20, 1, 1, 1, seed=number)).expand(-1, -1, 8, 8)
         seen = observe(stack[0], stack[1:], torch.Generator().manual_seed(number))
-        outcomes.append(Outcome(seen, calibration(2).outcomes[0].numbers))
-    found = Calibration(tuple(outcomes), ORIGIN)
+        results.append(SimulatedScan(seen, calibration(2).scans[0].numbers))
+    found = Calibration(tuple(results), ORIGIN)
     assert "Too few scans" in findings(found)[0].title
     assert "Simulate more scans" in calibration_report(found, path=tmp_path / "page.html").read_text()
 

@@ -1,19 +1,19 @@
-"""Calibration: how far draws are from the law they should have, and how far exact draws would be.
+"""Calibration: the distance of draws from the law that they should have, and the same distance for exact draws.
 
-:func:`calibrate` asks a prior, a method and a scan geometry whether their intervals hold.  The metrics are plain
-functions of draws: against an exact posterior (moments, Wasserstein distances, mode weights), against truths (ranks,
-TARP, interval coverage, spread and skill) and of chains by themselves (R-hat, effective sample size).  The benches have
-exact answers.
+:func:`calibrate` tests the intervals of a prior, a method and a scan geometry.  The metrics are plain functions of
+draws: against an exact posterior (moments, Wasserstein distances, mode weights), against truths (ranks, TARP, interval
+coverage, spread and skill), and of chains alone (R-hat, effective sample size).  The benches have exact posteriors.
 """
 
 from scorefield.calibration.chains import effective_sample_size, split_rhat, tail_effective_sample_size
-from scorefield.calibration.floor import Floor, floor
+from scorefield.calibration.experiment import Experiment
+from scorefield.calibration.floors import Floor, floor
 from scorefield.calibration.intervals import LEVELS, Coverage, interval_coverage
-from scorefield.calibration.modes import expected_total_variation, mode_weights, total_variation
+from scorefield.calibration.modes import expected_weight_error, mode_weights, weight_error
 from scorefield.calibration.moments import MomentError, expected_moment_error, moment_error
-from scorefield.calibration.quantities import Observed, Quantities, observe
-from scorefield.calibration.ranks import Bands, Uniformity, chi_square, ecdf_bands, ecdf_test, rank_counts, ranks
-from scorefield.calibration.simulation import Calibration, Outcome, calibrate
+from scorefield.calibration.quantities import Observation, Quantities, observe
+from scorefield.calibration.ranks import Bands, Uniformity, chi_square, ecdf_bands, ecdf_test, rank_counts, truth_ranks
+from scorefield.calibration.simulation import Calibration, SimulatedScan, calibrate
 from scorefield.calibration.spread import SpreadSkill, needed_factors, recalibrated, recalibration_factor, spread_skill
 from scorefield.calibration.tarp import tarp_coverage, tarp_ranks
 from scorefield.calibration.truths import Cropped, FromDensity, FromImages, FromWalk, Prepared, Scanner, Truths
@@ -21,10 +21,11 @@ from scorefield.calibration.wasserstein import gaussian_w2, sliced_wasserstein
 from scorefield.calibration.yardstick import Ratio, Yardstick
 
 __all__ = [
-    # the verb, and what it takes and gives
+    # the verb, its arguments and its result
     "calibrate",
+    "Experiment",
     "Calibration",
-    "Outcome",
+    "SimulatedScan",
     "Truths",
     "FromDensity",
     "FromImages",
@@ -32,7 +33,7 @@ __all__ = [
     "Cropped",
     "Prepared",
     "Scanner",
-    "Observed",
+    "Observation",
     "Quantities",
     "observe",
     # against an exact posterior
@@ -46,10 +47,10 @@ __all__ = [
     "Ratio",
     "Yardstick",
     "mode_weights",
-    "total_variation",
-    "expected_total_variation",
+    "weight_error",
+    "expected_weight_error",
     # against truths
-    "ranks",
+    "truth_ranks",
     "rank_counts",
     "Uniformity",
     "chi_square",

@@ -1,7 +1,7 @@
-"""Benches: inverse problems whose posterior is known exactly, small enough to measure a sampler in seconds.
+"""Benches: small inverse problems with exact posteriors, on which a sampler is measured in seconds.
 
-Each is a function that returns float64 objects, so that every law, every sampler and the documentation's table are
-measured on the same problems.  All have a ``prior``, a ``measurement``, the exact ``posterior`` (with ``rsample``), and
+Each bench is a function that returns float64 objects, so that the laws of the tests and the table of the documentation
+use the same problems.  Every bench has a ``prior``, a ``measurement``, the exact ``posterior`` (with ``rsample``), and
 a ``schedule`` from well above the width of the prior to well below that of the posterior.
 """
 
@@ -26,10 +26,10 @@ from scorefield.schedules import Karras
 
 @dataclass(frozen=True)
 class GaussianBench:
-    """A Gaussian in 8 dimensions seen through 4 numbers, and the textbook posterior.
+    """A Gaussian in 8 dimensions, measured by 4 numbers, and its posterior by the textbook formula.
 
     Attributes:
-        truth: (8,), the draw behind the data.
+        truth: (8,), the draw that was measured.
         matrix: (4, 8).
         mean: (8,), of the posterior, ``m + K (y - A m)``.
         covariance: (8, 8), of the posterior, ``S - K A S``.
@@ -51,7 +51,7 @@ class GaussianBench:
 
 @dataclass(frozen=True)
 class MixtureBench:
-    """A mixture of Gaussians seen through a few numbers, and its posterior, again a mixture.
+    """A mixture of Gaussians, measured by a few numbers, and its posterior, which is a mixture too.
 
     Attributes:
         weights: of the posterior's modes, (K,).
@@ -66,10 +66,10 @@ class MixtureBench:
 
 @dataclass(frozen=True)
 class FieldBench:
-    """A stationary Gaussian image seen by a scanner; the posterior is exact by conjugate gradients.
+    """A stationary Gaussian image, measured by a scanner; the posterior is exact by conjugate gradients.
 
     Attributes:
-        truth: (1, size, size), the draw behind the data.
+        truth: (1, size, size), the draw that was measured.
     """
 
     prior: StationaryGaussian
@@ -80,7 +80,10 @@ class FieldBench:
 
 
 def tb_g(seed: int = 0) -> GaussianBench:
-    """TB-G: eigenvalues 2 to 0.02 in a random basis, A iid N(0, 1/8), noise 0.1; every Gaussian method should pass."""
+    """TB-G: eigenvalues 2 to 0.02 in a random basis, A iid N(0, 1/8), noise 0.1.
+
+    Every method that is exact for Gaussians is exact here.
+    """
     normal = _normal(seed)
     basis = torch.linalg.qr(normal(8, 8)).Q
     spectrum = torch.logspace(0, -2, 8, dtype=torch.float64) * 2
@@ -102,7 +105,7 @@ def tb_g(seed: int = 0) -> GaussianBench:
 def tb_m() -> MixtureBench:
     """TB-M: weights (.3, .3, .4), variance 1/4, the first coordinate measured as 1 with noise 0.5.
 
-    The posterior has weights (.0001, .6135, .3864), which no Gaussian reasoning gets right.
+    The posterior has weights (.0001, .6135, .3864), which no Gaussian approximation gives.
     """
     prior = GaussianMixture(
         torch.tensor([[-2, -1.5], [1.5, 2], [2, -2]], dtype=torch.float64),
@@ -112,7 +115,7 @@ def tb_m() -> MixtureBench:
     operator = Matrix(torch.tensor([[1.0, 0.0]], dtype=torch.float64))
     y = torch.ones(1, dtype=torch.float64)
     measurement = Measurement(y, operator, White(0.5))
-    # w_k N(y; mu_k1, 1/4 + 1/4), with numbers so that no code under test is involved
+    # w_k N(y; mu_k1, 1/4 + 1/4), written out, so that no code under test is involved
     evidence = prior.weights * torch.exp(-((y - prior.means[:, 0]) ** 2) / (2 * 0.5))
     return MixtureBench(
         prior, measurement, prior.posterior(measurement), evidence / evidence.sum(), Karras(0.005, 40.0)
@@ -120,11 +123,11 @@ def tb_m() -> MixtureBench:
 
 
 def mcg_mixture(d: int = 8, m: int = 2, seed: int = 0) -> MixtureBench:
-    """MCG-diff's bench: 25 modes in d dimensions, on a 5 x 5 grid in the plane of even and odd coordinates, seen by m.
+    """The bench of MCG-diff: 25 modes in d dimensions, measured by m numbers.
 
-    Means (8i, 8j, 8i, 8j, ...) for i, j in -2..2, unit covariances, weights proportional to squared standard normals.
-    A has random singular vectors and singular values uniform in [0, 1]; the noise is a uniform fraction of the
-    largest.
+    The modes lie on a 5 x 5 grid in the plane of even and odd coordinates.  Means (8i, 8j, 8i, 8j, ...) for i, j in
+    -2..2, unit covariances, weights proportional to squared standard normals. A has random singular vectors and
+    singular values uniform in [0, 1]; the noise is a uniform fraction of the largest.
 
     References:
         Cardoso, Janati, Le Corff, Moulines, ICLR 2024, arXiv 2308.07983 (d = 8, 80, 800; m = 1, 2, 4).
@@ -149,10 +152,10 @@ def mcg_mixture(d: int = 8, m: int = 2, seed: int = 0) -> MixtureBench:
 
 
 def lattice(size: int = 3, coupling: float = 0.4, seed: int = 0) -> MixtureBench:
-    r"""TB-ENUM: an Ising field on a periodic lattice, every state enumerated, half of the sites seen.
+    r"""TB-ENUM: an Ising field on a periodic lattice, with every state enumerated and half of the sites measured.
 
-    Spins s in {-1, 1} with :math:`p(s) \propto \exp(\beta \sum_{i \sim j} s_i s_j)`, each blurred by N(0, 0.2^2) so
-    that they have a density; every second site is measured with noise 0.7.  A size of 3 has 512 states.
+    Spins s in {-1, 1} have :math:`p(s) \propto \exp(\beta \sum_{i \sim j} s_i s_j)`.  N(0, 0.2^2) is added to each, so
+    that they have a density.  Every second site is measured with noise 0.7.  A lattice of size 3 has 512 states.
 
     References:
         Geman & Geman, IEEE T-PAMI 1984.
@@ -171,7 +174,7 @@ def lattice(size: int = 3, coupling: float = 0.4, seed: int = 0) -> MixtureBench
 
 
 def field_mri(size: int = 64, seed: int = 0) -> FieldBench:
-    """A stationary Gaussian image seen by fourfold undersampled MRI with 4 coils."""
+    """A stationary Gaussian image, measured by fourfold undersampled MRI with 4 coils."""
     shape = (1, size, size)
     mask = cartesian_mask(shape, 4.0, generator=torch.Generator().manual_seed(seed))
     maps = birdcage(4, shape).to(torch.complex128)
@@ -179,14 +182,14 @@ def field_mri(size: int = 64, seed: int = 0) -> FieldBench:
 
 
 def field_ct(size: int = 64, seed: int = 0) -> FieldBench:
-    """A stationary Gaussian image seen by parallel-beam CT from 16 views."""
+    """A stationary Gaussian image, measured by parallel-beam CT from 16 views."""
     angles = torch.arange(16, dtype=torch.float64) * math.pi / 16
     operator = parallel_beam((1, size, size), angles, math.ceil(math.sqrt(2) * size) + 2)
     return _field(operator, 2.0, size, seed)
 
 
 def _field(operator: Operator, std: float, size: int, seed: int) -> FieldBench:
-    """Pixels of variance 1 whose power spectrum falls as the cube of the frequency, beyond 6 periods an image."""
+    """The bench of pixels of variance 1 whose power falls as the cube of the frequency beyond 6 periods an image."""
     generator = torch.Generator().manual_seed(seed)
     frequency = torch.arange(size, dtype=torch.float64) - size // 2
     radius = (frequency.square().unsqueeze(1) + frequency.square()).sqrt()
@@ -199,7 +202,7 @@ def _field(operator: Operator, std: float, size: int, seed: int) -> FieldBench:
 
 
 def _normal(seed: int):
-    """Standard normal numbers of one stream."""
+    """A function that draws standard normal numbers from one stream."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:

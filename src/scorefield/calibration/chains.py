@@ -1,4 +1,4 @@
-r"""Have the chains mixed?  Effective sample size and split R-hat of Markov chains, by ranks.
+r"""Diagnostics of Markov chains: effective sample size and split R-hat, by ranks.
 
 With W the mean of the variances within M chains of N states and B/N the variance of their means,
 
@@ -8,10 +8,11 @@ With W the mean of the variances within M chains of N states and B/N the varianc
     \hat P_k = \hat\rho_{2k} + \hat\rho_{2k+1},
 
 with autocorrelations pooled over chains, :math:`\hat\rho_t = 1 - (W - \overline{s_m^2 \rho_{t,m}}) / \mathrm{var}^+`,
-:math:`\mathrm{var}^+ = \frac{N-1}{N} W + \frac{B}{N}`, and the pairs cut where they cease to be positive and made to
-fall (Geyer).  Each chain is split in two, so that a trend is a difference between chains; values are replaced by the
-normal scores of their ranks, so that infinite variances do no harm; and the R-hat of the distances from the median
-finds chains of one center and different widths.  The largest of both is reported.
+:math:`\mathrm{var}^+ = \frac{N-1}{N} W + \frac{B}{N}`, where the sum of the pairs ends at the first that is
+not positive and the pairs are made non-increasing (Geyer).  Each chain is split in two, so that a trend is a difference
+between chains.  Values are replaced by the normal scores of their ranks, so that infinite variances do no harm.  The
+R-hat of the distances from the median detects chains with one center and different widths; the larger R-hat of the two
+is reported.
 
 References:
     Vehtari, Gelman, Simpson, Carpenter, Buerkner, "Rank-normalization, folding, and localization: an improved R-hat",
@@ -27,11 +28,14 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 
-TAIL = 0.05  # both tails of the tail ESS
+TAIL = 0.05  # probability of each tail of the tail ESS
 
 
 def split_rhat(chains: Tensor) -> Tensor:
-    """Rank-normalized split R-hat of chains (M, N, *event), the larger of bulk and folded: (*event,); 1 is mixed.
+    """Rank-normalized split R-hat, the larger of bulk and folded: (*event,); near 1 the chains have mixed.
+
+    Args:
+        chains: states of M chains of N steps (M, N, *event), real, N >= 4.
 
     Raises:
         InputError: fewer than four states a chain, complex or non-finite states.
@@ -42,7 +46,10 @@ def split_rhat(chains: Tensor) -> Tensor:
 
 
 def effective_sample_size(chains: Tensor) -> Tensor:
-    """How many independent draws tell the mean as well as the chains (M, N, *event) do: (*event,), by ranks (bulk ESS).
+    """The number of independent draws that give the mean as precisely as the chains, by ranks (bulk ESS): (*event,).
+
+    Args:
+        chains: states of M chains of N steps (M, N, *event), real, N >= 4.
 
     Raises:
         InputError: fewer than four states a chain, complex or non-finite states.
@@ -51,7 +58,10 @@ def effective_sample_size(chains: Tensor) -> Tensor:
 
 
 def tail_effective_sample_size(chains: Tensor) -> Tensor:
-    """The smaller effective sample size of the 5 % and 95 % quantiles of chains (M, N, *event): (*event,).
+    """The smaller of the effective sample sizes for the 5 % and the 95 % quantile: (*event,).
+
+    Args:
+        chains: states of M chains of N steps (M, N, *event), real, N >= 4.
 
     Raises:
         InputError: fewer than four states a chain, complex or non-finite states.
@@ -63,7 +73,7 @@ def tail_effective_sample_size(chains: Tensor) -> Tensor:
 
 
 def _split(chains: Tensor) -> Tensor:
-    """Each chain as two, the middle state of an odd length left out."""
+    """Split each chain into two; the middle state of an odd length is left out."""
     if chains.ndim < 2 or chains.shape[1] < 4 or chains.is_complex() or not bool(chains.isfinite().all()):
         raise InputError(
             f"Chains are real and finite, (M, N >= 4, *event), got {chains.dtype} of shape {tuple(chains.shape)};"
@@ -91,7 +101,7 @@ def _rhat(chains: Tensor) -> Tensor:
 
 
 def _ess(chains: Tensor) -> Tensor:
-    """Effective sample size of the means; as many as there are states for a constant."""
+    """Effective sample size of the means; the number of states where all of them are equal."""
     m, n = chains.shape[:2]
     covariance = _autocovariance(chains)
     variance = covariance[:, 0] * n / (n - 1)

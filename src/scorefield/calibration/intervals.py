@@ -1,7 +1,8 @@
-"""Coverage of central intervals over scans, against what a perfect sampler with as many draws covers.
+"""Coverage of central intervals over scans, and the coverage of a perfect sampler with as many draws.
 
-The quantities of one scan err together, so the error of a coverage is taken between scans: the standard deviation of
-the scans' own coverages over the root of their number, and never less than if all quantities were independent.
+The errors of the quantities of one scan are correlated, so the standard error of a coverage is computed between scans:
+the standard deviation of the coverages of single scans over the square root of their number.  It is at least the
+standard error for independent quantities.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 
 class Coverage(NamedTuple):
-    """How often central intervals hold the truth.
+    """The share of truths that lie in their central intervals.
 
-    Args:
-        level: nominal probability.
-        observed: share of the quantities of all scans inside.
-        error: its standard error.
-        expected: what a perfect sampler with this number of draws covers.
+    Attributes:
+        level: nominal probability of the intervals.
+        observed: share of the quantities of all scans whose truth lies in its interval.
+        error: standard error of ``observed``.
+        expected: the share for a perfect sampler with this number of draws.
     """
 
     level: float
@@ -36,7 +37,7 @@ class Coverage(NamedTuple):
 
     @property
     def z(self) -> float:
-        """Observed minus expected in standard errors."""
+        """The difference of observed and expected coverage, in standard errors."""
         return (self.observed - self.expected) / self.error
 
 
@@ -56,7 +57,7 @@ def interval_coverage(draws: Tensor, truth: Tensor, level: float = 0.9) -> Cover
     if scans < 2:
         raise InputError("A coverage with its standard error needs at least 2 scans, got 1.")
     low, high = Samples(draws.transpose(0, 1)).interval(level)
-    each = ((low <= truth) & (truth <= high)).double().reshape(scans, -1).mean(1)
+    shares = ((low <= truth) & (truth <= high)).double().reshape(scans, -1).mean(1)
     expected = expected_coverage(draws.shape[1], level)
     least = math.sqrt(expected * (1 - expected) / truth.numel())
-    return Coverage(level, float(each.mean()), max(float(each.std()) / math.sqrt(scans), least), expected)
+    return Coverage(level, float(shares.mean()), max(float(shares.std()) / math.sqrt(scans), least), expected)

@@ -1,11 +1,11 @@
-r"""Mode weights: which share of the draws fell into which mode.
+r"""The weights of the modes among draws, and their error.
 
-Half the summed error of the shares is their total variation distance.  For n independent draws each count is binomial,
-and de Moivre's closed form for its mean absolute deviation,
+The error is the total variation distance, half the sum of the absolute errors of the weights.  For n independent draws
+each count is binomial, and de Moivre's closed form for its mean absolute deviation,
 
 .. math:: E|k - n p| = 2\, m \binom{n}{m} p^m (1 - p)^{n - m + 1}, \qquad m = \lfloor n p \rfloor + 1,
 
-says how much of that distance is chance.
+gives the part of the error that is chance.
 
 References:
     Diaconis & Zabell, "Closed form summation for classical distributions", Statistical Science 1991 (de Moivre 1730).
@@ -22,7 +22,11 @@ from scorefield.errors import InputError
 
 
 def mode_weights(draws: Tensor, modes: Tensor) -> Tensor:
-    """Share of the real draws (n, *event) that is nearest to each of ``modes`` (K, *event): (K,), float64.
+    """The share of the draws whose nearest mode is each mode: (K,), float64.
+
+    Args:
+        draws: real draws (n, *event).
+        modes: the centers of the modes (K, *event).
 
     Raises:
         InputError: events of different shapes, or no draws or modes.
@@ -33,8 +37,12 @@ def mode_weights(draws: Tensor, modes: Tensor) -> Tensor:
     return torch.bincount(nearest, minlength=len(modes)).double() / len(draws)
 
 
-def total_variation(p: Tensor, q: Tensor) -> float:
+def weight_error(p: Tensor, q: Tensor) -> float:
     """Total variation distance of two laws on K points, half the sum of ``|p_k - q_k|``, in [0, 1].
+
+    Args:
+        p: weights (K,).
+        q: weights (K,).
 
     Raises:
         InputError: different numbers of points, or weights that do not sum to 1.
@@ -42,14 +50,18 @@ def total_variation(p: Tensor, q: Tensor) -> float:
     sums = float(p.double().sum()), float(q.double().sum())
     if p.shape != q.shape or p.ndim != 1 or max(abs(s - 1) for s in sums) > 1e-6:
         raise InputError(
-            f"Total variation compares two laws on the same points, got shapes {tuple(p.shape)} and {tuple(q.shape)}"
+            f"Weights are compared for two laws on the same points, got shapes {tuple(p.shape)} and {tuple(q.shape)}"
             f" with sums {sums[0]:g} and {sums[1]:g}; normalize them."
         )
     return 0.5 * float((p.double() - q.double()).abs().sum())
 
 
-def expected_total_variation(weights: Tensor, n: int) -> float:
-    """Mean total variation distance between ``weights`` (K,) and the shares of ``n`` independent draws of them.
+def expected_weight_error(weights: Tensor, n: int) -> float:
+    """The mean of :func:`weight_error` for exact draws.
+
+    Args:
+        weights: the exact weights (K,).
+        n: number of independent draws.
 
     Raises:
         InputError: no draws.
@@ -60,7 +72,7 @@ def expected_total_variation(weights: Tensor, n: int) -> float:
 
 
 def _mean_deviation(n: int, p: float) -> float:
-    """``E|k - n p|`` of a binomial count."""
+    """``E|k - n p|`` of a binomial count k of n trials of probability p."""
     if not 0 < p < 1:
         return 0.0
     m = math.floor(n * p) + 1

@@ -1,4 +1,4 @@
-r"""Mean and covariance of draws against an exact law.
+r"""The errors of the mean and the covariance of draws.
 
 For n independent draws of a law with mean m and covariance C, of any shape,
 
@@ -6,7 +6,7 @@ For n independent draws of a law with mean m and covariance C, of any shape,
     E\|\hat m - m\|^2 = \frac{\mathrm{tr}\, C}{n}, \qquad
     E\|\hat C - C\|_F^2 = \frac{(\mathrm{tr}\, C)^2 + \mathrm{tr}\, C^2}{n - 1},
 
-the second for Gaussians: what a perfect sampler still misses by (:func:`expected_moment_error`).
+the second for Gaussians.  A perfect sampler has these errors too (:func:`expected_moment_error`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from scorefield.errors import InputError
 
 
 class MomentError(NamedTuple):
-    """How far the first two moments of draws are from exact ones.
+    """The errors of the first two moments of draws.
 
-    Args:
+    Attributes:
         mean: length of the error of the mean over ``sqrt(tr C)``.
         covariance: Frobenius norm of the error of the covariance over that of C.
-        trace: ``tr C`` of the draws over the exact one; below 1 the draws vary too little.
+        trace: ``tr C`` of the draws over the exact ``tr C``; below 1 the draws vary too little.
         w2: Wasserstein-2 distance of the two Gaussians with these moments over ``sqrt(tr C)``.
     """
 
@@ -38,7 +38,12 @@ class MomentError(NamedTuple):
 
 
 def moment_error(draws: Tensor, mean: Tensor, covariance: Tensor) -> MomentError:
-    """The moments of real draws (n, d) against an exact ``mean`` (d,) and ``covariance`` (d, d).
+    """Compare the moments of draws with exact ones.
+
+    Args:
+        draws: real draws (n, d), n >= 2.
+        mean: exact mean (d,).
+        covariance: exact covariance (d, d).
 
     Raises:
         InputError: fewer than two draws, complex draws, or shapes that do not fit.
@@ -49,20 +54,20 @@ def moment_error(draws: Tensor, mean: Tensor, covariance: Tensor) -> MomentError
             f" {tuple(draws.shape)} and {tuple(covariance.shape)}; flatten the events first."
         )
     draws, mean, covariance = draws.double(), mean.double(), covariance.double()
-    found_mean, found = draws.mean(0), torch.cov(draws.T).reshape(covariance.shape)
+    its_mean, its_covariance = draws.mean(0), torch.cov(draws.T).reshape(covariance.shape)
     scale = math.sqrt(float(covariance.trace()))
     return MomentError(
-        mean=float((found_mean - mean).norm()) / scale,
-        covariance=float((found - covariance).norm() / covariance.norm()),
-        trace=float(found.trace() / covariance.trace()),
-        w2=float(gaussian_w2(found_mean, found, mean, covariance)) / scale,
+        mean=float((its_mean - mean).norm()) / scale,
+        covariance=float((its_covariance - covariance).norm() / covariance.norm()),
+        trace=float(its_covariance.trace() / covariance.trace()),
+        w2=float(gaussian_w2(its_mean, its_covariance, mean, covariance)) / scale,
     )
 
 
 class ExpectedMomentError(NamedTuple):
     """Root mean square errors of exact Gaussian draws, in the units of :class:`MomentError`.
 
-    Args:
+    Attributes:
         mean: of the mean.
         covariance: of the covariance.
         trace: standard deviation of the ratio of the traces about 1.
@@ -74,7 +79,11 @@ class ExpectedMomentError(NamedTuple):
 
 
 def expected_moment_error(covariance: Tensor, n: int) -> ExpectedMomentError:
-    """What ``n`` exact draws of a Gaussian with this covariance (d, d) have by chance.
+    """The errors of the moments of exact draws of a Gaussian.
+
+    Args:
+        covariance: of the Gaussian (d, d).
+        n: number of draws, at least 2.
 
     Raises:
         InputError: fewer than two draws.

@@ -1,8 +1,8 @@
-"""What is ranked of an image: values of some pixels, means of some regions, and all blocks together.
+"""The quantities of an image that a calibration ranks: values of some pixels, means of some regions, and all blocks.
 
-Pixels where nothing is (air) are known without a scan and would dilute every number, so pixels and regions are taken
-from the foreground: where the mean over truth *and* draws is above a twentieth of its maximum.  That choice treats
-truth and draws alike; one by the truth, or by the draws, would bias the ranks.
+Empty pixels (air) are known without a scan and would dilute every number.  So pixels and regions are chosen in the
+foreground, where the mean over truth *and* draws is above a twentieth of its maximum.  This choice treats truth and
+draws alike; a choice by the truth alone, or by the draws alone, would bias the ranks.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import torch
 from torch import Tensor
 
 from scorefield.calibration.intervals import Coverage, interval_coverage
-from scorefield.calibration.ranks import Uniformity, ecdf_test, rank_counts, ranks
+from scorefield.calibration.ranks import Uniformity, ecdf_test, rank_counts, truth_ranks
 from scorefield.calibration.spread import SpreadSkill, needed_factors, recalibration_factor, spread_skill
 from scorefield.metrics import expected_coverage
 
-PIXELS, REGIONS = 64, 8  # of each scan: more of one image say little more
-BLOCKS = {1: 16, 2: 4, 3: 3}  # along each axis, by the number of axes: some 16 to 27 blocks an image
-FOREGROUND = 0.05
-ERRORS = 2.0  # standard errors of the range of a factor
+PIXELS, REGIONS = 64, 8  # of each scan: more quantities of one image add little
+BLOCKS = {1: 16, 2: 4, 3: 3}  # along each axis, by the number of axes: 16 to 27 blocks an image
+FOREGROUND = 0.05  # of the maximum
+ERRORS = 2.0  # standard errors on each side, of the range of a factor
 
 
 @dataclass(frozen=True)
-class Observed:
-    """The quantities of one scan, the truth first and then its n draws.
+class Observation:
+    """The quantities of one scan, of the truth first and then of its n draws.
 
     Attributes:
         pixels: (n + 1, P), values (magnitudes of complex images) of pixels chosen at random.
@@ -41,14 +41,20 @@ class Observed:
     blocks: Tensor
 
 
-def observe(truth: Tensor, draws: Tensor, generator: torch.Generator) -> Observed:
-    """The quantities of a truth (C, *spatial), or (d,), and its draws (n, ...)."""
+def observe(truth: Tensor, draws: Tensor, generator: torch.Generator) -> Observation:
+    """Compute the quantities of a truth and of its draws; of complex images those of their magnitudes.
+
+    Args:
+        truth: (C, *spatial), or (d,).
+        draws: (n, C, *spatial), or (n, d).
+        generator: chooses pixels and regions.
+    """
     stack = torch.cat([truth.unsqueeze(0).to(draws), draws])
     stack = (stack.abs() if stack.is_complex() else stack).double().cpu()
     images = stack.unsqueeze(1) if stack.ndim == 2 else stack.mean(1, keepdim=True)
     blocks = _blocks(images)
     pixels = images.flatten(1)
-    return Observed(
+    return Observation(
         pixels[:, _choose(pixels, PIXELS, generator)], blocks[:, _choose(blocks, REGIONS, generator)], blocks
     )
 
@@ -62,7 +68,7 @@ def _blocks(images: Tensor) -> Tensor:
 
 
 def _choose(values: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """``n`` columns of the foreground of ``values`` (B, Q), each once where there are enough."""
+    """Indices of ``n`` random columns of the foreground of ``values`` (B, Q), without repeats if there are enough."""
     mean = values.mean(0).abs()
     weights = (mean > FOREGROUND * mean.max()).double()
     weights = weights if bool(weights.any()) else torch.ones_like(weights)
@@ -84,7 +90,7 @@ class Quantities:
     @cached_property
     def ranks(self) -> Tensor:
         """Rank of every truth among its draws: (scans, Q)."""
-        return ranks(self.draws, self.truth, generator=torch.Generator().manual_seed(0))
+        return truth_ranks(self.draws, self.truth, generator=torch.Generator().manual_seed(0))
 
     @property
     def rank_counts(self) -> Tensor:
@@ -93,7 +99,7 @@ class Quantities:
 
     @property
     def uniformity(self) -> Uniformity:
-        """Test of the ranks of one quantity a scan, which are independent; it was chosen at random."""
+        """Test of the ranks of one quantity of each scan, chosen at random; these ranks are independent."""
         return ecdf_test(self.ranks[:, 0], self.draws.shape[1])
 
     @property
@@ -102,20 +108,20 @@ class Quantities:
         return spread_skill(self.draws, self.truth)
 
     def coverage(self, level: float) -> Coverage:
-        """Coverage of the central intervals of ``level``."""
+        """Coverage of the central intervals of probability ``level``."""
         return interval_coverage(self.draws, self.truth, level)
 
     def factor(self, level: float = 0.9) -> float:
-        """The factor on the spread with which intervals of ``level`` cover as they should."""
+        """The factor on the spread with which intervals of ``level`` have the coverage of a perfect sampler."""
         return recalibration_factor(self.draws, self.truth, level)
 
     def factor_range(self, level: float = 0.9) -> tuple[float, float]:
-        """The factors of coverages two standard errors below and above the wanted one."""
+        """The factors whose coverages are two standard errors below and above that of a perfect sampler."""
         needed = needed_factors(self.draws, self.truth, level)
-        each = (needed <= self.factor(level)).double().mean(1)
-        error = ERRORS * float(each.std()) / math.sqrt(len(each))
-        found = needed.flatten().sort().values
+        coverages = (needed <= self.factor(level)).double().mean(1)
+        error = ERRORS * float(coverages.std()) / math.sqrt(len(coverages))
+        ordered = needed.flatten().sort().values
         wanted = expected_coverage(self.draws.shape[1], level)
-        ends = (min(max(math.ceil(q * len(found)), 1), len(found)) - 1 for q in (wanted - error, wanted + error))
-        low, high = (float(found[end]) for end in ends)
+        ends = (min(max(math.ceil(q * len(ordered)), 1), len(ordered)) - 1 for q in (wanted - error, wanted + error))
+        low, high = (float(ordered[end]) for end in ends)
         return low, high

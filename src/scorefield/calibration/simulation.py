@@ -1,8 +1,11 @@
-"""Simulation-based calibration: do the intervals of a prior, a method and a scan geometry mean what they say?
+r"""Simulation-based calibration: a test of the intervals of a prior, a method and a scan geometry.
 
-Draw a truth, simulate its scan, reconstruct, and see where the truth falls among the draws; many times.  Each scan is
-kept in a file of its own as soon as it is done, with random numbers that its number decides, so an interrupted
-calibration continues where it stopped and a longer one starts with the shorter one's scans.
+Draw a truth :math:`x \sim p(x)`, simulate its scan :math:`y \sim p(y \mid x)`, draw :math:`x_1, \dots, x_n` from the
+posterior, and rank the truth among the draws; repeat for many scans.  If the draws follow :math:`p(x \mid y)`, truth
+and draws are exchangeable, so every rank is equally likely.
+
+Each finished scan is written to a file of its own.  Its random numbers depend on its number only, so an interrupted
+calibration continues where it stopped, and a longer calibration begins with the scans of the shorter one.
 
 References:
     Talts, Betancourt, Simpson, Vehtari, Gelman, arXiv 1804.06788; Lemos et al., ICML 2023, arXiv 2302.03026.
@@ -11,7 +14,7 @@ References:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorefield.calibration.quantities import Observed, Quantities, observe
+from scorefield.calibration.experiment import Experiment, Simulate
+from scorefield.calibration.quantities import Observation, Quantities, observe
 from scorefield.calibration.ranks import Uniformity, ecdf_test
 from scorefield.calibration.tarp import tarp_ranks
-from scorefield.calibration.truths import FromDensity, Truth, Truths, pixels_of
+from scorefield.calibration.truths import pixels_of
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.metrics import crps
@@ -38,53 +42,52 @@ from scorefield.start import begin
 from scorefield.store.atomic import atomic_path
 from scorefield.trust import residual_check
 
-Simulate = Callable[[Truth, int], Measurement]
-
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one simulated scan told.
+class SimulatedScan:
+    """The result of one simulated scan.
 
     Attributes:
-        observed: the quantities of truth and draws.
+        observation: the quantities of the truth and of the draws.
         numbers: ``crps`` (mean over pixels), ``residual_z`` (of the draws' misfit), ``evaluations`` and
             ``vector_jacobian_products`` a draw, ``seconds``.
     """
 
-    observed: Observed
+    observation: Observation
     numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """All simulated scans of one prior, method and geometry.
+    """The results of all simulated scans of one prior, method and geometry.
 
     Args:
-        outcomes: one for each scan.
-        origin: how they came about.
+        scans: the result of each scan.
+        origin: prior, experiment, method and seed as plain data.
     """
 
-    outcomes: tuple[Outcome, ...]
+    scans: tuple[SimulatedScan, ...]
     origin: Mapping[str, Any]
 
     @property
     def n_scans(self) -> int:
-        return len(self.outcomes)
+        """Number of simulated scans."""
+        return len(self.scans)
 
     @property
     def draws(self) -> int:
-        """Posterior draws of each scan."""
-        return len(self.outcomes[0].observed.pixels) - 1
+        """Number of posterior draws of each scan."""
+        return len(self.scans[0].observation.pixels) - 1
 
     @property
     def pixels(self) -> Quantities:
-        """Pixels of the foreground, some of each scan."""
-        return _quantities([outcome.observed.pixels for outcome in self.outcomes])
+        """Values of pixels of the foreground, a random choice in each scan."""
+        return _quantities([scan.observation.pixels for scan in self.scans])
 
     @property
     def regions(self) -> Quantities:
-        """Means of blocks of the foreground, some of each scan."""
-        return _quantities([outcome.observed.regions for outcome in self.outcomes])
+        """Means of blocks of the foreground, a random choice in each scan."""
+        return _quantities([scan.observation.regions for scan in self.scans])
 
     @property
     def tarp(self) -> Uniformity:
@@ -93,75 +96,87 @@ class Calibration:
 
     @property
     def tarp_ranks(self) -> Tensor:
-        """Ranks behind it: (scans,).
+        """The ranks on which :attr:`tarp` is based: (scans,).
 
-        The points are the mean of truth and draws plus noise as wide as their spread, which treats them alike.
+        The random points are the mean of truth and draws plus noise as wide as their spread.  This choice treats truth
+        and draws alike.
         """
-        blocks = torch.stack([outcome.observed.blocks for outcome in self.outcomes])
+        blocks = torch.stack([scan.observation.blocks for scan in self.scans])
         noise = normal_like(blocks[:, 0], torch.Generator().manual_seed(0))
         return tarp_ranks(blocks[:, 1:], blocks[:, 0], blocks.mean(1) + blocks.std(1) * noise)
 
     def numbers(self, name: str) -> Tensor:
-        """A number of each scan by its name, see :class:`Outcome`: (scans,)."""
-        return torch.tensor([outcome.numbers[name] for outcome in self.outcomes], dtype=torch.float64)
+        """One number of each scan, by a name of :attr:`SimulatedScan.numbers`: (scans,).
+
+        Raises:
+            KeyError: there is no such number.
+        """
+        return torch.tensor([scan.numbers[name] for scan in self.scans], dtype=torch.float64)
 
 
 def calibrate(
     prior: Prior,
-    simulate: Simulate,
+    experiment: Experiment | Simulate,
     *,
-    truths: Truths | None = None,
     n_scans: int = 100,
     draws: int = 19,
     method: Method | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     progress: Silent | None = None,
+    **old: Any,
 ) -> Calibration:
-    """Simulate scans of known truths, reconstruct them, and collect where the truths fall.
+    """Simulate scans of known truths, reconstruct them, and rank the truths among the draws.
 
     Args:
-        prior: what reconstructs.
-        simulate: measures a truth with a seed, such as :class:`~scorefield.calibration.Scanner`.
-        truths: where truths come from; draws of the prior itself when it is a closed form.
-        n_scans: independent scans; errors fall with their root.
-        draws: posterior draws of each; with 19 the 50, 80 and 90 % intervals end at draws, and cover exactly when the
-            sampler is exact.
-        method: how to reconstruct; see :func:`scorefield.reconstruct`, whose default is taken.
+        prior: the prior of the reconstructions.
+        experiment: the true images and how they are measured.  A function ``simulate(truth, seed)`` alone, such as a
+            :class:`~scorefield.calibration.Scanner`, measures exact draws of a closed-form prior.
+        n_scans: number of independent scans; errors fall with its square root.
+        draws: number of posterior draws of each scan.  With 19 the intervals of 50, 80 and 90 % end at draws, and
+            those of an exact sampler cover exactly.
+        method: see :func:`scorefield.reconstruct`, whose default is taken.
         seed: fixes truths, noise and draws.
-        folder: keeps one file a scan; those that are there already are taken and not made again.
+        folder: where one file a scan is written; scans that are there already are read and not simulated again.
+        progress: reports each finished scan; silent by default.
+
+    Returns:
+        The results of all scans.
 
     Raises:
-        InputError: fewer than two scans or draws, no truths, or a folder with the scans of another calibration.
+        InputError: fewer than two scans or draws, a prior that cannot be sampled exactly where no truths are given, or
+            a folder with the scans of another calibration.
+        TypeError: arguments of version 0.1, such as ``truths=``.
     """
+    if old:
+        raise TypeError(
+            f"calibrate has no argument {', '.join(old)}; truths are given by calibrate(prior, Experiment(simulate,"
+            " truths))."
+        )
     if n_scans < 2 or draws < 2:
         raise InputError(f"A calibration needs n_scans >= 2 and draws >= 2, got {n_scans} and {draws}.")
-    truths = FromDensity(prior) if truths is None else truths  # pyright: ignore[reportArgumentType]  # it checks
+    experiment = Experiment.of(experiment, prior)
+    origin = _origin(prior, experiment, experiment.scan(0, seed)[1], method) | {"draws": draws, "seed": seed}
 
-    def scan(number: int) -> tuple[Truth, Measurement]:
-        truth = truths.draw(number, seed)
-        return truth, simulate(truth, stream(seed, "scan", number))
-
-    origin = _origin(prior, simulate, scan(0)[1], truths, method) | {"draws": draws, "seed": seed}
-
-    def outcome(number: int) -> Outcome:
-        truth, given = scan(number)
+    def simulate(number: int) -> SimulatedScan:
+        truth, given = experiment.scan(number, seed)
         samples = reconstruct(prior, given, n=draws, method=method, seed=stream(seed, "draws", number))
-        return _outcome(samples, pixels_of(truth), given, stream(seed, "choice", number))
+        return _compare(samples, pixels_of(truth), given, stream(seed, "choice", number))
 
-    outcomes = []
+    scans = []
     for number in (progress or Silent()).track(range(n_scans), total=n_scans, label="calibrating"):
         path = None if folder is None else Path(folder) / f"scan-{number:05d}.safetensors"
-        if path is None or not path.exists():
-            outcomes.append(outcome(number))
-            if path is not None:
-                _save(outcomes[-1], origin, path)
-        else:
-            outcomes.append(_load(path, origin))
-    return Calibration(tuple(outcomes), origin)
+        if path is not None and path.exists():
+            scans.append(_load(path, origin))
+            continue
+        scans.append(simulate(number))
+        if path is not None:
+            _save(scans[-1], origin, path)
+    return Calibration(tuple(scans), origin)
 
 
-def _outcome(samples: Samples, truth: Tensor, given: Measurement, seed: int) -> Outcome:
+def _compare(samples: Samples, truth: Tensor, given: Measurement, seed: int) -> SimulatedScan:
+    """The quantities and numbers of one reconstruction and its truth (C, *spatial)."""
     cost = samples.cost
     numbers = {
         "crps": crps(samples, truth),
@@ -170,21 +185,21 @@ def _outcome(samples: Samples, truth: Tensor, given: Measurement, seed: int) -> 
         "vector_jacobian_products": cost.backward / cost.draws,
         "seconds": cost.seconds,
     }
-    return Outcome(observe(truth, samples.draws, torch.Generator().manual_seed(seed)), numbers)
+    return SimulatedScan(observe(truth, samples.draws, torch.Generator().manual_seed(seed)), numbers)
 
 
 def _quantities(stacks: list[Tensor]) -> Quantities:
+    """One kind of quantity of all scans; each of ``stacks`` (n + 1, Q) has the truth first."""
     values = torch.stack(stacks)
     return Quantities(values[:, 1:], values[:, 0])
 
 
-def _origin(
-    prior: Prior, simulate: Simulate, first: Measurement, truths: Truths, method: Method | None
-) -> dict[str, Any]:
+def _origin(prior: Prior, experiment: Experiment, first: Measurement, method: Method | None) -> dict[str, Any]:
     """Prior, truths, scanner (with its first scan) and method as plain data that is the same in another process."""
+    simulate = experiment.simulate
     return {
         "prior": {"fields": named(prior), "numbers": fingerprint(prior, (method or Method()).kernel, begin)},
-        "truths": repr(truths),
+        "truths": repr(experiment.truths),
         "scans": {"by": repr(simulate) if is_dataclass(simulate) else nameof(simulate), "first": seen(first)},
         "method": method
         and {
@@ -195,28 +210,28 @@ def _origin(
     }
 
 
-def _save(outcome: Outcome, origin: Mapping[str, Any], path: Path) -> None:
+def _save(scan: SimulatedScan, origin: Mapping[str, Any], path: Path) -> None:
     from safetensors.torch import save_file
 
-    tensors = {name: values.contiguous() for name, values in asdict(outcome.observed).items()}
-    plain = {"origin": origin, "numbers": dict(outcome.numbers)}
+    tensors = {name: values.contiguous() for name, values in asdict(scan.observation).items()}
+    plain = {"origin": origin, "numbers": dict(scan.numbers)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"scorefield.calibration": json.dumps(plain)})
 
 
-def _load(path: Path, origin: Mapping[str, Any]) -> Outcome:
+def _load(path: Path, origin: Mapping[str, Any]) -> SimulatedScan:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), "pt") as file:
             plain = json.loads((file.metadata() or {})["scorefield.calibration"])
-            observed = Observed(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        numbers, found = plain["numbers"], plain["origin"]
+            observation = Observation(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        numbers, its_origin = plain["numbers"], plain["origin"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a simulated scan ({error}); delete it to simulate anew.") from error
     for name, value in json.loads(json.dumps(origin)).items():
-        if found.get(name) != value:
+        if its_origin.get(name) != value:
             raise InputError(
                 f"{path} belongs to another calibration (its {name} differs); give another folder, or delete this one."
             )
-    return Outcome(observed, numbers)
+    return SimulatedScan(observation, numbers)

@@ -1,16 +1,17 @@
-r"""Spread against skill, and the factor that mends the spread.
+r"""The spread of draws against their error, and the factor that corrects the spread.
 
-For draws exchangeable with the truth :math:`E(t - \bar x)^2 = (1 + 1/n)\, E s^2`, s^2 being the draws' variance with
-divisor n - 1.  The ratio of the two roots is 1 for a perfect sampler of any n, below 1 when draws vary too little.
+If the draws are exchangeable with the truth, :math:`E(t - \bar x)^2 = (1 + 1/n)\, E s^2`, where s^2 is the variance of
+the draws with divisor n - 1.  The ratio of the two roots is 1 for a perfect sampler and any n, and below 1 when the
+draws vary too little.
 
-Scaling the draws about their mean by f turns the interval :math:`[L, U]` into :math:`\bar x + f\,[L - \bar x,
-U - \bar x]`, which holds the truth exactly when f is at least
+Scaling the draws about their mean by a factor f turns the interval :math:`[L, U]` into
+:math:`\bar x + f\,[L - \bar x, U - \bar x]`.  It contains the truth if f is at least
 
 .. math:: r = \frac{t - \bar x}{U - \bar x} \ \text{ if } t \ge \bar x, \qquad
     r = \frac{t - \bar x}{L - \bar x} \ \text{ otherwise.}
 
-So the coverage as a function of f is the distribution function of r, and the factor that gives a wanted coverage is a
-quantile of r.
+So the coverage as a function of f is the distribution function of r, and a quantile of r is the factor that gives the
+wanted coverage.
 
 References:
     Fortin, Abaza, Anctil, Turcotte, "Why should ensemble spread match the RMSE of the ensemble mean?", Journal of
@@ -34,7 +35,7 @@ from scorefield.samples import Samples
 class SpreadSkill(NamedTuple):
     """Root mean square spread and error, in the unit of the quantities.
 
-    Args:
+    Attributes:
         spread: root of the mean variance of the draws, times ``sqrt(1 + 1/n)``.
         error: root mean square error of the draws' mean.
     """
@@ -44,12 +45,12 @@ class SpreadSkill(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Spread over error: 1 is right, below 1 the draws vary too little."""
+        """Spread over error: 1 for a perfect sampler, below 1 when the draws vary too little."""
         return self.spread / self.error if self.error > 0 else math.inf
 
 
 def spread_skill(draws: Tensor, truth: Tensor) -> SpreadSkill:
-    """Spread and error over scans and quantities.
+    """Root mean square spread and error over scans and quantities.
 
     Args:
         draws: real numbers (scans, n, *quantities), n >= 2.
@@ -66,9 +67,9 @@ def spread_skill(draws: Tensor, truth: Tensor) -> SpreadSkill:
 
 
 def recalibration_factor(draws: Tensor, truth: Tensor, level: float = 0.9) -> float:
-    """The factor on the spread about the mean with which the intervals of ``level`` cover as they should.
+    """The factor on the spread about the mean that gives the intervals of ``level`` their expected coverage.
 
-    Above 1 the intervals are too narrow.  What they should cover is :func:`scorefield.metrics.expected_coverage`.
+    Above 1 the intervals are too narrow.  The expected coverage is :func:`scorefield.metrics.expected_coverage`.
 
     Args:
         draws: real numbers (scans, n, *quantities), n >= 2.
@@ -76,26 +77,32 @@ def recalibration_factor(draws: Tensor, truth: Tensor, level: float = 0.9) -> fl
         level: nominal probability.
 
     Raises:
-        InputError: shapes that do not fit, non-finite numbers, a single draw, or intervals without width whose truth
-            lies outside, which no factor mends.
+        InputError: shapes that do not fit, non-finite numbers, a single draw, or too many intervals of width 0 that
+            do not contain their truth, which no factor corrects.
     """
     check_scans(draws, truth)
     n = _several(draws)
     wanted = expected_coverage(n, level)
-    found = needed_factors(draws, truth, level).flatten().sort().values
-    factor = float(found[min(len(found), math.ceil(wanted * len(found))) - 1])
+    factors = needed_factors(draws, truth, level).flatten().sort().values
+    factor = float(factors[min(len(factors), math.ceil(wanted * len(factors))) - 1])
     if not math.isfinite(factor):
         raise InputError(
-            f"More than {1 - wanted:.0%} of the truths lie outside intervals without any width, which no factor mends;"
-            " the draws do not vary there."
+            f"More than {1 - wanted:.0%} of the truths lie outside intervals of width 0, which no factor corrects;"
+            " leave out the quantities whose draws do not vary."
         )
     return factor
 
 
 def needed_factors(draws: Tensor, truth: Tensor, level: float) -> Tensor:
-    """The smallest factor with which each interval holds its truth: (scans, *quantities); infinite if none does.
+    """The smallest factor with which each interval contains its truth: (scans, *quantities); infinite if there is none.
 
-    The mean of few skewed draws may lie outside of a narrow interval; half a width of 0 then holds nothing beyond it.
+    The mean of a few skewed draws may lie outside of a narrow interval.  The half-width on that side is then taken as
+    0.
+
+    Args:
+        draws: real numbers (scans, n, *quantities), n >= 2.
+        truth: (scans, *quantities).
+        level: nominal probability of the intervals.
     """
     low, high = Samples(draws.double().transpose(0, 1)).interval(level)
     mean = draws.double().mean(1)
@@ -105,9 +112,16 @@ def needed_factors(draws: Tensor, truth: Tensor, level: float) -> Tensor:
 
 
 def recalibrated(samples: Samples, factor: float) -> Samples:
-    """Samples whose draws are ``factor`` times as far from their mean; the mean stays.
+    """Scale the draws about their mean by ``factor``; the mean does not change.
 
-    The factor belongs to one prior, method and scan geometry, and to the quantities it was measured on.
+    The factor is valid for the prior, method, scan geometry and quantities on which it was measured.
+
+    Args:
+        samples: of one reconstruction.
+        factor: positive, by :func:`recalibration_factor`.
+
+    Returns:
+        New samples, whose provenance states the factor.
 
     Raises:
         InputError: a factor that is not positive and finite.

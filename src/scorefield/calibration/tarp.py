@@ -1,8 +1,9 @@
-r"""Coverage of whole images by distance to random points (TARP).
+r"""Coverage of whole images, by distances to random points (TARP).
 
-Regions of the posterior are balls about a reference point :math:`\theta_r` chosen without regard to the truth.  The
-number of draws nearer to :math:`\theta_r` than the truth is uniform on 0 ... n if truth and draws are exchangeable; and
-if it is uniform for every :math:`\theta_r`, they are, which ranks of single pixels cannot promise.
+The regions of the posterior are balls about a reference point :math:`\theta_r`, which is chosen without regard to the
+truth.  The number of draws that are nearer to :math:`\theta_r` than the truth is uniform on 0 ... n if truth and draws
+are exchangeable.  The converse holds too: if the number is uniform for every :math:`\theta_r`, truth and draws are
+exchangeable.  Ranks of single pixels do not imply this.
 
 References:
     Lemos, Coogan, Hezaveh, Perreault-Levasseur, "Sampling-based accuracy testing of posterior estimators for general
@@ -19,13 +20,13 @@ from scorefield.errors import InputError
 
 
 def tarp_ranks(draws: Tensor, truth: Tensor, references: Tensor) -> Tensor:
-    """How many draws are nearer to the reference than the truth is: (scans,), 0 ... n.
+    """The number of draws that are nearer to the reference than the truth is: (scans,), 0 ... n.
 
     Args:
         draws: real numbers (scans, n, *quantities).
         truth: (scans, *quantities).
-        references: a point for each scan (scans, *quantities) that the scan's own truth does not decide, such as the
-            truth of another scan.
+        references: a point for each scan (scans, *quantities) that does not depend on the truth of that scan, such as
+            the truth of another scan.
 
     Raises:
         InputError: shapes that do not fit, complex or non-finite numbers.
@@ -41,17 +42,20 @@ def tarp_ranks(draws: Tensor, truth: Tensor, references: Tensor) -> Tensor:
     return (distance < own).sum(1)
 
 
-def tarp_coverage(found: Tensor, n: int, levels: Tensor) -> Tensor:
-    """Expected coverage: the share of scans whose truth lies in the ball that holds a share ``level`` of the law.
+def tarp_coverage(ranks: Tensor, n: int, levels: Tensor) -> Tensor:
+    """The share of scans whose truth lies in the ball of posterior probability ``level``: (L,).
 
-    The share inside a ball that just reaches the truth is estimated by ``(rank + 1/2) / (n + 1)``, whose law is uniform
-    up to the grid of n + 1 values; exchangeable draws then cover ``level`` where ``(n + 1) level`` is whole.
+    The probability of a ball that just reaches the truth is estimated by ``(rank + 1/2) / (n + 1)``.  For exchangeable
+    draws its law is uniform on n + 1 values, so the coverage is ``level`` where ``(n + 1) level`` is a whole number.
 
     Args:
-        found: ranks (scans,) by :func:`tarp_ranks`.
-        n: number of draws behind each.
+        ranks: (scans,), by :func:`tarp_ranks`.
+        n: number of draws of each scan.
         levels: (L,), in [0, 1].
+
+    Raises:
+        InputError: ranks outside 0 ... n.
     """
-    shares = rank_counts(found, n).double().cumsum(0) / found.numel()
-    counted = torch.cat([shares.new_zeros(1), shares])
-    return counted[((n + 1) * levels.double() + 0.5).floor().long().clamp(0, n + 1)]
+    shares = rank_counts(ranks, n).double().cumsum(0) / ranks.numel()
+    shares = torch.cat([shares.new_zeros(1), shares])
+    return shares[((n + 1) * levels.double() + 0.5).floor().long().clamp(0, n + 1)]

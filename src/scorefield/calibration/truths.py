@@ -1,8 +1,8 @@
-"""Where the true images of a calibration come from, and how a protocol measures them.
+"""Sources of the true images of a calibration, and a protocol that measures them.
 
-A *truth* is a tensor (C, *spatial), or an :class:`~scorefield.data.Image` where the physics needs its pixel size.  Its
-law decides what is tested: draws of the prior test the sampler alone; real images test sampler and prior together,
-which is what a user's intervals must survive.
+A *truth* is a tensor (C, *spatial), or an :class:`~scorefield.data.Image` where the physics needs its pixel size.  The
+law of the truths decides what is tested.  Draws of the prior test the sampler alone; real images test sampler and
+prior together, as a user's scans do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from scorefield.schedules import Karras, Schedule
 from scorefield.units import intensity_of
 
 Truth = Any  # a Tensor or an Image
-EMPTY = 10.0  # smallest noise levels below which a draw holds no image
+EMPTY = 10.0  # a draw below this many times the smallest noise level holds no image
 
 
 class Truths(ABC):
@@ -35,12 +35,20 @@ class Truths(ABC):
 
     @abstractmethod
     def draw(self, number: int, seed: int) -> Truth:
-        """The truth of scan ``number``; the same for the same seed."""
+        """The truth of scan ``number``; the same for the same number and seed.
+
+        Args:
+            number: of the scan, 0, 1, 2, ...
+            seed: of the calibration.
+        """
 
 
 @dataclass(frozen=True)
 class FromDensity(Truths):
     """Exact draws of a closed-form prior.
+
+    Args:
+        prior: a prior with ``rsample``.
 
     Raises:
         InputError: the prior cannot be sampled exactly.
@@ -51,8 +59,8 @@ class FromDensity(Truths):
     def __post_init__(self) -> None:
         if not isinstance(self.prior, Exact):
             raise InputError(
-                f"{type(self.prior).__name__} cannot be sampled exactly; calibrate on given images"
-                " (truths=FromImages(images)) or on walks of the prior (truths=FromWalk(prior, shape))."
+                f"{type(self.prior).__name__} cannot be sampled exactly; calibrate on given images,"
+                " Experiment(simulate, FromImages(images)), or on walks of the prior, FromWalk(prior, shape)."
             )
 
     def draw(self, number: int, seed: int) -> Tensor:
@@ -62,19 +70,20 @@ class FromDensity(Truths):
 
 @dataclass(frozen=True)
 class FromWalk(Truths):
-    """Unconditional draws of a prior by walking a kernel; as good as the prior is and the walk is fine.
+    """Unconditional draws of a prior by the steps of a kernel; their law is approximate.
 
     Args:
         prior: any prior.
-        shape: of one image.
+        shape: of one image (C, *spatial).
         schedule: levels in the prior's units.
-        kernel: of the reverse SDE.
+        kernel: a kernel of the reverse SDE.
         steps: number of levels.
-        intensity: the 99th percentile of the magnitude that each draw is scaled to, because a prior that is learned
-            up to a factor (:class:`~scorefield.priors.Homogeneous`) has draws of any; None leaves them as they are.
+        intensity: each draw is scaled so that the 99th percentile of its magnitude is this, because a prior that is
+            learned up to a factor (:class:`~scorefield.priors.Homogeneous`) has draws of any intensity; None leaves
+            the draws as they are.
 
     Raises:
-        InputError: when drawing, if an image comes out below ten times the smallest noise level.
+        InputError: when drawing, an image whose intensity is below ten times the smallest noise level.
     """
 
     prior: Prior = field(repr=False)
@@ -86,23 +95,22 @@ class FromWalk(Truths):
 
     def draw(self, number: int, seed: int) -> Tensor:
         levels, own = self.schedule.grid(self.steps), stream(seed, "truth", number)
-        drawn = sample(self.prior, self.kernel, levels, n=1, shape=self.shape, seed=own).draws[0]
-        found = intensity_of(drawn)
-        if found < EMPTY * float(levels[-2]):
+        image = sample(self.prior, self.kernel, levels, n=1, shape=self.shape, seed=own).draws[0]
+        intensity = intensity_of(image)
+        if intensity < EMPTY * float(levels[-2]):
             raise InputError(
-                f"A draw of the prior came out nearly empty ({found:.2g}, at a smallest noise level of"
-                f" {levels[-2]:.2g}), as those of priors without a scale of their own do; calibrate on given images"
-                " (--images)."
+                f"A draw of the prior is nearly empty (intensity {intensity:.2g}, smallest noise level"
+                f" {levels[-2]:.2g}), because the prior has no scale of its own; calibrate on given images (--images)."
             )
-        return drawn if self.intensity is None else drawn * (self.intensity / found)
+        return image if self.intensity is None else image * (self.intensity / intensity)
 
 
 @dataclass(frozen=True)
 class FromImages(Truths):
-    """Given images, in an order drawn from the seed; used again when there are more scans than images.
+    """Given images, in a random order that the seed fixes; they are used again when there are more scans than images.
 
     Args:
-        images: tensors (C, *spatial) or Images; read when asked for.
+        images: tensors (C, *spatial) or Images; each is read when it is drawn.
 
     Raises:
         InputError: no images.
@@ -115,8 +123,8 @@ class FromImages(Truths):
             raise InputError("There are no images to calibrate on; give at least one.")
 
     def __repr__(self) -> str:
-        told = [getattr(self.images, name, None) for name in ("paths", "axis", "unit")]
-        return f"FromImages({len(self.images)} of {told})"
+        source = [getattr(self.images, name, None) for name in ("paths", "axis", "unit")]
+        return f"FromImages({len(self.images)} of {source})"
 
     def draw(self, number: int, seed: int) -> Truth:
         passes, place = divmod(number, len(self.images))
@@ -144,7 +152,12 @@ class Cropped(Truths):
 
 @dataclass(frozen=True)
 class Prepared(Truths):
-    """The images of another source as a protocol's physics sees them: CT in HU becomes attenuation in 1/mm."""
+    """The images of another source in the units that a protocol measures: CT in HU becomes attenuation in 1/mm.
+
+    Args:
+        source: of Images.
+        protocol: how they are scanned.
+    """
 
     source: Truths
     protocol: Protocol
@@ -155,11 +168,11 @@ class Prepared(Truths):
 
 @dataclass(frozen=True)
 class Scanner:
-    """A protocol as ``simulate``: truth and seed in, measurement out.
+    """A protocol as the ``simulate`` of an experiment: it maps a truth and a seed to a measurement.
 
     Args:
-        protocol: how the scan is taken.
-        spacing: pixel size in mm of truths that are tensors.
+        protocol: the scan protocol.
+        spacing: pixel size in mm of truths that are tensors; Images have their own.
     """
 
     protocol: Protocol

@@ -1,7 +1,7 @@
-r"""Wasserstein-2 distances that need no optimization: along lines, and between Gaussians.
+r"""Wasserstein-2 distances in closed form: of samples along lines, and of Gaussians.
 
 In one dimension the best transport between two samples of n numbers pairs them in order,
-:math:`W_2^2 = \tfrac1n \sum_i (a_{(i)} - b_{(i)})^2`.  In d dimensions the sliced distance averages that over the
+:math:`W_2^2 = \tfrac1n \sum_i (a_{(i)} - b_{(i)})^2`.  In d dimensions the sliced distance averages this over the
 projections on unit vectors :math:`\theta`,
 
 .. math:: SW_2^2 = E_\theta \, W_2^2(\theta^T a, \theta^T b) \le W_2^2 / d .
@@ -22,14 +22,14 @@ from scorefield.randomness import normal_like
 def sliced_wasserstein(a: Tensor, b: Tensor, *, directions: int = 1000, generator: torch.Generator) -> Tensor:
     r"""Sliced Wasserstein-2 distance of two samples, :math:`\sqrt{E_\theta W_2^2}`: a float64 number.
 
-    Exact along each direction, by sorting.  Order 2, the root taken after the mean over directions, is the default of
-    the library POT.
+    The distance along each direction is exact, by sorting.  The order is 2, and the root is taken after the mean over
+    directions, as the library POT does by default.
 
     Args:
         a: draws (n, *event), real or complex; complex events count as pairs of reals.
         b: as many draws of the same shape.
-        directions: how many random unit vectors; the relative error of the mean square falls with its square root.
-        generator: draws the directions; the same one for every sample that is to be compared.
+        directions: number of random unit vectors; the relative error of the mean square falls with its square root.
+        generator: draws the directions; give the same seed for all samples that are to be compared.
 
     Raises:
         InputError: unequal shapes, no draws, or no directions.
@@ -53,7 +53,7 @@ def sliced_wasserstein(a: Tensor, b: Tensor, *, directions: int = 1000, generato
 
 
 def gaussian_w2(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> Tensor:
-    """Wasserstein-2 distance of N(mean_a, cov_a) and N(mean_b, cov_b), a number; singular covariances will do.
+    """Wasserstein-2 distance of N(mean_a, cov_a) and N(mean_b, cov_b), a number; singular covariances are allowed.
 
     Args:
         mean_a: (d,).

@@ -9,16 +9,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scorefield.calibration.floor import floor
+from scorefield.calibration.floors import floor
 from scorefield.errors import InputError
 
 
 class Ratio(NamedTuple):
-    """A distance from exact draws against the distance that exact draws have among themselves.
+    """A distance from exact draws, relative to the distance of exact draws from each other.
 
-    Args:
-        value: mean distance over mean floor; 1 is exact.
-        z: their difference in standard deviations of one distance between exact samples.
+    Attributes:
+        value: mean distance over the floor; 1 for exact draws.
+        z: difference of the mean distance and the floor, in standard deviations of one distance of exact samples.
     """
 
     value: float
@@ -26,17 +26,18 @@ class Ratio(NamedTuple):
 
 
 class Yardstick:
-    """A distance measured in :func:`floors <scorefield.calibration.floor>`: ``yardstick(draws)`` is a :class:`Ratio`.
+    """A distance in units of its Monte-Carlo floor: ``yardstick(draws)`` is a :class:`Ratio`.
 
     Args:
         distance: of two samples (n, *event), such as a sliced Wasserstein distance with fixed directions.
-        exact: draws from the exact law.
-        n: draws of every sample that will be measured.
-        repeats: exact samples that each is compared with, and pairs of them behind the floor; at least 2.
+        exact: ``exact(n, generator)`` draws from the exact law (n, *event).
+        n: number of draws of every sample to be measured.
+        repeats: number of exact samples that each sample is compared with, and of pairs that give the floor; at least
+            2.
         generator: draws the exact samples.
 
     Attributes:
-        floor: mean distance of exact draws from exact draws.
+        floor: the mean distance of exact draws from exact draws.
 
     Raises:
         InputError: fewer than 2 repeats.
@@ -55,7 +56,7 @@ class Yardstick:
         self.floor = floor(distance, exact, n, repeats=repeats, generator=generator)
 
     def __call__(self, draws: Tensor) -> Ratio:
-        """Mean distance of the draws (n, *event) from exact samples, in floors.
+        """The mean distance of the draws (n, *event) from exact samples, in units of the floor.
 
         Raises:
             InputError: another number of draws.
@@ -64,8 +65,8 @@ class Yardstick:
             raise InputError(
                 f"This yardstick is for {self.n} draws, got {len(draws)}; its floor falls with their number."
             )
-        each = [self.distance(draws, self.exact(self.n, self.generator)) for _ in range(self.repeats)]
-        found = torch.stack(each).double().mean().item()
-        # the sample measured is one, the exact ones are many: between the error of one distance and that of their mean
+        distances = [self.distance(draws, self.exact(self.n, self.generator)) for _ in range(self.repeats)]
+        mean = torch.stack(distances).double().mean().item()
+        # one sample is compared with several exact ones, so the distances share its error and their mean keeps it
         error = self.floor.error * math.sqrt(self.repeats + 1)
-        return Ratio(found / self.floor.mean, (found - self.floor.mean) / error)
+        return Ratio(mean / self.floor.mean, (mean - self.floor.mean) / error)

@@ -49,7 +49,7 @@ def run(options: CalibrateOptions) -> None:
     Finished scans are kept in OUT/scans, so that the same command continues after an interruption.
     """
     from scorefield import shipped
-    from scorefield.calibration import Prepared, Scanner, calibrate
+    from scorefield.calibration import Experiment, Prepared, Scanner, calibrate
     from scorefield.reconstruction.method import Method
     from scorefield.reports.calibration import calibration_report, findings
     from scorefield.runs.progress import Bar
@@ -59,7 +59,7 @@ def run(options: CalibrateOptions) -> None:
     protocol = options.protocol(options.operator)
     truths = Prepared(_images(options), protocol) if options.images else _draws(options, prior)
     calibration = calibrate(
-        prior, Scanner(protocol, options.spacing), truths=truths, n_scans=options.scans, draws=options.draws,
+        prior, Experiment(Scanner(protocol, options.spacing), truths), n_scans=options.scans, draws=options.draws,
         method=Method(steps=options.steps), seed=options.seed, folder=options.out / "scans", progress=Bar(),
     )  # fmt: skip
     kind = {Modality.ct: "CT", Modality.mri: "MRI"}[options.operator]
