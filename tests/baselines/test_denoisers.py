@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from scorefield.baselines import bm3d, non_local_means, tune, wavelet_shrinkage
-from scorefield.baselines.wavelet import _shrunk
 from scorefield.data.phantoms import Disks
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
@@ -68,28 +68,6 @@ def test_a_repeated_pattern_is_averaged_over_its_copies():
     found = non_local_means(given(y, std), 20.0)[..., 14:-14, 14:-14]
     ratio = (found - clean[..., 14:-14, 14:-14]).square().mean().item() / std**2
     assert ratio == pytest.approx(1 / 9, rel=0.15)
-
-
-def test_undecimated_haar_is_the_average_over_shifts_of_the_orthonormal_one():
-    """One level with a threshold of its own: pairs of pixels, at both shifts of each axis."""
-    y, std = normal(1, 8, 8), 0.5
-    total = torch.zeros_like(y)
-    haar = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64) / math.sqrt(2)
-    bands = [torch.empty(0, dtype=torch.float64)] * 4
-    shifts = [(i, j) for i in range(2) for j in range(2)]
-    blocks = {}
-    for shift in shifts:
-        turned = y[0].roll(shift, (0, 1)).reshape(4, 2, 4, 2).permute(0, 2, 1, 3)
-        blocks[shift] = haar @ turned @ haar.T
-        bands = [torch.cat([b, blocks[shift][:, :, k // 2, k % 2].flatten()]) for k, b in enumerate(bands)]
-    for shift, block in blocks.items():
-        for k in range(1, 4):
-            signal = (bands[k].square().mean() - std**2).clamp(min=0).sqrt()
-            details = block[:, :, k // 2, k % 2]
-            block[:, :, k // 2, k % 2] = details.sign() * (details.abs() - std**2 / signal).clamp(min=0)
-        image = (haar.T @ block @ haar).permute(0, 2, 1, 3).reshape(1, 8, 8)
-        total += image.roll((-shift[0], -shift[1]), (1, 2)) / 4
-    torch.testing.assert_close(_shrunk(y, std, 0, 1), total)
 
 
 def test_pure_noise_is_taken_away():
@@ -152,3 +130,26 @@ def test_sizes_that_are_refused():
         non_local_means(given(y), reach=0)
     with pytest.raises(InputError, match="levels"):
         wavelet_shrinkage(given(y), levels=0)
+
+
+@pytest.mark.parametrize("shape", [(64, 32), (16, 32, 16)])
+@pytest.mark.parametrize("levels", [1, 3])
+def test_the_wavelet_transform_is_that_of_pywavelets(shape, levels):
+    """Its stationary Haar transform, shrunk band by band, of the image without a jump at its border."""
+    pywt = pytest.importorskip("pywt")
+    y, std = 3 * torch.rand(1, *shape, dtype=torch.float64) + normal(1, *shape), 0.7
+    whole = np.pad(y[0].numpy(), [(0, n) for n in shape], mode="symmetric")
+    smooth, *details = pywt.swtn(whole, "haar", levels, norm=True, trim_approx=True)
+    shrunk = [
+        {name: soft(band, std * 2 ** (-len(shape) * (level + 1) / 2)) for name, band in bands.items()}
+        for level, bands in zip(reversed(range(levels)), details, strict=True)
+    ]
+    wanted = pywt.iswtn([smooth, *shrunk], "haar", norm=True)[tuple(map(slice, shape))]
+    found = wavelet_shrinkage(given(y, std), levels=levels)
+    torch.testing.assert_close(found[0], torch.as_tensor(wanted), rtol=1e-10, atol=1e-12)
+
+
+def soft(band: np.ndarray, noise: float) -> np.ndarray:
+    """The soft threshold of BayesShrink."""
+    signal = math.sqrt(max(float(np.mean(band**2)) - noise**2, 0))
+    return np.sign(band) * np.maximum(np.abs(band) - noise**2 / signal, 0) if signal else 0 * band
