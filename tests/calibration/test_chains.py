@@ -70,6 +70,21 @@ def test_monotone_maps_change_nothing():
     torch.testing.assert_close(split_rhat(chains), split_rhat(2 * chains - 5))
 
 
+@pytest.mark.parametrize("phi", [0.0, 0.6, -0.6, 0.9])
+@pytest.mark.parametrize(("m", "n"), [(4, 400), (3, 601), (8, 200)])
+def test_the_numbers_are_those_of_arviz(m, n, phi):
+    """A second implementation of the same paper, for each event by itself."""
+    array_stats = pytest.importorskip("arviz_stats.base").array_stats
+    chains = autoregression(phi, m, n, copies=5, seed=n)
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    for found, wanted in [
+        (split_rhat(chains), array_stats.rhat(chains.numpy(), method="rank", **axes)),
+        (effective_sample_size(chains), array_stats.ess(chains.numpy(), method="bulk", **axes)),
+        (tail_effective_sample_size(chains), array_stats.ess(chains.numpy(), method="tail", prob=0.05, **axes)),
+    ]:
+        torch.testing.assert_close(found, torch.as_tensor(wanted), rtol=1e-12, atol=0)
+
+
 def test_events_are_treated_one_by_one():
     chains = autoregression(0.6, 4, 100, copies=6).reshape(4, 100, 2, 3)
     for function in (split_rhat, effective_sample_size, tail_effective_sample_size):

@@ -41,7 +41,9 @@ def split_rhat(chains: Tensor) -> Tensor:
         InputError: fewer than four states a chain, complex or non-finite states.
     """
     halves = _split(chains)
-    folded = (halves - halves.flatten(0, 1).median(0).values).abs()
+    states = halves.flatten(0, 1).sort(0).values
+    middle = (states[(len(states) - 1) // 2] + states[len(states) // 2]) / 2
+    folded = (halves - middle).abs()
     return torch.maximum(_rhat(_normal_scores(halves)), _rhat(_normal_scores(folded)))
 
 
@@ -67,8 +69,8 @@ def tail_effective_sample_size(chains: Tensor) -> Tensor:
         InputError: fewer than four states a chain, complex or non-finite states.
     """
     halves = _split(chains)
-    states = halves.flatten(0, 1).sort(0).values
-    ends = [states[math.ceil(q * len(states)) - 1] for q in (TAIL, 1 - TAIL)]
+    states = chains.double().flatten(0, 1).sort(0).values
+    ends = [states[math.floor(q * (len(states) - 1))] for q in (TAIL, 1 - TAIL)]
     return torch.minimum(*(_ess((halves <= end).double()) for end in ends))
 
 
@@ -109,13 +111,14 @@ def _ess(chains: Tensor) -> Tensor:
     total = (n - 1) / n * within + chains.mean(1).var(0)
     rho = 1 - (within - covariance.mean(0)) / torch.where(total > 0, total, 1.0)
     rho[0] = 1.0
-    pairs = rho[0 : n - n % 2 : 2] + rho[1:n:2]
-    positive = (pairs > 0).double().cumprod(0)
-    falling = (pairs * positive).cummin(0).values.clamp(min=0)
+    pairs = 1 + max(0, (n - 3) // 2)  # the last lags have too few products to be looked at
+    even, odd = rho[0 : 2 * pairs : 2], rho[1 : 2 * pairs : 2]
+    positive = (even + odd > 0).double().cumprod(0)
+    positive[-1] = 0.0  # the last pair ends the sum, whatever its sign
+    falling = ((even + odd) * positive).cummin(0).values.clamp(min=0)
     # the first correlation after the last positive pair improves antithetic chains (Vehtari et al., section 3.2)
-    last = positive.sum(0).long().clamp(max=len(pairs) - 1)
-    after = rho[0 : n - n % 2 : 2].gather(0, last.unsqueeze(0))[0].clamp(min=0)
-    tau = -1 + 2 * falling.sum(0) + torch.where(positive[-1] > 0, 0.0, after)
+    after = even.gather(0, positive.sum(0, keepdim=True).long())[0].clamp(min=0)
+    tau = -1 + 2 * falling.sum(0) + after
     size = m * n / tau.clamp(min=1 / math.log10(m * n))
     return torch.where(total > 0, size, float(m * n))
 
