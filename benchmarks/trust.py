@@ -27,6 +27,7 @@ from torch import Tensor
 from scorefield import shipped
 from scorefield.data import Image
 from scorefield.measurement import Measurement
+from scorefield.noise import White
 from scorefield.prior import Prior
 from scorefield.reconstruction.method import Method
 from scorefield.reconstruction.pipeline import reconstruct
@@ -54,15 +55,15 @@ Change = Callable[[Scan], Scan]
 
 def noise(factor: float) -> Change:
     """The scan states ``factor`` times its noise."""
-    return lambda scan: replace(scan, noise_std=factor * scan.noise_std)
+    return lambda scan: replace(scan, noise=White(factor * scan.noise.std))
 
 
 def shifted(pixels: float) -> Change:
     """The scan states a rotation center off by ``pixels`` along the columns."""
 
     def change(scan: Scan) -> Scan:
-        _, height, width = scan.geometry["shape"]
-        return replace(scan, geometry={**scan.geometry, "center": [(height - 1) / 2, (width - 1) / 2 + pixels]})
+        height, width = scan.spatial
+        return replace(scan, center=((height - 1) / 2, (width - 1) / 2 + pixels))
 
     return change
 
@@ -73,8 +74,8 @@ def rolled(bins: int) -> Change:
 
 
 def array(name: str, change: Callable[[Tensor], Tensor]) -> Change:
-    """The scan states changed ``arrays``: coil maps, angles."""
-    return lambda scan: replace(scan, arrays={**scan.arrays, name: change(scan.arrays[name])})
+    """The scan states a changed field: coil maps, angles."""
+    return lambda scan: replace(scan, **{name: change(getattr(scan, name))})
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,10 @@ def test_a_shifted_center_is_a_shift_of_the_image_and_a_rolled_detector_is_none(
 def test_a_stated_noise_is_the_only_thing_that_changes():
     right = scan(blob(11, 10))
     wrong = trust.noise(1.5)(right)
-    assert wrong.noise_std == pytest.approx(1.5 * right.noise_std)
+    assert wrong.noise.std == pytest.approx(1.5 * right.noise.std)
     assert torch.equal(wrong.data, right.data)
-    angles = trust.array("angles", lambda a: 1.02 * a)(right).arrays["angles"]
-    torch.testing.assert_close(angles, 1.02 * right.arrays["angles"])
+    angles = trust.array("angles", lambda a: 1.02 * a)(right).angles
+    torch.testing.assert_close(angles, 1.02 * right.angles)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.25, 0.5, 1.0])

@@ -12,7 +12,8 @@ import torch
 from scorefield.data import Image, write
 from scorefield.errors import InputError
 from scorefield.scans.files import read
-from scorefield.scans.scan import Scan
+from scorefield.noise import White
+from scorefield.scans import ParallelBeam, Scan
 
 NAMES = ["a.nii", "a.nii.gz", "a.npy", "a.png", "a.tif", "a.jpg", "a.bmp", "a.dcm", "a.scan"]
 CHECKED = ["a.nii.gz", "a.scan"]  # these formats carry a checksum over all the values
@@ -32,7 +33,7 @@ def sound(tmp_path, write_dicom, oblique):
         if name.endswith(".dcm"):
             return write_dicom(path, oblique, 0, size=(24, 20))
         if name.endswith(".scan"):
-            return Scan(pixels, {"kind": "mri", "shape": [1, 24, 20]}, noise_std=1).save(path)
+            return ParallelBeam(pixels, torch.arange(24.0), size=(4, 4), noise=White(1)).save(path)
         return write(Image(pixels, affine=None), path)
 
     return make

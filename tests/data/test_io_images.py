@@ -17,7 +17,7 @@ import scorefield.data.sources as sources
 from scorefield.data import Image, Images, Normalized, write
 from scorefield.errors import InputError
 from scorefield.scans.files import read
-from scorefield.scans.scan import Scan
+from scorefield.scans import Cartesian, Scan
 from scorefield.training.crops import Crops
 from scorefield.training.pool import Pool
 from scorefield.units import intensity_of
@@ -158,7 +158,7 @@ def test_bad_arguments(folder):
 
 
 def test_scans_are_read_by_the_same_verb(tmp_path):
-    Scan(torch.ones(2, 3), {"kind": "mri", "shape": [1, 2, 3]}, noise_std=1).save(tmp_path / "a.scan")
+    Cartesian.example().save(tmp_path / "a.scan")
     assert isinstance(read(tmp_path / "a.scan"), Scan)
 
 

@@ -10,17 +10,21 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from scorefield.data import read_image
+from scorefield.data import Frame, read_image
+from scorefield.noise import White
 from scorefield.reconstruction.results import FILES, REPORTS, save_run
 from scorefield.samples import Samples
-from scorefield.scans.scan import Scan
+from scorefield.scans import Cartesian
 from support import normal
 
 AFFINE = np.array([[2.0, 0, 0, -20], [0, 3.0, 0, -30], [0, 0, 5.0, 0], [0, 0, 0, 1]])  # axes to the right, front, top
 
 
-def scan_of(shape: tuple[int, ...], affine: np.ndarray | None) -> Scan:
-    return Scan(torch.ones(2), {"kind": "mri", "shape": list(shape)}, noise_std=1, affine=affine)
+def scan_of(shape: tuple[int, ...], affine: np.ndarray | None) -> Cartesian:
+    mask = torch.zeros(shape)
+    mask.view(-1)[:2] = 1
+    data = torch.ones(1, 2, dtype=torch.complex64)
+    return Cartesian(data, mask, noise=White(1), frame=Frame(affine=affine))
 
 
 @pytest.mark.parametrize("affine", [None, AFFINE], ids=["array", "patient"])

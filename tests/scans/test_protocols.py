@@ -10,6 +10,7 @@ import torch
 
 from scorefield.data.image import Image
 from scorefield.errors import InputError
+from scorefield.scans import Cartesian, ParallelBeam
 from scorefield.scans.protocols import CartesianMRI, ParallelCT, simulate
 from scorefield.scans.scan import Scan
 from scorefield.units import WATER
@@ -37,9 +38,9 @@ def test_the_noise_has_the_level_the_scan_states(protocol):
     clean = scan.operator()(protocol.prepare(x).pixels[None])[0]
     noise = scan.data - clean
     parts = torch.view_as_real(noise) if noise.is_complex() else noise
-    assert parts.std().item() == pytest.approx(scan.noise_std, rel=4 / math.sqrt(2 * parts.numel()))
-    assert abs(parts.mean().item()) < 4 * scan.noise_std / math.sqrt(parts.numel())
-    assert scan.measurement().noise.std == scan.noise_std
+    assert parts.std().item() == pytest.approx(scan.noise.std, rel=4 / math.sqrt(2 * parts.numel()))
+    assert abs(parts.mean().item()) < 4 * scan.noise.std / math.sqrt(parts.numel())
+    assert scan.measurement().noise is scan.noise
 
 
 @every
@@ -86,40 +87,41 @@ def test_ct_noise_is_that_of_counting_photons():
     """1 / sqrt(counts), counts = photons exp(-mean line integral)."""
     x = image("HU", (4.0, 4.0))
     few, many = (simulate(x, ParallelCT(views=6, photons=n)) for n in (1e4, 1e6))
-    assert few.noise_std == pytest.approx(10 * many.noise_std)
+    assert few.noise.std == pytest.approx(10 * many.noise.std)
     line = many.operator()(x.attenuation().pixels[None]).mean().item()
-    assert few.noise_std == pytest.approx(1 / math.sqrt(1e4 * math.exp(-line)), rel=1e-5)
+    assert few.noise.std == pytest.approx(1 / math.sqrt(1e4 * math.exp(-line)), rel=1e-5)
 
 
 def test_ct_geometry():
     scan = simulate(image("HU", (2.0, 2.0)), ParallelCT(views=10))
-    angles = scan.array("angles")
-    assert angles.tolist() == pytest.approx([k * math.pi / 10 for k in range(10)])
-    assert scan.need("detector_spacing") == scan.need("pixel_spacing") == 2.0
-    assert scan.need("detectors") >= 32 * math.sqrt(2)  # no ray misses the image's corners
-    assert scan.data.shape == (1, 10, scan.need("detectors"))
+    assert isinstance(scan, ParallelBeam)
+    assert scan.angles.tolist() == pytest.approx([k * math.pi / 10 for k in range(10)])
+    assert scan.detector_spacing == scan.pixel_spacing == 2.0
+    assert scan.detectors >= 32 * math.sqrt(2)  # no ray misses the image's corners
+    assert scan.data.shape == (1, 10, scan.detectors)
 
 
 def test_mri_sampling_and_scale():
     scan = simulate(image(), CartesianMRI(acceleration=4, coils=5, noise=0.02, center=0.1))
-    mask = scan.array("mask")
+    assert isinstance(scan, Cartesian)
+    mask = scan.mask
     assert mask.sum().item() / mask.numel() == 0.25
     assert scan.data.shape == (5, mask.sum().item())
-    assert scan.noise_std == pytest.approx(0.02)  # two per cent of an image of ones
+    assert scan.noise.std == pytest.approx(0.02)  # two per cent of an image of ones
     louder = simulate(Image(10 * image().pixels, (1.0, 1.0)), CartesianMRI(noise=0.02))
-    assert louder.noise_std == pytest.approx(0.2)
+    assert louder.noise.std == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize(("dtype", "kind"), [(torch.float32, "mri_real"), (torch.complex64, "mri")])
-def test_mri_of_real_and_of_complex_images(dtype, kind):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+def test_mri_of_real_and_of_complex_images(dtype):
     scan = simulate(image(dtype=dtype), CartesianMRI(coils=2))
-    assert scan.need("kind") == kind
+    assert scan.real == (dtype == torch.float32)
     assert scan.operator().H(scan.data[None]).dtype == dtype
 
 
 def test_images_of_unknown_spacing_have_pixels_of_1_mm():
     scan = simulate(Image(image().pixels * WATER, unit="1/mm"), ParallelCT(views=3))
-    assert scan.need("pixel_spacing") == 1.0
+    assert scan.pixel_spacing == 1.0
     assert scan.spacing is None
 
 

@@ -18,7 +18,7 @@ from scorefield.reconstruction.pipeline import reconstruct
 from scorefield.reconstruction.results import save_run
 from scorefield.reports import View, report
 from scorefield.runs.progress import Silent
-from scorefield.scans.protocols import CartesianMRI, ParallelCT, Protocol, simulate
+from scorefield.scans.protocols import CartesianMRI, ParallelCT, Protocol, measure
 from scorefield.store import checkpoint
 
 
@@ -83,9 +83,9 @@ def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: S
     """Measure, reconstruct, compare and report one case into ``folder``."""
     progress = progress or Silent()
     prior = checkpoint.load(shipped.find(case.prior))
-    image = case.image()
-    scan = simulate(image, case.protocol, seed=seed)
-    truth, given = case.protocol.prepare(image).pixels, scan.measurement()
+    image = case.protocol.prepare(case.image())
+    scan = measure(image, case.protocol, seed=seed)
+    truth, given = image.pixels, scan.measurement()
     peak = float(truth.abs().max())
 
     def compared(method: str, build: Callable[[], Tensor]) -> tuple[Row, Tensor]:

@@ -59,15 +59,16 @@ class SimulateOptions(ProtocolOptions):
 def run(options: SimulateOptions) -> None:
     """Simulate a noisy scan of a real image; the clean image is written beside it as NAME.truth.npy."""
     from scorefield.data import read_image, write
-    from scorefield.scans.protocols import simulate
+    from scorefield.noise.words import in_words
+    from scorefield.scans.protocols import measure
 
-    image = read_image(options.image).with_unit(options.unit)
-    image = _plane(image, options.axis, options.slice)
     protocol = options.protocol(options.modality)
-    scan = simulate(image, protocol, seed=options.seed)
+    image = read_image(options.image).with_unit(options.unit)
+    image = protocol.prepare(_plane(image, options.axis, options.slice))
+    scan = measure(image, protocol, seed=options.seed)
     scan.save(options.out)
-    truth = write(protocol.prepare(image).pixels, options.out.with_suffix(".truth.npy"))
-    typer.echo(f"Wrote {options.out} (noise {scan.noise_std:.3g} per real component) and the truth {truth}.")
+    truth = write(image.pixels, options.out.with_suffix(".truth.npy"))
+    typer.echo(f"Wrote {options.out} (noise {in_words(scan.noise)} per real component) and the truth {truth}.")
 
 
 def _plane(image: Image, axis: int | None, index: int | None) -> Image:

@@ -14,6 +14,7 @@ from torch import Tensor
 from scorefield.data import write
 from scorefield.data.view import View
 from scorefield.errors import InputError
+from scorefield.noise.words import in_words
 from scorefield.samples import Samples
 from scorefield.scans.scan import Scan
 from scorefield.store.atomic import atomic_folder
@@ -51,7 +52,7 @@ def save_run(
         "lower": lower,
         "upper": upper,
     }
-    plain = {"level": level, "unit": scan.unit, "noise_std": scan.noise_std, **(record or {})}
+    plain = {"level": level, "unit": scan.unit, "noise": in_words(scan.noise), **(record or {})}
     plain |= {"cost": asdict(samples.cost), "provenance": dict(samples.provenance)}
     with atomic_folder(folder, obsolete=REPORTS) as temporary:
         for name, image in images.items():

@@ -1,1 +1,11 @@
-"""Raw scans and the protocols that take them."""
+"""Raw scans, one frozen class a kind, and the protocols that take them.
+
+This list is the registry: the law suite tests every kind of scan named here, and a ``.scan`` file names its kind.
+"""
+
+from scorefield.scans.cartesian import Cartesian
+from scorefield.scans.fan_beam import FanBeam
+from scorefield.scans.parallel_beam import ParallelBeam
+from scorefield.scans.scan import Scan
+
+__all__ = ["Cartesian", "FanBeam", "ParallelBeam", "Scan"]

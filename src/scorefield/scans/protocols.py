@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from scorefield.data.image import Image
 from scorefield.errors import InputError
-from scorefield.noise import White
+from scorefield.noise import Noise, White
+from scorefield.operators import birdcage, cartesian_mask
+from scorefield.scans.cartesian import Cartesian
+from scorefield.scans.parallel_beam import ParallelBeam
 from scorefield.scans.scan import Scan
 from scorefield.units import WATER
 
@@ -26,12 +28,12 @@ class Protocol(ABC):
     """How a scan is taken: geometry, sampling and noise."""
 
     @abstractmethod
-    def plan(self, image: Image, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The scan's geometry and arrays, see :class:`scorefield.scans.scan.Scan`."""
+    def plan(self, image: Image, generator: torch.Generator) -> Scan:
+        """The scan of the ``image`` before it is taken: its data are zeros, its noise is white of level 1."""
 
     @abstractmethod
-    def noise_std(self, image: Image, clean: Tensor) -> float:
-        """Standard deviation per real component, given the image and its noiseless data."""
+    def noise_of(self, image: Image, clean: Tensor) -> Noise:
+        """The law of the data, given the image and its noiseless data (without a batch)."""
 
     def prepare(self, image: Image) -> Image:
         """The image as the physics sees it."""
@@ -60,17 +62,18 @@ class ParallelCT(Protocol):
             raise InputError(f"CT is of real images and {image.source} is complex; take its magnitude first.")
         return image.attenuation()
 
-    def plan(self, image: Image, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def plan(self, image: Image, generator: torch.Generator) -> Scan:
         spacing = image.spacing or (1.0, 1.0)
         if not math.isclose(spacing[0], spacing[1], rel_tol=1e-3):
             raise InputError(f"CT needs square pixels, {image.source} has {spacing} mm; resample it first.")
         detectors = math.ceil(math.hypot(*image.spatial)) + 2
-        geometry = {"kind": "parallel_beam", "shape": [1, *image.spatial], "detectors": detectors,
-                    "detector_spacing": spacing[0], "pixel_spacing": spacing[0]}  # fmt: skip
         angles = torch.arange(self.views, dtype=torch.float64) * math.pi / self.views
-        return geometry, {"angles": angles}
+        blank, (rows, columns) = torch.zeros(1, self.views, detectors), image.spatial
+        return ParallelBeam(
+            blank, angles, size=(rows, columns), noise=White(1.0), frame=image.frame, detector_spacing=spacing[0]
+        )
 
-    def noise_std(self, image: Image, clean: Tensor) -> float:
+    def noise_of(self, image: Image, clean: Tensor) -> White:
         mean = float(clean.mean())
         if not -1 < mean < OPAQUE:
             raise InputError(
@@ -78,7 +81,7 @@ class ParallelCT(Protocol):
                 f" 1/mm (water {WATER}) or in HU; if this one is in HU and does not tell, say so: --unit HU, or"
                 " Image(..., unit='HU')."
             )
-        return math.exp(mean / 2) / math.sqrt(self.photons)
+        return White(math.exp(mean / 2) / math.sqrt(self.photons))
 
 
 @dataclass(frozen=True)
@@ -101,19 +104,18 @@ class CartesianMRI(Protocol):
         if not self.noise > 0:
             raise InputError(f"An MRI protocol needs noise > 0, got {self.noise:g}.")
 
-    def plan(self, image: Image, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        from scorefield.operators import birdcage, cartesian_mask
-
+    def plan(self, image: Image, generator: torch.Generator) -> Scan:
         shape = (1, *image.spatial)
-        kind = "mri" if image.pixels.is_complex() else "mri_real"
         mask = cartesian_mask(shape, self.acceleration, center_fraction=self.center, generator=generator)
-        return {"kind": kind, "shape": list(shape)}, {"mask": mask, "coils": birdcage(self.coils, shape)}
+        blank = torch.zeros(self.coils, int(mask.sum()), dtype=torch.complex64)
+        real = not image.pixels.is_complex()
+        return Cartesian(blank, mask, birdcage(self.coils, shape), noise=White(1.0), frame=image.frame, real=real)
 
-    def noise_std(self, image: Image, clean: Tensor) -> float:
+    def noise_of(self, image: Image, clean: Tensor) -> White:
         intensity = float(torch.quantile(image.pixels.abs().flatten(), 0.99))
         if intensity == 0:
             raise InputError(f"{image.source} is zero in 99 of 100 pixels, so it has no intensity; crop or replace it.")
-        return self.noise * intensity
+        return White(self.noise * intensity)
 
 
 def simulate(image: Image, protocol: Protocol, *, seed: int = 0) -> Scan:
@@ -125,14 +127,19 @@ def simulate(image: Image, protocol: Protocol, *, seed: int = 0) -> Scan:
     Raises:
         InputError: an image that is not 2-D with one channel, or does not suit the protocol.
     """
+    return measure(protocol.prepare(image), protocol, seed=seed)
+
+
+def measure(image: Image, protocol: Protocol, *, seed: int = 0) -> Scan:
+    """As :func:`simulate`, for an image that ``protocol.prepare`` has made.
+
+    Raises:
+        InputError: as there.
+    """
     if len(image.spatial) != 2 or len(image.pixels) != 1:
         raise InputError(f"{image.source} has shape {tuple(image.pixels.shape)}; simulate one 2-D image (1, H, W).")
     generator = torch.Generator().manual_seed(seed)
-    image = protocol.prepare(image)
-    geometry, arrays = protocol.plan(image, generator)
-    kept = {"spacing": image.spacing, "unit": image.unit, "affine": image.affine}
-    draft = Scan(torch.zeros(1), geometry, arrays=arrays, noise_std=1.0, **kept)
-    clean = draft.operator()(image.pixels[None])[0]
-    std = protocol.noise_std(image, clean)
-    data = clean + White(std).sample(clean, generator)
-    return Scan(data, geometry, arrays=arrays, noise_std=std, **kept)
+    plan = protocol.plan(image, generator)
+    clean = plan.operator()(image.pixels[None])
+    noise = protocol.noise_of(image, clean[0])
+    return replace(plan, data=noise.corrupt(clean, generator)[0], noise=noise)
