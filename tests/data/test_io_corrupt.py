@@ -11,9 +11,9 @@ import torch
 
 from scorefield.data import Image, write
 from scorefield.errors import InputError
-from scorefield.scans.files import read
 from scorefield.noise import White
 from scorefield.scans import ParallelBeam, Scan
+from scorefield.scans.files import read
 
 NAMES = ["a.nii", "a.nii.gz", "a.npy", "a.png", "a.tif", "a.jpg", "a.bmp", "a.dcm", "a.scan"]
 CHECKED = ["a.nii.gz", "a.scan"]  # these formats carry a checksum over all the values

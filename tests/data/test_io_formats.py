@@ -14,8 +14,8 @@ from io_pattern import sampled
 from scorefield.data import Frame, Image, Images, write
 from scorefield.data.formats import FORMATS, find, nifti, npy, raster
 from scorefield.errors import InputError
-from scorefield.scans.files import read
 from scorefield.scans import Cartesian
+from scorefield.scans.files import read
 
 
 def noise(*shape, dtype=torch.float32, seed=0):

@@ -16,8 +16,8 @@ import torch
 import scorefield.data.sources as sources
 from scorefield.data import Image, Images, Normalized, write
 from scorefield.errors import InputError
-from scorefield.scans.files import read
 from scorefield.scans import Cartesian, Scan
+from scorefield.scans.files import read
 from scorefield.training.crops import Crops
 from scorefield.training.pool import Pool
 from scorefield.units import intensity_of
