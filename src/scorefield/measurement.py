@@ -6,6 +6,8 @@ image is, in which direction it is more likely, and the *innovation*, what the d
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ class Measurement(Portable):
 
     Args:
         y: the data, shaped ``operator.shape_out`` with or without a leading batch of one.
-        operator: the linear forward model A.
+        operator: the forward model A; where it is not linear, J of ``at`` stands for it below.
         noise: the law of n.
 
     Raises:
@@ -59,8 +61,22 @@ class Measurement(Portable):
 
     def score(self, x: Tensor) -> Tensor:
         """``grad_x log p(y | x)``; for Gaussian noise ``A^H R^-1 (y - A x)``."""
-        return self.operator.H(self.noise.score(self.y, self.operator(x)))
+        return self.operator.at(x).H(self.noise.score(self.y, self.operator(x)))
+
+    def at(self, x: Tensor) -> Measurement:
+        """The linear measurement nearest to this one around images ``x`` (B, *shape), each with data of its own.
+
+        Its residual is ``y - F(x) - J (u - x)`` for images u, J being the operator's Jacobian at x.  A measurement
+        whose operator is linear is its own.
+        """
+        operator = self.operator.at(x)
+        if operator is self.operator:
+            return self
+        near, center = copy.copy(self), x.detach()
+        near.y, near.operator = self.residual(center) + operator(center), operator
+        return near
 
     def innovation(self, mean: Tensor, spread: Spread) -> Tensor:
         """``A^H (R + A V A^H)^-1 (y - A mean)``: the score of ``y`` when x0 ~ N(mean, V)."""
-        return self.operator.H(self.operator.gram_solve(self.noise, spread, self.residual(mean)))
+        operator = self.operator.at(mean)
+        return operator.H(operator.gram_solve(self.noise, spread, self.residual(mean)))

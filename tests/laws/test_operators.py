@@ -140,6 +140,7 @@ class Uneven(Noise):
 def test_every_exported_operator_has_a_case():
     exported = {value for name in ops.__all__ if inspect.isclass(value := getattr(ops, name))}
     final = {kind for kind in exported if issubclass(kind, ops.Operator) and not inspect.isabstract(kind)}
+    final = {kind for kind in final if not issubclass(kind, ops.Nonlinear)}  # see test_nonlinear.py
     assert final == {type(factory()) for factory, *_ in CASES.values()}
 
 

@@ -129,9 +129,9 @@ def _curvature(measurement: Measurement, x: Tensor, rho: Tensor, generator: torc
 
 def _curvature_at(measurement: Measurement, x: Tensor, generator: torch.Generator) -> Tensor:
     """Largest eigenvalue of ``A^H c A`` by power iteration, c >= 0 the curvature of each datum in what predicts it."""
-    operator, noise, y = measurement.operator, measurement.noise, measurement.y
+    operator, noise, y = measurement.operator.at(x), measurement.noise, measurement.y
     with torch.enable_grad():
-        mean = operator(x.detach()).requires_grad_()
+        mean = measurement.operator(x.detach()).requires_grad_()
         score = noise.score(y, mean)
 
     def curve(v: Tensor) -> Tensor:

@@ -61,6 +61,6 @@ class LiteralDPS(Kernel[None]):
         mean, vjp = prior.linearize(state.x, sigma)
         residual = self.measurement.residual(mean)
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
-        uphill = vjp(self.measurement.operator.H(residual)) / per_image(norm, mean)
+        uphill = vjp(self.measurement.operator.at(mean).H(residual)) / per_image(norm, mean)
         moved = Ancestral(self.eta).step(Known(mean), state, sigma, target, generator)
         return moved.at(moved.x + self.zeta * uphill)

@@ -1,4 +1,4 @@
-"""Linear forward models: what a scanner does to an image.
+"""Forward models: what a scanner does to an image; linear ones, and those that are linear only near an image.
 
 This list is the registry: the law suites test every operator named here.
 """
@@ -10,10 +10,12 @@ from scorefield.operators.checks import adjoint_error, operator_norm
 from scorefield.operators.ct import Projector, fan_beam, parallel_beam
 from scorefield.operators.ct_fbp import fbp, hann, ramlak, shepp_logan
 from scorefield.operators.ct_geometry import FanBeam, Geometry, ParallelBeam
+from scorefield.operators.exponential import Exponential
 from scorefield.operators.fourier import Fourier
 from scorefield.operators.linear import Adjoint, Multiple, Operator, Product, Sum
 from scorefield.operators.mix import Mix
 from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask, coil_maps, mri
+from scorefield.operators.nonlinear import Nonlinear
 from scorefield.operators.resample import Blur, Downsample
 from scorefield.operators.stack import Stack
 
@@ -27,6 +29,9 @@ __all__ = [
     "Stack",
     "Isotropic",
     "Spread",
+    # not linear
+    "Nonlinear",
+    "Exponential",
     # elementary
     "Identity",
     "Matrix",

@@ -63,6 +63,20 @@ class Operator(Portable, ABC):
         return self._apply(x)
 
     @property
+    def linear(self) -> bool:
+        """Whether ``at`` gives the operator itself, whatever the images."""
+        return True
+
+    def at(self, x: Tensor) -> Operator:
+        """The linear map nearest to this one around the images ``x`` (B, *shape_in): of a linear operator, itself."""
+        del x
+        return self
+
+    def blank(self, y: Tensor) -> Tensor:
+        """An image of zeros (1, *shape_in), of the dtype and on the device of images whose data are like ``y``."""
+        return torch.zeros_like(self.H(y[:1]))
+
+    @property
     def H(self) -> Operator:
         """The adjoint: ``Re <A x, y> = Re <x, A.H y>``."""
         return Adjoint(self)
@@ -156,6 +170,16 @@ class Product(Operator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.inner._adjoint(self.outer._adjoint(y))
 
+    @property
+    def linear(self) -> bool:
+        return self.outer.linear and self.inner.linear
+
+    def at(self, x: Tensor) -> Operator:
+        return self if self.linear else Product(self.outer.at(self.inner(x)), self.inner.at(x))
+
+    def blank(self, y: Tensor) -> Tensor:
+        return self.inner.blank(self.outer.blank(y))
+
     def __str__(self) -> str:
         return f"{self.outer} @ {self.inner}"
 
@@ -179,6 +203,16 @@ class Sum(Operator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.left._adjoint(y) + self.right._adjoint(y)
 
+    @property
+    def linear(self) -> bool:
+        return self.left.linear and self.right.linear
+
+    def at(self, x: Tensor) -> Operator:
+        return self if self.linear else Sum(self.left.at(x), self.right.at(x))
+
+    def blank(self, y: Tensor) -> Tensor:
+        return self.left.blank(y) + self.right.blank(y)
+
     def __str__(self) -> str:
         return f"({self.left} + {self.right})"
 
@@ -196,6 +230,16 @@ class Multiple(Operator):
     def _adjoint(self, y: Tensor) -> Tensor:
         # the factor first: the adjoint of an operator on real images takes the real part
         return self.operator._adjoint(self.factor.conjugate() * y)
+
+    @property
+    def linear(self) -> bool:
+        return self.operator.linear
+
+    def at(self, x: Tensor) -> Operator:
+        return self if self.linear else Multiple(self.operator.at(x), self.factor)
+
+    def blank(self, y: Tensor) -> Tensor:
+        return self.operator.blank(y)
 
     def _solve_shifted(self, noise: Tensor, spread: Tensor, v: Tensor) -> Tensor | None:
         size = abs(self.factor)

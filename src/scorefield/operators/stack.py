@@ -53,5 +53,18 @@ class Stack(Operator):
             second.reshape(len(y), *self.second.shape_out)
         )
 
+    @property
+    def linear(self) -> bool:
+        return self.first.linear and self.second.linear
+
+    def at(self, x: Tensor) -> Operator:
+        return self if self.linear else Stack(self.first.at(x), self.second.at(x))
+
+    def blank(self, y: Tensor) -> Tensor:
+        first, second = y[:1].split(self._sizes, 1)
+        return self.first.blank(first.reshape(1, *self.first.shape_out)) + self.second.blank(
+            second.reshape(1, *self.second.shape_out)
+        )
+
     def __str__(self) -> str:
         return f"({self.first}; {self.second})"

@@ -95,8 +95,9 @@ class Guided(Posterior):
     def _condition(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
         mean, vjp = self.prior.linearize(x, sigma)
         variance = per_image(sigma, x).square()
-        operator, residual = self.measurement.operator, self.measurement.residual(mean)
-        pulled = self._pulled(variance, vjp, residual)
+        given, residual = self.measurement.at(mean), self.measurement.residual(mean)
+        near = self if given is self.measurement else self.replace(measurement=given)
+        operator, pulled = given.operator, near._pulled(variance, vjp, residual)
 
         def pull(v: Tensor) -> Tensor:
             w = vjp(v)

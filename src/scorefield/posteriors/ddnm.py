@@ -37,5 +37,5 @@ class DDNM(Correction):
         self.iterations = iterations
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
-        residual = self.measurement.residual(mean)
-        return mean + pseudo_inverse(self.measurement.operator, residual, iterations=self.iterations)
+        given = self.measurement.at(mean)
+        return mean + pseudo_inverse(given.operator, given.residual(mean), iterations=self.iterations)

@@ -38,8 +38,8 @@ class DDS(Correction):
         self.gamma, self.iterations = gamma, iterations
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
-        operator, ridge = self.measurement.operator, 0.0 if math.isinf(self.gamma) else 1 / self.gamma
-        pull = operator.H(self.measurement.residual(mean))
+        given, ridge = self.measurement.at(mean), 0.0 if math.isinf(self.gamma) else 1 / self.gamma
+        operator, pull = given.operator, given.operator.H(given.residual(mean))
 
         def matrix(v: Tensor) -> Tensor:
             return ridge * v + operator.gram(v)

@@ -35,7 +35,7 @@ class NormMatched(Correction):
         self.weight = weight
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
-        pull = self.measurement.operator.H(self.measurement.residual(x))
+        pull = self.measurement.operator.at(x).H(self.measurement.residual(x))
         size = inner(pull, pull).clamp(min=torch.finfo(pull.real.dtype).tiny)
         ratio = (inner(mean - x, mean - x) / size).sqrt()
         return mean + self.weight * per_image(ratio, x) * pull

@@ -37,7 +37,7 @@ class ScoreALD(Correction):
     def _pull(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         residual = self.measurement.residual(x)
         noise = self.measurement.noise.variance.to(residual.real.dtype).to(residual.device)
-        return self.measurement.operator.H(residual / (noise + self.inflation * level(sigma, residual).square()))
+        return self.measurement.operator.at(x).H(residual / (noise + self.inflation * level(sigma, residual).square()))
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self.prior.score(x, sigma) + self._pull(x, sigma)

@@ -88,7 +88,7 @@ def default_method(prior: Prior, measurement: Measurement, image: Tensor, n: int
     if width is None:
         return Method()
     numbers, data = (t.numel() * (2 if t.is_complex() else 1) for t in (image, measurement.y))
-    if data > FEW or numbers > SMALL:
+    if data > FEW or numbers > SMALL or not measurement.operator.linear:
         return Method(sigma_max=max(Method.sigma_max, ABOVE * width / math.sqrt(numbers) / intensity))
     first, last = ABOVE * width, min(BELOW * width, RESOLVED * resolution(measurement))
     at_once = draws_that_fit(prior, image, torch.tensor(first, dtype=torch.float64))

@@ -38,6 +38,7 @@ from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from scorefield.units import intensity_of
 
+LINEARIZED = 5  # times, for the first image of an operator that is not linear
 LARGEST_BATCH = 8  # larger ones are slower on a CPU (cache), and the same seed should not depend on the memory free
 
 
@@ -87,8 +88,18 @@ def reconstruct(
 def initial_image(measurement: Measurement) -> Tensor:
     """Ridge-regularized least squares (1, *shape): ``(A^H A + c I)^-1 A^H y``, c a thousandth of A^H A's size.
 
-    It fixes the intensity of the scan, not the image.
+    It fixes the intensity of the scan, not the image.  An operator that is not linear is linearized a few times, from
+    an image of zeros on.
     """
+    if measurement.operator.linear:
+        return _least_squares(measurement)
+    image = measurement.operator.blank(measurement.y)
+    for _ in range(LINEARIZED):
+        image = _least_squares(measurement.at(image))
+    return image
+
+
+def _least_squares(measurement: Measurement) -> Tensor:
     operator = measurement.operator
     back = operator.H(measurement.y)
     seen = operator(back)

@@ -109,7 +109,7 @@ def seen(given: Measurement) -> str:
     To four digits, so that another number of threads, which sums in another order, says the same.
     """
     generator = torch.Generator(given.y.device).manual_seed(0)
-    like = torch.zeros_like(given.operator.H(given.y))
+    like = given.operator.blank(given.y)
     pull = given.score(normal_like(like.real, generator).abs().to(like.dtype))
     parts = inner(pull, pull).sqrt(), inner(pull, normal_like(pull, generator))
     return ", ".join(f"{float(part):.3e}" for part in parts)
