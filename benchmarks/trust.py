@@ -34,7 +34,7 @@ from scorefield.reconstruction.pipeline import reconstruct
 from scorefield.scans.protocols import CartesianMRI, ParallelCT, Protocol, simulate
 from scorefield.scans.scan import Scan
 from scorefield.store import checkpoint
-from scorefield.trust import assess, likeness_check
+from scorefield.trust import assess, likeness_check, reference_of
 from scorefield.units import WATER, intensity_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -199,7 +199,7 @@ def others(data: Path) -> dict[str, list[Tensor]]:
 def likeness_of_images(prior: Prior, name: str, kinds: dict[str, list[Tensor]]) -> Iterator[dict[str, Any]]:
     """What the likeness check says of true images, a row a kind."""
     for kind, images in kinds.items():
-        checks = [likeness_check(image[None], prior, prior.reference) for image in images]
+        checks = [likeness_check(image[None], prior, reference_of(prior)) for image in images]
         found = [check for check in checks if check]
         yield {
             "prior": name,
@@ -221,7 +221,7 @@ def row(case: Case, prior: Prior, truth: Tensor, draws: int, method: Method) -> 
     given: Measurement = scan.measurement()
     samples = reconstruct(prior, given, n=draws, seed=0, method=method)
     trust = assess(samples, given, prior)
-    true = likeness_check(truth[None] / intensity_of(truth), prior, prior.reference)
+    true = likeness_check(truth[None] / intensity_of(truth), prior, reference_of(prior))
     likeness = trust.likeness
     return {
         "case": case.name,

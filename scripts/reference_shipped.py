@@ -16,6 +16,7 @@ import shipped_images
 from scorefield import shipped
 from scorefield.store import checkpoint
 from scorefield.trust import take_reference
+from scorefield.trust.reference import NAME
 from train_shipped import RECIPES
 
 IMAGES = 400  # p-values down to 2 / 401
@@ -34,7 +35,7 @@ def main() -> None:
         reference = take_reference(checkpoint.load(folder), images, n=IMAGES)
         if reference is None:
             raise SystemExit(f"The images of {name} are too few, too small or too flat for a reference.")
-        checkpoint.REFERENCES.write(folder / checkpoint.REFERENCE, reference.tensors())
+        checkpoint.BESIDE.write(folder / f"{NAME}.safetensors", reference.tensors())
         labels = [*(f"gain over {rival}" for rival in reference.rivals), "surprise"]
         for label, values in zip(labels, reference.values.T, strict=True):
             low, middle, high = values.quantile(torch.tensor([0.02, 0.5, 0.98]).double()).tolist()

@@ -14,7 +14,8 @@ References:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,15 +49,30 @@ class Prior(nn.Module, ABC):
 
     Attributes:
         event_shape: shape of one image, or None when any image size will do.
-        card: what a learned prior's checkpoint says of it, such as its units (:class:`scorefield.Card`).
-        reference: how well a learned prior denoises its training images (:class:`scorefield.trust.Reference`).
+        amplitude: what the 99th percentile of |image| is in a learned prior's own units; None of a closed form, which
+            is in the user's units.
+        beside: further tensors that its checkpoint holds, by the name of their file, then by their own.
         trained_steps: optimizer steps that a learned prior has seen in this session.
     """
 
     event_shape: tuple[int, ...] | None = None
-    card: Any = None
-    reference: Any = None
+    amplitude: float | None = None
+    beside: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({})
     trained_steps: int = 0
+    _card: Any = None
+
+    @property
+    def card(self) -> Any:
+        """What a checkpoint says of a learned prior to people (:class:`scorefield.Card`), None where there is none.
+
+        A card that is set also sets the amplitude, which is all that computations use of it.
+        """
+        return self._card
+
+    @card.setter
+    def card(self, card: Any) -> None:
+        self._card = card
+        self.amplitude = None if card is None else card.amplitude
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:

@@ -100,10 +100,13 @@ def test_few_data_of_a_known_law_take_particles():
 def test_all_else_takes_the_method_of_scans():
     learned = Gaussian(torch.zeros(2).double(), torch.eye(2).double())
     learned.card = Card("test")
-    assert chosen(learned, M.measurement) == Method()  # in units of its own
-    image = torch.zeros(1, 1, 8, 8).double()
-    corner = Measurement(torch.ones(1).double(), Matrix(torch.eye(64)[:1].double()), White(1.0))
-    assert default_method(homogeneous(), corner, image, 2, 1.0) == Method()  # a network
+    first = Measurement(torch.ones(1).double(), row(1.0, 0.0), White(1.0))
+    drawn = reconstruct(learned, first, n=2)
+    assert drawn.cost.evaluations == Method().steps + 1  # in units of its own
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[0, 0] = True
+    corner = Measurement(torch.ones(1, 1).double(), Sample(mask, (1, 8, 8)), White(1.0))
+    assert reconstruct(homogeneous(), corner, n=2).cost.evaluations == Method().steps + 1  # a network
 
 
 def test_many_data_or_numbers_take_mmps_from_above_the_width():

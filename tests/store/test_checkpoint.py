@@ -228,3 +228,39 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "p").write_text("{}")
     with pytest.raises(InputError, match=r"no prior\.json"):
         checkpoint.load(tmp_path / "p")
+
+
+# --- the amplitude, and tensors beside
+
+
+def test_a_card_sets_the_amplitude_and_the_amplitude_is_what_is_saved(tmp_path):
+    prior = unet()
+    assert prior.amplitude is None
+    prior.card = CARD
+    assert prior.amplitude == CARD.amplitude
+    prior.amplitude = 7.0
+    again = checkpoint.load(checkpoint.save(prior, tmp_path / "p"))
+    assert again.amplitude == again.card.amplitude == 7.0
+    assert checkpoint.load(checkpoint.save(prior, tmp_path / "q", card=CARD)).amplitude == CARD.amplitude
+    assert checkpoint.load(checkpoint.save(unet(), tmp_path / "r")).amplitude == 1.0
+    prior.card = None
+    assert prior.amplitude is None
+
+
+def test_tensors_beside_the_weights_travel_with_the_prior(tmp_path):
+    further = {"masks": {"a": torch.arange(3), "b": torch.ones(2, 2)}, "reference": {"anything": torch.zeros(1)}}
+    prior = checkpoint.load(checkpoint.save(unet(), tmp_path / "p", beside=further))
+    save_file({"step": torch.zeros(1)}, tmp_path / "p" / "training.safetensors")  # a snapshot is not for the prior
+    for again in (prior, checkpoint.load(tmp_path / "p"), checkpoint.load(checkpoint.save(prior, tmp_path / "q"))):
+        assert set(again.beside) == set(further)
+        for name, tensors in further.items():
+            assert set(again.beside[name]) == set(tensors)
+            assert all(torch.equal(again.beside[name][key], tensors[key]) for key in tensors)
+    assert not unet().beside
+
+
+@pytest.mark.parametrize("name", ["weights", "training"])
+def test_tensors_beside_do_not_take_the_name_of_another_file(name, tmp_path):
+    with pytest.raises(InputError, match=f"cannot be called '{name}'"):
+        checkpoint.save(unet(), tmp_path / "p", beside={name: {"a": torch.zeros(1)}})
+    assert not list(tmp_path.iterdir())

@@ -23,6 +23,7 @@ from scorefield.store.checkpoint import Card
 from scorefield.training.crops import Crops
 from scorefield.training.record import Clock
 from scorefield.training.trainer import Record, Settings, Steps, Validation, train
+from scorefield.trust import reference_of
 
 STEPS = 40
 LOG = "prior.jsonl"
@@ -251,15 +252,15 @@ def test_a_reference_is_kept_when_asked_for(tmp_path):
     record = Record(tmp_path / "prior", reference=True)
     images = [image(seed, 32) for seed in range(20)]
     train(fresh(), images, budget=Steps(2), settings=Settings(batch=4), record=record)
-    assert checkpoint.load(tmp_path / "prior").reference is not None
+    assert reference_of(checkpoint.load(tmp_path / "prior")) is not None
     train(fresh(), images, budget=Steps(2), settings=Settings(batch=4), record=Record(tmp_path / "other"))
-    assert checkpoint.load(tmp_path / "other").reference is None
+    assert reference_of(checkpoint.load(tmp_path / "other")) is None
 
 
 def test_one_image_makes_no_reference(tmp_path):
     record = Record(tmp_path / "prior", reference=True)
     train(fresh(), [image(0, 64)], budget=Steps(2), settings=Settings(batch=4), record=record)
-    assert checkpoint.load(tmp_path / "prior").reference is None
+    assert reference_of(checkpoint.load(tmp_path / "prior")) is None
 
 
 def test_snapshots_are_due_by_the_clock(monkeypatch):

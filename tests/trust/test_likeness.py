@@ -19,7 +19,15 @@ from scorefield.priors import GaussianMixture, Network
 from scorefield.reports import findings, report
 from scorefield.samples import Samples
 from scorefield.store import checkpoint
-from scorefield.trust import LikenessCheck, Reference, assess, likeness_check, recorded_likeness, take_reference
+from scorefield.trust import (
+    LikenessCheck,
+    Reference,
+    assess,
+    likeness_check,
+    recorded_likeness,
+    reference_of,
+    take_reference,
+)
 from scorefield.trust.assess import UNKNOWN
 from scorefield.trust.likeness import FEWEST, LIMIT, PROBE, SIDE, compare
 from scorefield.trust.rivals import RIVALS, rival_denoises, rivals_of
@@ -40,7 +48,9 @@ def reference() -> Reference | None:
 
 def white() -> WhitePrior:
     prior = WhitePrior(1.0)
-    prior.reference = reference()
+    found = reference()
+    assert found is not None
+    found.attach(prior)
     return prior
 
 
@@ -167,7 +177,8 @@ def test_the_likeness_of_right_scans_is_silent_and_of_wrong_ones_is_not():
 
 def test_the_verdict_names_the_statistic_that_is_far_out():
     prior = white()
-    reference = prior.reference
+    reference = reference_of(prior)
+    assert reference is not None
     # images of 16 times the prior's variance, and sparse ones, which photographs resemble more than white noise does
     sparse = torch.zeros(4, 1, SIZE, SIZE, dtype=torch.float64)
     sparse[..., 7:9, 7:10] = 5
@@ -195,15 +206,15 @@ def test_the_verdict_names_the_statistic_that_is_far_out():
 def test_a_flat_window_is_not_looked_at():
     prior, image = white(), torch.zeros(1, 2 * SIDE, 2 * SIDE, dtype=torch.float64)
     image[:, :, SIDE:] = normal(1, 2 * SIDE, SIDE)
-    assert likeness_check(image[None], prior, prior.reference) is not None
-    assert likeness_check(0 * image[None] + 1, prior, prior.reference) is None
+    assert likeness_check(image[None], prior, reference_of(prior)) is not None
+    assert likeness_check(0 * image[None] + 1, prior, reference_of(prior)) is None
 
 
 def test_units_do_not_matter_to_scaled_draws():
     prior = white()
     prior.card = checkpoint.Card("white", amplitude=2.0)
     samples, measurement = scans(1.0, 1, seed=7)[0]
-    plain = likeness_check(samples.draws, prior, prior.reference)
+    plain = likeness_check(samples.draws, prior, reference_of(prior))
     scaled = Samples(50 * samples.draws, provenance={"intensity": 100.0})
     given = Measurement(50 * measurement.y, measurement.operator, White(15.0))
     found = assess(scaled, given, prior).likeness
@@ -216,7 +227,7 @@ def test_complex_draws_of_a_real_prior_are_compared_by_magnitude():
     prior = white()
     draws = complex_normal(2, 1, SIZE, SIZE)
     given = Measurement(draws[0], operators.Identity((1, SIZE, SIZE)), White(1.0))
-    assert assess(Samples(draws), given, prior).likeness == likeness_check(draws.abs(), prior, prior.reference)
+    assert assess(Samples(draws), given, prior).likeness == likeness_check(draws.abs(), prior, reference_of(prior))
     lifted = take_reference(prior, list(complex_normal(FEWEST, 1, SIZE, SIZE)), n=10)
     assert lifted is not None
     assert lifted.complex
@@ -225,7 +236,8 @@ def test_complex_draws_of_a_real_prior_are_compared_by_magnitude():
 def test_what_cannot_be_compared_is_said():
     prior = white()
     samples, measurement = scans(1.0, 1, seed=7)[0]
-    reference = prior.reference
+    reference = reference_of(prior)
+    assert reference is not None
     assert likeness_check(samples.draws[..., :12], prior, reference) is None
     assert likeness_check(samples.draws, small(), reference) is None
     assert likeness_check(0 * samples.draws, prior, reference) is None
@@ -235,7 +247,7 @@ def test_what_cannot_be_compared_is_said():
     assert take_reference(prior, FEWEST * [normal(1, 8, 8)]) is None
     assert take_reference(prior, FEWEST * [normal(1, 20, 20, 20)]) is None
     assert take_reference(prior, FEWEST * [torch.ones(1, 20, 20)]) is None
-    prior.reference = None
+    prior.beside = {}
     trust = assess(samples, measurement, prior)
     assert trust.likeness is None
     assert trust.passed is trust.residual.passed
@@ -245,25 +257,28 @@ def test_what_cannot_be_compared_is_said():
 
 
 def test_the_reference_travels_with_the_prior(tmp_path: Path):
-    prior = Network(nets.UNet(widths=(4,), blocks=1), crop=16)
-    prior.reference = white().reference
+    prior, own = Network(nets.UNet(widths=(4,), blocks=1), crop=16), reference_of(white())
+    assert own is not None
+    own.attach(prior)
     checkpoint.save(prior, tmp_path / "p")
-    loaded = checkpoint.load(tmp_path / "p").reference
-    torch.testing.assert_close(loaded.values, prior.reference.values, rtol=1e-6, atol=1e-7)
+    loaded = reference_of(checkpoint.load(tmp_path / "p"))
+    assert loaded is not None
+    assert torch.equal(loaded.values, own.values)
     assert loaded.complex is False
-    torch.testing.assert_close(loaded.levels, prior.reference.levels)
+    torch.testing.assert_close(loaded.levels, own.levels)
     assert loaded.rivals == tuple(RIVALS)
-    older = {k: v[:, -2:] if k == "values" else v for k, v in prior.reference.tensors().items() if k != "rivals"}
+    older = {k: v[:, -2:] if k == "values" else v for k, v in own.tensors().items() if k != "rivals"}
     assert Reference.of(older).rivals == ("photo",)  # before there were others
-    (tmp_path / "p" / checkpoint.REFERENCE).write_bytes(b"nothing")
+    file = tmp_path / "p" / "reference.safetensors"
+    file.write_bytes(b"nothing")
     with pytest.raises(InputError, match="restore"):
         checkpoint.load(tmp_path / "p")
-    checkpoint.REFERENCES.write(tmp_path / "p" / checkpoint.REFERENCE, {"values": torch.zeros(2)})
+    checkpoint.BESIDE.write(file, {"values": torch.zeros(2)})
     with pytest.raises(InputError, match="no reference"):
-        checkpoint.load(tmp_path / "p")
-    prior.reference = None
+        reference_of(checkpoint.load(tmp_path / "p"))
+    prior.beside = {}
     checkpoint.save(prior, tmp_path / "q")
-    assert checkpoint.load(tmp_path / "q").reference is None
+    assert reference_of(checkpoint.load(tmp_path / "q")) is None
 
 
 def test_the_report_and_the_record_say_it(tmp_path: Path):
@@ -285,5 +300,5 @@ def test_draws_of_double_data_are_looked_at_in_the_precision_of_the_network():
     """Data from numpy are double, shipped networks single."""
     prior = checkpoint.load(shipped.find("photo"))
     x = torch.rand(2, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    one, other = (likeness_check(draws, prior, prior.reference) for draws in (x, x.double()))
+    one, other = (likeness_check(draws, prior, reference_of(prior)) for draws in (x, x.double()))
     assert one == other

@@ -91,7 +91,7 @@ def _draws(options: CalibrateOptions, prior: Prior) -> Truths:
     from scorefield.schedules import Karras
     from scorefield.units import WATER
 
-    amplitude = prior.card.amplitude
+    amplitude = prior.amplitude or 1.0
     intensity = options.intensity or {Modality.ct: WATER, Modality.mri: 1.0}[options.operator]
     side = options.size or 64
     levels = Karras(0.005 * amplitude, 3.0 * amplitude)  # from beyond the levels of training to their smallest

@@ -37,7 +37,6 @@ from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
 from scorefield.posteriors.mmps import MMPS
 from scorefield.prior import Prior
-from scorefield.priors.cast import precision_of
 from scorefield.randomness import normal_like, stream
 from scorefield.reconstruction.memory import draws_that_fit
 
@@ -74,17 +73,18 @@ class Method:
 
 
 def default_method(prior: Prior, measurement: Measurement, image: Tensor, n: int, intensity: float) -> Method:
-    """Particles for few data of a small law in closed form, all draws one population; else the method for scans.
+    """The method for a law in closed form: particles for few data of a small law, else the method for scans.
 
     Few are up to 16 real numbers of data, small is up to 1024 numbers an image: the law is evaluated a million times.
+    All draws are then one population.  The method for scans starts above the width of the law.
 
     Args:
+        prior: the law, in the user's units.
         image: any image (1, *shape) of the dtype wanted.
         n: number of draws.
         intensity: unit of the method's levels.
     """
-    learned = prior.card is not None or precision_of(prior) is not None
-    width = None if learned else width_of(prior, image, intensity)
+    width = width_of(prior, image, intensity)
     if width is None:
         return Method()
     numbers, data = (t.numel() * (2 if t.is_complex() else 1) for t in (image, measurement.y))

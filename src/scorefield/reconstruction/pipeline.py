@@ -2,18 +2,17 @@ r"""The good default: from a prior and a measurement to posterior samples, with 
 
 What it decides, and from what:
 
-- *Intensity.*  A learned prior has units of its own, stated in its card.  The scan's scale is the 99th percentile of a
-ridge-regularized
-  least-squares image; the prior is rescaled to it (:class:`scorefield.priors.Scaled`), so data and results stay in the
-  scan's units.
-- *Complex images.*  If ``A^H y`` is complex and the prior is real, real and imaginary parts are two images of the
-prior.
-- *Levels.*  From an intensity's worth of noise, where the measured part of the image is all that survives, down to one
-per cent of it; from the width of a law in closed form where that is more.
-- *Weight.*  None: the likelihood's weight is the noise level and the spread of the image, known to the posterior
-approximation.
+- *Intensity.*  A learned prior has units of its own and states their size (``prior.amplitude``).  The intensity of the
+  scan is the 99th percentile of the magnitude of a ridge-regularized least-squares image.  The prior is rescaled to it
+  (:class:`scorefield.priors.Scaled`), so data and results stay in the units of the scan.
+- *Complex images.*  If ``A^H y`` is complex and the prior is real, the real and the imaginary part are two images of
+  the prior.
+- *Levels.*  From twice the intensity, where the measured part of the image is all that survives the noise, down to one
+  per cent of the intensity; for a law in closed form from five times its width where that is more.
+- *Weight.*  None: the likelihood's weight follows from the noise level and the spread of the image, which the posterior
+  approximation knows.
 - *Batches.*  As many draws at once as fit in memory.
-- *Few data.*  Where the law is known and the data are few numbers, particles in place of all this
+- *Few data.*  Where the law is in closed form and the data are few numbers, particles in place of all this
   (:func:`scorefield.reconstruction.method.default_method`).
 """
 
@@ -57,7 +56,8 @@ def reconstruct(
     Args:
         prior: learned or closed form.
         n: number of draws.
-        method: how; by default what :func:`scorefield.reconstruction.method.default_method` chooses.
+        method: how; by default ``Method()``, and for a law in closed form what
+            :func:`scorefield.reconstruction.method.default_method` chooses.
         seed: fixes the draws.
         partial: where finished batches are kept; a sampling that was interrupted continues from there.
 
@@ -70,8 +70,12 @@ def reconstruct(
     """
     image = initial_image(measurement)
     intensity = intensity_of(image)
-    method = method or default_method(prior, measurement, image, n, intensity)
+    precision = precision_of(prior)
+    if method is None:
+        learned = precision is not None or prior.amplitude is not None
+        method = Method() if learned else default_method(prior, measurement, image, n, intensity)
     prior = _in_units_of(prior, image, intensity)
+    prior = prior if precision in (None, image.real.dtype) else Cast(prior, precision)
     posterior = method.posterior(prior, measurement)
     schedule = Karras(method.sigma_min * intensity, method.sigma_max * intensity)
     sigmas = schedule.grid(method.steps)
@@ -109,12 +113,8 @@ def _least_squares(measurement: Measurement) -> Tensor:
 
 
 def _in_units_of(prior: Prior, image: Tensor, intensity: float) -> Prior:
-    """The prior in the measurement's units and precision, and complex when the image is."""
-    card, lifted = prior.card, isinstance(prior, Lift)
-    precision = precision_of(prior)
-    if card is not None:  # a closed form is in the user's units already
-        prior = Scaled(prior, scale=intensity / card.amplitude)
-        prior = IndependentParts(prior) if image.is_complex() and not lifted else prior
-    if precision not in (None, image.real.dtype):
-        prior = Cast(prior, precision)
-    return prior
+    """The prior in the measurement's units, and complex when the image is; a closed form is so already."""
+    if prior.amplitude is None:
+        return prior
+    scaled = Scaled(prior, scale=intensity / prior.amplitude)
+    return IndependentParts(scaled) if image.is_complex() and not isinstance(prior, Lift) else scaled

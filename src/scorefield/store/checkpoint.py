@@ -1,14 +1,14 @@
 """Checkpoints: a folder with ``prior.json`` (class, fields, card) and ``weights.safetensors``; never a pickle.
 
-``reference.safetensors``, where there is one, holds what :func:`scorefield.trust.assess` compares with.
+Other ``NAME.safetensors`` are further tensors that travel with the prior as ``prior.beside[NAME]``, whoever reads them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from scorefield.prior import Prior
 from scorefield.store.atomic import atomic_folder
 from scorefield.store.description import build, describe
 from scorefield.store.tensors import TensorFile
-from scorefield.trust.likeness import Reference
 
-REFERENCE = "reference.safetensors"
-REFERENCES = TensorFile("scorefield.reference", "a reference of a prior", "restore the file")
 WEIGHTS = TensorFile("scorefield.weights", "the weights of a prior", "restore the file")
+BESIDE = TensorFile("scorefield.beside", "further tensors of a prior", "restore or delete the file")
+RESERVED = ("weights", "training")  # the prior's own tensors, and those that a training goes on from
 
 
 @dataclass(frozen=True)
@@ -49,32 +48,50 @@ class Card:
     limits: str = ""
 
 
-def save(prior: Prior, path: str | Path, *, card: Card | None = None) -> Path:
+Beside = Mapping[str, Mapping[str, Tensor]]
+
+
+def save(prior: Prior, path: str | Path, *, card: Card | None = None, beside: Beside | None = None) -> Path:
     """Write ``prior`` as a folder, all or nothing.
 
     Args:
         path: the folder; an existing one is replaced only when the new one is complete.
-        card: stored beside the fields; the prior's own card by default.
+        card: stored with the fields; by default the prior's own card, with its amplitude.
+        beside: further tensors, by the name of their file, then by their own; by default those of the prior.
+
+    Raises:
+        InputError: a prior made of foreign classes, or further tensors under a name that the folder needs itself.
     """
-    with folder(prior, path, card=card):
+    with folder(prior, path, card=card, beside=beside):
         return Path(path)
 
 
 @contextmanager
-def folder(prior: Prior, path: str | Path, *, card: Card | None = None) -> Iterator[Path]:
+def folder(prior: Prior, path: str | Path, *, card: Card | None = None, beside: Beside | None = None) -> Iterator[Path]:
     """As :func:`save`, for a folder that holds more: the block adds files to the folder it is given."""
-    stated: Card = card or prior.card or Card(Path(path).name)
+    stated = card or _card_of(prior, Path(path).name)
+    further = prior.beside if beside is None else beside
+    if taken := [name for name in further if name in RESERVED]:
+        raise InputError(f"Further tensors cannot be called '{taken[0]}', the folder has such a file; rename them.")
     text = json.dumps({"format": 1, "prior": describe(prior), "card": asdict(stated)}, indent=2)
     with atomic_folder(path) as place:
         (place / "prior.json").write_text(text + "\n")
         WEIGHTS.write(place / "weights.safetensors", prior.state_dict())
-        if prior.reference is not None:
-            REFERENCES.write(place / REFERENCE, prior.reference.tensors())
+        for name, tensors in further.items():
+            BESIDE.write(place / f"{name}.safetensors", tensors)
         yield place
 
 
+def _card_of(prior: Prior, name: str) -> Card:
+    """The prior's own card, or one of that name, with the amplitude that the prior has now."""
+    card: Card = prior.card or Card(name)
+    return card if prior.amplitude is None else replace(card, amplitude=prior.amplitude)
+
+
 def load(path: str | Path) -> Prior:
-    """Read a prior folder, ready for sampling: evaluation mode, no gradients on the weights, ``.card`` attached.
+    """Read a prior folder, ready for sampling: evaluation mode, no gradients on the weights.
+
+    The prior has the ``card`` of the folder, its ``amplitude``, and the further tensors as ``beside``.
 
     Raises:
         InputError: a missing, corrupt or foreign folder.
@@ -94,8 +111,8 @@ def load(path: str | Path) -> Prior:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} does not hold a prior this version can read ({reason}); train it again.") from error
     prior.card = card
-    if (path / REFERENCE).is_file():
-        prior.reference = Reference.of(REFERENCES.read(path / REFERENCE)[0])
+    further = sorted(file for file in path.glob("*.safetensors") if file.stem not in RESERVED)
+    prior.beside = {file.stem: BESIDE.read(file)[0] for file in further}
     return prior.eval().requires_grad_(False)
 
 

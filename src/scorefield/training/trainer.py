@@ -99,8 +99,10 @@ def train(
     prior.trained_steps = descent.step
     amplitude = sum(map(intensity_of, few)) / len(few)
     prior.card = Card(type(prior).__name__, f"Trained on {len(images)} image(s).", amplitude=amplitude)
-    if record is not None and record.reference:
-        prior.reference = take_reference(prior, few, seed=seed)
+    prior.beside = {}  # what was beside the weights before
+    reference = take_reference(prior, few, seed=seed) if record is not None and record.reference else None
+    if reference is not None:
+        reference.attach(prior)
     run.write(snapshot)
     return prior
 

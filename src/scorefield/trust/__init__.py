@@ -1,7 +1,8 @@
 """Trust in a single scan: what data, draws and prior tell about a reconstruction when there is no true image."""
 
 from scorefield.trust.assess import Trust, assess, recorded_likeness
-from scorefield.trust.likeness import LikenessCheck, Reference, likeness_check, take_reference
+from scorefield.trust.likeness import LikenessCheck, likeness_check, take_reference
+from scorefield.trust.reference import Reference, reference_of
 from scorefield.trust.residual import ResidualCheck, residual_check
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "assess",
     "likeness_check",
     "recorded_likeness",
+    "reference_of",
     "residual_check",
     "take_reference",
 ]

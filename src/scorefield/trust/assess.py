@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior
 from scorefield.trust.likeness import LikenessCheck, likeness_check
+from scorefield.trust.reference import reference_of
 from scorefield.trust.residual import ResidualCheck, residual_check
 
 if TYPE_CHECKING:
@@ -73,13 +74,14 @@ def assess(samples: Samples, measurement: Measurement, prior: Prior) -> Trust:
         prior: the unconditional prior, in its own units, as it was given to :func:`scorefield.reconstruct`.
 
     Raises:
-        InputError: draws that are not images of the measurement's operator.
+        InputError: draws that are not images of the measurement's operator, or a damaged reference.
     """
     residual = residual_check(samples, measurement)
-    if prior.reference is None:
+    reference = reference_of(prior)
+    if reference is None:
         return Trust(residual)
     draws = samples.draws.to(measurement.y.device)
-    draws = draws.abs() if draws.is_complex() and not prior.reference.complex else draws
-    if prior.card is not None and "intensity" in samples.provenance:
-        draws = draws * (prior.card.amplitude / samples.provenance["intensity"])
-    return Trust(residual, likeness_check(draws, prior, prior.reference))
+    draws = draws.abs() if draws.is_complex() and not reference.complex else draws
+    if prior.amplitude is not None and "intensity" in samples.provenance:
+        draws = draws * (prior.amplitude / samples.provenance["intensity"])
+    return Trust(residual, likeness_check(draws, prior, reference))

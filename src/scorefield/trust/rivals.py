@@ -7,7 +7,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from scorefield import shipped
 from scorefield.prior import Prior
+from scorefield.store import checkpoint
 
 RIVALS = {
     "photo": "a prior of photographs",
@@ -33,7 +35,4 @@ def rival_denoises(name: str, noisy: Tensor, sigma: float) -> Tensor:
 
 @cache
 def _loaded(name: str, device: torch.device) -> Prior:
-    from scorefield import shipped  # checkpoints hold references
-    from scorefield.store import checkpoint  # checkpoints hold references
-
     return checkpoint.load(shipped.find(name)).to(device)
