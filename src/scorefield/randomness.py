@@ -1,4 +1,8 @@
-"""Random numbers: independent streams from one seed, and standard normal numbers of any shape and dtype."""
+"""Random numbers: independent streams from one seed, and standard normal numbers of any shape and dtype.
+
+A stream has an address, a seed and a path such as ``(seed, "truth", 3)``.  The SHA-256 hash of the address seeds its
+generator, so streams with different addresses are independent, and no generator is passed from step to step.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,12 @@ from torch import Tensor
 def stream(seed: int, *path: int | str) -> int:
     """The seed of the stream at ``path``: 56 well-mixed bits.
 
-    A stream is a function of its address alone, so what was drawn elsewhere, or by whom, does not matter: a run that
-    is resumed, or shared by several processes, draws what it would have drawn in one piece.
+    A stream depends on its address only.  So a run that is resumed, or shared by several processes, draws the same
+    numbers as a run in one piece.
+
+    Args:
+        seed: of the run.
+        path: names and numbers that address the stream within the run.
     """
     address = "/".join(map(str, (seed, *path)))
     return int.from_bytes(hashlib.sha256(address.encode()).digest()[:7], "big")
@@ -21,7 +29,7 @@ def stream(seed: int, *path: int | str) -> int:
 def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Standard normal numbers shaped like ``x``: every real component has variance 1.
 
-    A complex ``x`` gets independent real and imaginary parts, so ``E|z|^2 = 2``.
+    For a complex ``x`` the real and imaginary parts are independent, so ``E|z|^2 = 2``.
     """
     if x.is_complex():
         real = torch.view_as_real(x.resolve_conj())

@@ -1,7 +1,7 @@
 r"""Schedules: quantile functions ``u -> sigma``.
 
-Sigma is the only clock of the library.  A schedule is an increasing map from [0, 1] to noise levels: on an even
-grid of u it is the sampling grid, at random u it is the noise law of training.
+A schedule is an increasing map from [0, 1] to noise levels.  At equally spaced u its values are the grid of a
+sampler, at random u they follow the noise law of training.  There is no other time variable: sigma is the clock.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Schedule(ABC):
 
     @abstractmethod
     def quantile(self, u: Tensor) -> Tensor:
-        """Noise level at each ``u`` in [0, 1], increasing; shaped like u."""
+        """The noise level at each ``u`` in [0, 1], increasing in u; shaped like ``u``."""
 
     def grid(self, steps: int) -> Tensor:
         """``steps`` levels from the largest to the smallest, then 0: (steps + 1,), float64.
 
-        A walk over it makes ``steps`` steps; the last one lands on clean images.
+        A sampler makes one step between neighboring levels; the last step, to 0, gives clean images.
 
         Raises:
             InputError: fewer than one step.
@@ -37,7 +37,7 @@ class Schedule(ABC):
         return torch.cat([levels, levels.new_zeros(1)])
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """``n`` independent noise levels, float64."""
+        """``n`` independent noise levels (n,), float64, on the device of the generator."""
         device = generator.device if generator is not None else None
         return self.quantile(torch.rand(n, generator=generator, dtype=torch.float64, device=device))
 
@@ -54,7 +54,11 @@ class Karras(Schedule):
     Args:
         sigma_min: smallest level, positive.
         sigma_max: largest level.
-        rho: 7 puts the steps where images are decided; 1 is linear; towards infinity it becomes :class:`Geometric`.
+        rho: 1 is linear, and the limit at infinity is :class:`Geometric`; 7, the published choice, has most of its
+            steps at small levels.
+
+    Raises:
+        InputError: levels that are not 0 < sigma_min < sigma_max, or rho not positive and finite.
 
     References:
         Karras, Aittala, Aila, Laine, NeurIPS 2022, arXiv 2206.00364, equation 5 (their defaults .002, 80, 7).
@@ -76,7 +80,14 @@ class Karras(Schedule):
 
 @dataclass(frozen=True)
 class Geometric(Schedule):
-    r""":math:`\sigma(u) = \sigma_{min} (\sigma_{max}/\sigma_{min})^u`: log-uniform noise levels.
+    r""":math:`\sigma(u) = \sigma_{min} (\sigma_{max}/\sigma_{min})^u`: noise levels with a uniform logarithm.
+
+    Args:
+        sigma_min: smallest level, positive.
+        sigma_max: largest level.
+
+    Raises:
+        InputError: levels that are not 0 < sigma_min < sigma_max.
 
     References:
         Song & Ermon, NeurIPS 2019, arXiv 1907.05600.
@@ -94,7 +105,15 @@ class Geometric(Schedule):
 
 @dataclass(frozen=True)
 class LogNormal(Schedule):
-    r""":math:`\ln \sigma \sim N(\mu, s^2)`, cut at the quantiles ``tail`` and ``1 - tail`` so that it has end points.
+    r""":math:`\ln \sigma \sim N(\mu, s^2)`, cut at the quantiles ``tail`` and ``1 - tail`` so that the range is finite.
+
+    Args:
+        mean: of the logarithm.
+        std: of the logarithm, positive.
+        tail: probability that is cut off at each end.
+
+    Raises:
+        InputError: a std that is not positive, or a tail outside (0, 1/2).
 
     References:
         Karras, Aittala, Aila, Laine, NeurIPS 2022, arXiv 2206.00364, table 1 (-1.2, 1.2).

@@ -1,6 +1,7 @@
-"""How a walk starts: images at the first noise level.
+r"""Starts: the images with which a sampler begins, at the first noise level.
 
-A start is anything called as :func:`begin` is, ``start(prior, like, sigma, generator) -> x``.
+A start is a function with the arguments of :func:`begin`, ``start(prior, like, sigma, generator) -> x``.  Exact images
+of the first level follow :math:`p_\sigma`, whose mean and covariance are those of :math:`x_0 + \sigma z`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ Start = Callable[[Prior, Tensor, Tensor, torch.Generator], Tensor]
 
 
 def begin(prior: Prior, like: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    r"""Draws from (nearly) :math:`p_\sigma` at a large sigma, shaped like ``like``; one denoiser evaluation.
+    r"""Draw images from :math:`p_\sigma`, approximately, at a large sigma, by one denoiser evaluation.
 
-    :math:`x = D(\sigma z', \sigma) + \sigma z`.  For N(m, S) the denoiser adds the mean and :math:`(S/\sigma) z'` to
-    first order; with
-    standard normal z, z' correlated by 1/2 the covariance is :math:`\sigma^2 I + S` up to :math:`O(S^2/\sigma^2)`,
-    where pure noise would miss
-    both m and S.
+    :math:`x = D(\sigma z', \sigma) + \sigma z` with standard normal z and z' of correlation 1/2.  For a prior N(m, S)
+    the denoiser is :math:`m + (S/\sigma) z'` to first order, so x has mean m and covariance :math:`\sigma^2 I + S +
+    O(S^2/\sigma^2)`.  Noise :math:`\sigma z` alone has neither the mean nor S.
+
+    Args:
+        prior: a prior or a posterior.
+        like: a tensor with the shape (n, *event), dtype and device of the images.
+        sigma: the first level, ().
+        generator: source of the random numbers.
     """
     z, w = normal_like(like, generator), normal_like(like, generator)
     correlated = z / 2 + math.sqrt(3) / 2 * w
@@ -36,14 +41,17 @@ def begin(prior: Prior, like: Tensor, sigma: Tensor, generator: torch.Generator)
 
 @dataclass(frozen=True, eq=False)
 class WarmStart:
-    r""":math:`\hat x + \sigma z`: an estimate of the image, diffused once to the first level.
+    r""":math:`\hat x + \sigma z`: an estimate of the image plus noise of the first level.
 
-    A walk that starts so at an intermediate level skips those above it.  If one step from s to t moves the mean by the
-    contraction :math:`\tfrac{t^2}{s^2} I + (1 - \tfrac{t^2}{s^2}) J`, the product of the contractions is what is left
-    of the error of the estimate: the smaller the first level, the more.
+    Sampling can then begin at an intermediate level.  One step from s to t multiplies the error of the mean by
+    :math:`\tfrac{t^2}{s^2} I + (1 - \tfrac{t^2}{s^2}) J`.  The product of these contractions is the part of the error
+    of the estimate that remains in the end; it grows as the first level falls.
 
     Args:
         image: one image (C, *spatial), in the prior's units; every draw starts from it.
+
+    Raises:
+        InputError: when called, an image of another shape, or a complex image for real draws.
 
     References:
         Chung, Sim, Ye, "Come-closer-diffuse-faster", CVPR 2022, arXiv 2112.05146 (first levels at .02 to .2 of the
@@ -64,7 +72,14 @@ class WarmStart:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Each real component uniform on [low, high], whatever the level: how NCSN starts.
+    """Each real component is uniform on [low, high], at any level; NCSN starts so.
+
+    Args:
+        low: smallest value.
+        high: largest value.
+
+    Raises:
+        InputError: bounds that are not finite with low < high.
 
     References:
         Song & Ermon, NeurIPS 2019, arXiv 1907.05600.

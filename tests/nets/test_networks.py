@@ -198,5 +198,5 @@ def test_hidden_layers_have_units(widths):
     ("shape", "words"), [((2, 3, 16, 16), "3 channel"), ((1, 1, 8, 16, 16), "volumes"), ((1, 64), "shape")]
 )
 def test_other_than_2d_images_of_its_channels_are_named(make, shape, words):
-    with pytest.raises(InputError, match=f"1 channel.*was given {words}"):
+    with pytest.raises(InputError, match=f"1 channel.*and got {words}"):
         make()(torch.zeros(shape), torch.ones(1))

@@ -126,7 +126,7 @@ def mcg_mixture(d: int = 8, m: int = 2, seed: int = 0) -> MixtureBench:
     """The bench of MCG-diff: 25 modes in d dimensions, measured by m numbers.
 
     The modes lie on a 5 x 5 grid in the plane of even and odd coordinates.  Means (8i, 8j, 8i, 8j, ...) for i, j in
-    -2..2, unit covariances, weights proportional to squared standard normals. A has random singular vectors and
+    -2..2, unit covariances, weights proportional to squared standard normals.  A has random singular vectors and
     singular values uniform in [0, 1]; the noise is a uniform fraction of the largest.
 
     References:

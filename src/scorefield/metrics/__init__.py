@@ -1,14 +1,13 @@
-r"""Metrics: how close a reconstruction is to the truth, and how honest its uncertainty is.
+r"""Metrics: the error of a reconstruction, and the quality of its uncertainty.
 
-Images are compared by *magnitude* wherever either of the two is complex: a constant phase is no error, and a
-complex scan is read by its magnitude.  The point estimate of complex draws is then :math:`|\bar x|`, the
-magnitude of their mean; intervals, ranks and CRPS are those of the magnitudes of the draws.
+Where an image or the truth is complex, both are compared by *magnitude*, because a constant phase is no error.  The
+point estimate of complex draws is then :math:`|\bar x|`, the magnitude of their mean; intervals, ranks and CRPS are
+those of the magnitudes of the draws.
 
-With :math:`n` draws exchangeable with the truth, the truth lies below the k-th smallest draw with probability
-:math:`k/(n+1)`, whatever their law.  The quantile of probability p therefore sits at position :math:`p(n+1)`
-among the sorted draws (type 6 of Hyndman & Fan; :meth:`Samples.quantile`), not at :math:`1 + p(n-1)`, numpy's
-and torch's default, which under-covers for small n.  What a perfect sampler then covers is
-:func:`expected_coverage`.
+If :math:`n` draws are exchangeable with the truth, the truth lies below the k-th smallest draw with probability
+:math:`k/(n+1)`, for any law.  The quantile of probability p is therefore at position :math:`p(n+1)` among the sorted
+draws (type 6 of Hyndman & Fan; :meth:`Samples.quantile`).  The default of numpy and torch is :math:`1 + p(n-1)`, whose
+intervals are too narrow for small n.  The coverage of a perfect sampler is :func:`expected_coverage`.
 
 References:
     Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004.
@@ -26,8 +25,8 @@ from scorefield.metrics.uncertainty import (
     crps_ensemble,
     expected_coverage,
     interval_width,
-    judged,
     rank_histogram,
+    uncertain_region,
 )
 
 __all__ = [
@@ -38,10 +37,10 @@ __all__ = [
     "evaluate",
     "expected_coverage",
     "interval_width",
-    "judged",
     "nmse",
     "peak_of",
     "psnr",
     "rank_histogram",
     "ssim",
+    "uncertain_region",
 ]

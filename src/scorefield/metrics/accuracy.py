@@ -1,4 +1,4 @@
-"""How close one image is to the truth: PSNR, NMSE and SSIM.
+"""The error of one image: PSNR, NMSE and SSIM.
 
 References:
     Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004.
@@ -18,7 +18,7 @@ from scorefield.metrics.comparison import comparable, region
 
 
 def peak_of(truth: Tensor) -> float:
-    """The maximum of ``|truth|``: the peak that PSNR and SSIM use unless told otherwise.
+    """The maximum of ``|truth|``, the default peak of PSNR and SSIM.
 
     Raises:
         InputError: the image is zero or empty.
@@ -35,7 +35,7 @@ def psnr(x: Tensor, truth: Tensor, *, peak: float, mask: Tensor | None = None) -
     Args:
         x: an image, shaped like the truth.
         truth: the true image.
-        peak: the image value of 0 dB; 1, 255 and the image's maximum differ by many dB.
+        peak: the image value of 0 dB; with 1, 255 or the maximum of the image results differ by many dB.
         mask: region of interest, boolean, broadcastable to the truth.
 
     Raises:
@@ -49,6 +49,11 @@ def psnr(x: Tensor, truth: Tensor, *, peak: float, mask: Tensor | None = None) -
 
 def nmse(x: Tensor, truth: Tensor, *, mask: Tensor | None = None) -> float:
     """Normalized mean squared error, ``|x - truth|^2 / |truth|^2`` (fastMRI's definition).
+
+    Args:
+        x: an image, shaped like the truth.
+        truth: the true image.
+        mask: region of interest, boolean, broadcastable to the truth.
 
     Raises:
         InputError: shapes that differ, NaN, a mask without pixels, or a truth that is zero in the region.
@@ -93,6 +98,7 @@ def ssim(x: Tensor, truth: Tensor, *, peak: float, mask: Tensor | None = None) -
 
 
 def has_ssim(truth: Tensor) -> bool:
+    """Whether SSIM is defined: an image (C, *spatial) of two or three spatial axes, at least 7 x 7 pixels."""
     return truth.ndim in (3, 4) and min(truth.shape[-2:]) >= 7
 
 

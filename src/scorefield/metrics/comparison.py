@@ -1,4 +1,4 @@
-"""What two images have in common before a metric looks at them: shape, magnitude, region."""
+"""Checks and conversions before two images are compared: shape, magnitude, region."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ def _real(x: Tensor) -> Tensor:
 
 
 def comparable(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Two images in float64, by magnitude when either is complex."""
+    """Both images in float64, on the device of ``x``; their magnitudes when either is complex.
+
+    Raises:
+        InputError: shapes that differ, NaN or infinity.
+    """
     if x.shape != truth.shape:
         raise InputError(f"Shapes {tuple(x.shape)} and {tuple(truth.shape)} differ; crop or resample one.")
     if not (bool(x.isfinite().all()) and bool(truth.isfinite().all())):
@@ -30,13 +34,17 @@ def comparable(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def comparable_draws(samples: Samples, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """The draws (n, ...) and the truth (...) in float64, by magnitude when either is complex."""
+    """The draws (n, ...) and the truth (...) in float64; their magnitudes when either is complex.
+
+    Raises:
+        InputError: shapes that differ, NaN or infinity.
+    """
     draws, stacked = comparable(samples.draws, truth.expand(len(samples.draws), *truth.shape))
     return draws, stacked[0]
 
 
 def region(mask: Tensor | None, like: Tensor) -> Tensor:
-    """The mask on every pixel of ``like``, all True when there is none.
+    """The mask expanded to the shape of ``like``; all True when there is no mask.
 
     Raises:
         InputError: a mask of another shape, or without pixels.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scorefield.metrics.accuracy import has_ssim, nmse, peak_of, psnr, ssim
 from scorefield.metrics.comparison import region
-from scorefield.metrics.uncertainty import coverage, crps, expected_coverage, interval_width, judged
+from scorefield.metrics.uncertainty import coverage, crps, expected_coverage, interval_width, uncertain_region
 
 if TYPE_CHECKING:
     from scorefield.samples import Samples
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a reconstruction is worth against a known truth.
+    """The metrics of a reconstruction whose truth is known.
 
     Attributes:
         psnr: of the posterior mean, in dB, with ``peak``.
@@ -25,11 +25,11 @@ class Evaluation:
         nmse: of the posterior mean, ``|mean - truth|^2 / |truth|^2``.
         crps: fair continuous ranked probability score, pixel mean, in the image's unit; lower is better.
         coverage: fraction of pixels whose truth is inside the central interval of ``level``; of complex images only
-            pixels above the background count (:func:`judged`).
-        expected_coverage: what a perfect sampler with this number of draws covers.
+            pixels above the background count (:func:`uncertain_region`).
+        expected_coverage: coverage of a perfect sampler with this number of draws.
         width: mean width of that interval over the same pixels, in the image's unit.
         level: nominal probability of the interval.
-        peak: the image value PSNR and SSIM are relative to.
+        peak: the image value that PSNR and SSIM are relative to.
     """
 
     psnr: float
@@ -51,21 +51,21 @@ def evaluate(
     mask: Tensor | None = None,
     level: float = 0.9,
 ) -> Evaluation:
-    """All metrics of posterior draws against the truth.
+    """Compute all metrics of posterior draws, given the truth.
 
     Args:
         samples: at least two draws (n, C, *spatial).
         truth: the true image (C, *spatial), in the same unit.
-        peak: the image value PSNR and SSIM are relative to; by default the maximum of ``|truth|``.
-        mask: region of interest, boolean, broadcastable to the truth; when None all pixels, and for coverage and
-            width those that are :func:`judged`.
+        peak: the image value that PSNR and SSIM are relative to; by default the maximum of ``|truth|``.
+        mask: region of interest, boolean, broadcastable to the truth; by default all pixels, and for coverage
+            and width the :func:`uncertain_region`.
         level: nominal probability of the central interval.
 
     Raises:
         InputError: fewer than two draws, shapes that differ, a mask without pixels, or NaN.
     """
     peak = peak_of(truth) if peak is None else float(peak)
-    mean, uncertain = samples.mean, judged(samples, truth) if mask is None else mask
+    mean, uncertain = samples.mean, uncertain_region(samples, truth) if mask is None else mask
     return Evaluation(
         psnr=psnr(mean, truth, peak=peak, mask=mask),
         ssim=ssim(mean, truth, peak=peak, mask=mask) if has_ssim(truth) else None,

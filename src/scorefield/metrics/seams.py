@@ -1,4 +1,4 @@
-"""Seams: whether images made of patches show where those meet."""
+"""Seams: whether the borders of patches are visible in an image made of patches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scorefield.errors import InputError
 
 
 def seam_ratio(x: Tensor, rows: Sequence[int], columns: Sequence[int]) -> float:
-    r"""Energy of the differences across patch borders over that of all other differences; 1 without seams.
+    r"""Mean square difference across patch borders, over that of all other neighbors; 1 without seams.
 
     .. math:: \frac{mean_{border}\, |x_{i} - x_{i-1}|^2}{mean_{elsewhere}\, |x_{i} - x_{i-1}|^2}
 
@@ -19,11 +19,11 @@ def seam_ratio(x: Tensor, rows: Sequence[int], columns: Sequence[int]) -> float:
 
     Args:
         x: images (..., H, W), real or complex.
-        rows: rows that begin a patch; those outside of the image, and row 0, are not counted.
-        columns: columns that begin a patch, likewise.
+        rows: first rows of patches; row 0 and rows outside of the image are ignored.
+        columns: first columns of patches; likewise.
 
     Raises:
-        InputError: no border inside of the image, or nothing else.
+        InputError: no border inside of the image, or no differences elsewhere.
     """
     energies: list[list[Tensor]] = [[], []]
     for axis, starts in ((-2, rows), (-1, columns)):

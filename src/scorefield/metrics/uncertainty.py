@@ -1,4 +1,4 @@
-"""How honest posterior draws are: CRPS, coverage and width of intervals, ranks.
+"""The quality of the uncertainty of posterior draws: CRPS, coverage and width of intervals, ranks.
 
 References:
     Gneiting & Raftery, "Strictly proper scoring rules, prediction, and estimation", JASA 2007.
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 BACKGROUND = 0.05  # of the truth's peak
 
 
-def judged(samples: Samples, truth: Tensor) -> Tensor | None:
-    """Where intervals and ranks are judged: everywhere (None), but of complex images above a small magnitude.
+def uncertain_region(samples: Samples, truth: Tensor) -> Tensor | None:
+    """The pixels where intervals and ranks are evaluated: all, or those of a complex image above its background.
 
-    The magnitude of a draw is never below zero, so no interval covers a background that is exactly zero.  The pixels
-    are those whose posterior mean exceeds 5 % of the truth's maximum: to choose by the truth would bias its ranks.
+    Magnitudes are not negative, so no interval of magnitudes contains a background that is exactly zero.  The region
+    is where the posterior mean exceeds 5 % of the maximum of the truth; a region chosen by the truth would bias ranks.
+
+    Args:
+        samples: the draws (n, C, *spatial).
+        truth: the true image (C, *spatial).
 
     Returns:
-        Boolean (C, *spatial) on the device of the draws, or None.
+        Boolean (C, *spatial) on the device of the draws; None for all pixels.
     """
     if not (samples.draws.is_complex() or truth.is_complex()):
         return None
@@ -43,8 +47,13 @@ def judged(samples: Samples, truth: Tensor) -> Tensor | None:
 def crps(samples: Samples, truth: Tensor, *, mask: Tensor | None = None) -> float:
     r"""Fair continuous ranked probability score, averaged over pixels, in the image's unit.
 
-    :math:`\frac1n \sum_i |x_i - t| - \frac{1}{2n(n-1)} \sum_{ij} |x_i - x_j|`: unbiased for the score of
-    infinitely many draws, so it may be compared across n.
+    :math:`\frac1n \sum_i |x_i - t| - \frac{1}{2n(n-1)} \sum_{ij} |x_i - x_j|` is unbiased for the score of infinitely
+    many draws, so values for different n are comparable.
+
+    Args:
+        samples: at least two draws (n, C, *spatial).
+        truth: the true image (C, *spatial).
+        mask: region of interest, boolean, broadcastable to the truth.
 
     Raises:
         InputError: fewer than two draws, shapes that differ, NaN, or a mask without pixels.
@@ -55,10 +64,15 @@ def crps(samples: Samples, truth: Tensor, *, mask: Tensor | None = None) -> floa
 
 
 def crps_ensemble(samples: Samples, truth: Tensor, *, mask: Tensor | None = None) -> float:
-    r"""Plain CRPS of the n draws as they are, averaged over pixels, in the image's unit.
+    r"""CRPS of the empirical distribution of n draws, averaged over pixels, in the image's unit.
 
-    :math:`\frac1n \sum_i |x_i - t| - \frac{1}{2n^2} \sum_{ij} |x_i - x_j|`: the score of the empirical
-    distribution, which falls with n; one draw scores its absolute error.
+    :math:`\frac1n \sum_i |x_i - t| - \frac{1}{2n^2} \sum_{ij} |x_i - x_j|` falls with n; for one draw it is the
+    absolute error.
+
+    Args:
+        samples: the draws (n, C, *spatial).
+        truth: the true image (C, *spatial).
+        mask: region of interest, boolean, broadcastable to the truth.
 
     Raises:
         InputError: shapes that differ, NaN, or a mask without pixels.
@@ -77,11 +91,17 @@ def _crps(draws: Tensor, truth: Tensor, fair: int) -> Tensor:
 
 
 def coverage(samples: Samples, truth: Tensor, level: float = 0.9, *, mask: Tensor | None = None) -> float:
-    """Fraction of pixels whose truth lies inside the central interval of ``level``.
+    """The share of pixels whose truth lies inside the central interval of ``level``.
 
-    The interval is :meth:`Samples.interval`; compare with :func:`expected_coverage`.  A truth equal to some
-    draws counts by the share of its possible ranks, ties broken at random, that the interval spans: a
-    background of zeros in the truth and in all draws then counts as expected, not as a success.
+    The interval is :meth:`Samples.interval`; compare the share with :func:`expected_coverage`.  Where the truth equals
+    some draws, ties are broken at random and the pixel counts by the share of its possible ranks that lie inside the
+    interval.  So a background of zeros in the truth and in all draws has the expected coverage, not 1.
+
+    Args:
+        samples: at least two draws (n, C, *spatial).
+        truth: the true image (C, *spatial).
+        level: nominal probability of the interval.
+        mask: region of interest, boolean, broadcastable to the truth.
 
     Raises:
         InputError: fewer than two draws, shapes that differ, NaN, a level outside (0, 1), or an empty mask.
@@ -89,7 +109,7 @@ def coverage(samples: Samples, truth: Tensor, level: float = 0.9, *, mask: Tenso
     draws, reference = comparable_draws(samples, truth)
     _several(len(draws))
     n, tail = len(draws), (1 - _level(level)) / 2
-    # intervals of complex draws are of their magnitudes; real draws join them only when the truth is complex
+    # complex draws have intervals of magnitudes; real draws are replaced by magnitudes if the truth is complex
     alike = samples if samples.draws.is_complex() or not truth.is_complex() else replace(samples, draws=draws)
     low, high = (end.to(draws.dtype) for end in alike.interval(level))
     first, last = _ranks(draws, reference)
@@ -115,13 +135,17 @@ def interval_width(samples: Samples, level: float = 0.9) -> Tensor:
 
 
 def expected_coverage(n: int, level: float) -> float:
-    r"""Coverage of the central interval of n draws when they are exchangeable with the truth.
+    r"""Coverage of the central interval of n draws that are exchangeable with the truth.
 
-    Its lower end is :math:`x_{(k)} + g (x_{(k+1)} - x_{(k)})` with :math:`k + g = (n+1)(1-\mathrm{level})/2`
-    and k at least 1 (g is negative beyond the extreme draws).  For g = 0 a draw of any law undercuts it with
-    probability :math:`k/(n+1)`, and the coverage is exactly ``level``.  Otherwise it depends on the law,
-    weakly, and is integrated here for normal draws from :math:`u_{(k+1)} \sim \mathrm{Beta}(k+1, n-k)` and
-    :math:`(u_{(k)}/u_{(k+1)})^k` uniform: 16 draws at 90 % cover 89.2 %, 4 draws 74 %.
+    The lower end of the interval is :math:`x_{(k)} + g (x_{(k+1)} - x_{(k)})` with :math:`k + g =
+    (n+1)(1-\mathrm{level})/2` and k at least 1 (g is negative beyond the extreme draws).  For g = 0 the truth is below
+    it with probability :math:`k/(n+1)` for any law, and the coverage is exactly ``level``.  Otherwise the coverage
+    depends weakly on the law; it is integrated here for normal draws from :math:`u_{(k+1)} \sim \mathrm{Beta}(k+1,
+    n-k)` and :math:`(u_{(k)}/u_{(k+1)})^k` uniform.  At 90 %, 16 draws cover 89.2 % and 4 draws 74 %.
+
+    Args:
+        n: number of draws, at least 2.
+        level: nominal probability of the interval.
 
     Raises:
         InputError: fewer than two draws, or a level outside (0, 1).
@@ -138,9 +162,15 @@ def expected_coverage(n: int, level: float) -> float:
 
 
 def rank_histogram(samples: Samples, truth: Tensor, *, mask: Tensor | None = None) -> Tensor:
-    """Fraction of pixels whose truth has rank 0 ... n among the n draws: (n + 1,); flat is right.
+    """The share of pixels whose truth has rank 0 ... n among the n draws: (n + 1,); flat for a perfect sampler.
 
-    Ties spread their weight evenly over the ranks they span.  A hump means too wide, a bowl too narrow.
+    A pixel with ties is shared evenly by its possible ranks.  A hump means that the draws vary too much, a bowl too
+    little.
+
+    Args:
+        samples: the draws (n, C, *spatial).
+        truth: the true image (C, *spatial).
+        mask: region of interest, boolean, broadcastable to the truth.
 
     Raises:
         InputError: shapes that differ, NaN, or a mask without pixels.

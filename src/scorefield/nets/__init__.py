@@ -1,6 +1,7 @@
-"""Networks: tensors in, tensors out; they know no diffusion.
+"""Networks: functions of images or patches and a noise level, without any knowledge of diffusion.
 
-Every network is called as ``net(x, noise)``: ``noise`` (B,) is the noise level as the preconditioning states it.
+Every network is called as ``net(x, noise)``, with ``x`` (B, C, H, W) and ``noise`` (B,).  The preconditioning decides
+which function of sigma ``noise`` is (:class:`scorefield.priors.Network`).
 """
 
 from scorefield.nets.half import Half

@@ -1,4 +1,4 @@
-"""A network in half precision where the hardware computes in it."""
+"""A network in half precision on hardware that computes in half precision."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from scorefield.nets.wrapped import Wrapped
 
 
 class Half(Wrapped):
-    """``net`` under bfloat16 autocast on processors that multiply bfloat16; elsewhere ``net`` as it is.
+    """``net`` under bfloat16 autocast on processors that multiply bfloat16; on others ``net`` unchanged.
 
-    Weights, inputs and outputs stay in single precision.  bfloat16 has three digits, so a network should not round
-    the image itself: :class:`scorefield.nets.PatchMLP` keeps its first layer in single precision.
+    Weights, inputs and outputs stay in single precision.  bfloat16 has three digits, so the first layer of a network
+    should not round the image: :class:`scorefield.nets.PatchMLP` computes its first layer in single precision.
 
     Args:
         net: called as ``net(x, noise)``.
@@ -25,7 +25,7 @@ class Half(Wrapped):
 
 
 def computes_in_half(device: torch.device) -> bool:
-    """Whether ``device`` multiplies bfloat16 matrices in hardware; emulation is slower than single precision."""
+    """Whether ``device`` multiplies bfloat16 matrices in hardware; an emulation is slower than single precision."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -1,22 +1,22 @@
-r"""Networks with symmetries built in: each wraps any network and is exact for all of its weights.
+r"""Networks with built-in symmetries: each wraps any network, and the symmetry holds exactly for all weights.
 
-They are stated for unitless scores :math:`F(v, \ell) = \sigma\, s(v, \sigma)`, :math:`\ell = \tfrac14 \ln \sigma`, what
-:class:`scorefield.priors.FieldOfExperts` and :class:`scorefield.priors.Unitless` make a prior of, on patches or whole
-images v of n pixels a channel:
+The table is for unitless scores :math:`F(v, \ell) = \sigma\, s(v, \sigma)`, :math:`\ell = \tfrac14 \ln \sigma`, on
+patches or whole images v of n pixels a channel.  :class:`scorefield.priors.FieldOfExperts` and
+:class:`scorefield.priors.Unitless` make a prior of such a network.
 
 ========================== ===================================== ================================================
-Class                      The prior does not change with        Built as
+Class                      The prior is invariant to             Formula
 ========================== ===================================== ================================================
 :class:`OffsetInvariant`   a constant added to a channel         :math:`P F(P v, \ell)`
 :class:`ScaleInvariant`    the unit of intensity                 :math:`F(v / q, \ell - \tfrac14 \ln q)`
 :class:`Equivariant`       turns and flips of the square         :math:`\tfrac18 \sum_R R^T F(R v, \ell)`
 ========================== ===================================== ================================================
 
-:math:`P = I - 11^T/n` removes the mean, :math:`q = \max(\|P v\| / \sqrt n,\ q_0 \sigma)`.  Since q has the unit of v
-and sigma, :math:`s(c v, c \sigma) = s(v, \sigma) / c`; the floor is a multiple of sigma, not a number, so that this
-holds for flat patches too, and keeps a patch of nothing but noise from being amplified.  The scaled score is a
-gradient only if the network's is one of a function of v/q; the other two keep gradients.  The wrappers nest in any
-order.
+:math:`P = I - 11^T/n` removes the mean, and :math:`q = \max(\|P v\| / \sqrt n,\ q_0 \sigma)` is a floored standard
+deviation.  Since q has the unit of v and sigma, :math:`s(c v, c \sigma) = s(v, \sigma) / c`.  The floor is a multiple
+of sigma, so that this holds for flat patches too and a patch of noise alone is not amplified.  The scale-invariant
+score is a gradient only if F is the gradient of a function of v/q; the other two wrappers turn gradients into
+gradients.  The wrappers nest in any order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from scorefield.nets.wrapped import Wrapped
 
 
 class OffsetInvariant(Wrapped):
-    """``P F(P v)``: constants are neither seen nor said, channel by channel.
+    """``P F(P v)``: the mean of each channel is removed from the input and from the output.
 
     Args:
         net: called as ``net(x, noise)``.
@@ -41,11 +41,11 @@ class OffsetInvariant(Wrapped):
 
 
 class ScaleInvariant(Wrapped):
-    """``F(v / q, noise of sigma / q)``, q the standard deviation of v, at least ``floor`` sigma.
+    """``F(v / q, noise of sigma / q)``, with q the standard deviation of v, but at least ``floor`` sigma.
 
     Args:
-        net: called as ``net(x, noise)``, ``noise`` a quarter of the logarithm of the noise level.
-        floor: q_0; standard deviations below this many sigma are noise.
+        net: called as ``net(x, noise)``, where ``noise`` is a quarter of the logarithm of the noise level.
+        floor: q_0; a standard deviation below this many sigma is taken for noise.
 
     Raises:
         InputError: the floor is not positive.
@@ -59,14 +59,14 @@ class ScaleInvariant(Wrapped):
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         least = (8 * noise).exp() * self.floor**2
-        # the maximum of squares: the root's slope at 0 is infinite
+        # the maximum of squares, because the slope of the root at 0 is infinite
         square = torch.maximum(_centered(x).square().flatten(1).mean(1), least)
         q = per_image(square.sqrt(), x)
         return self.net(x / q, noise - square.log() / 8)
 
 
 class Equivariant(Wrapped):
-    """The mean over the 8 turns and flips R of a square of ``R^T F(R v)``; eight times the work.
+    """The mean of ``R^T F(R v)`` over the 8 turns and flips R of a square; eight evaluations of ``net``.
 
     Args:
         net: called as ``net(x, noise)``.
@@ -76,8 +76,8 @@ class Equivariant(Wrapped):
         total = torch.zeros_like(x)
         for turns in range(4):
             turned = torch.rot90(x, turns, (-2, -1))
-            said = self.net(turned, noise) + self.net(turned.flip(-1), noise).flip(-1)
-            total = total + torch.rot90(said, -turns, (-2, -1))
+            score = self.net(turned, noise) + self.net(turned.flip(-1), noise).flip(-1)
+            total = total + torch.rot90(score, -turns, (-2, -1))
         return total / 8
 
 

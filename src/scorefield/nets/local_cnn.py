@@ -1,4 +1,8 @@
-"""A bias-free convolutional network that sees little: a patch model with its overlaps built in."""
+"""A bias-free convolutional network with a small receptive field.
+
+Its output at a pixel is a function of one patch around that pixel, so it is a patch model that averages over all
+overlapping patches by construction.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,20 @@ from scorefield.nets.checks import check_images
 class LocalCNN(nn.Module):
     """Convolutions without biases whose output at a pixel depends on ``reach`` x ``reach`` pixels only.
 
-    Of ``depth`` layers the first (reach - 1)/2 are 3 x 3, the others 1 x 1; rectifiers and normalization without bias
-    after all but the first and the last.  Without biases ``net(c x) = c net(x)`` for c > 0: with
-    :class:`scorefield.priors.Homogeneous` the prior has no unit of intensity.  It is not told the noise, and finds out.
+    Of ``depth`` layers the first (reach - 1)/2 have kernels of 3 x 3, the others of 1 x 1.  Rectifiers follow all
+    layers but the last, normalization without bias all but the first and the last.  Without biases
+    ``net(c x) = c net(x)`` for c > 0, so with :class:`scorefield.priors.Homogeneous` the prior has no unit of intensity.  The noise
+    level is not an input; the network estimates it from the image.
 
-    In training, images of all levels of noise share a batch and its variances, which the noisiest would decide.  So
-    each is then brought to unit size before the layers and back after them, which by homogeneity changes nothing in
-    evaluation, where it is left out.
+    In training, one batch has images of all noise levels, and the noisiest would dominate its variances.  So each
+    image is scaled to unit size before the layers and scaled back after them.  In evaluation the scaling is left out,
+    because it changes nothing: the network is homogeneous.
 
     Args:
         reach: side of the receptive field in pixels, odd; published 5, 9, 13, 23 and 43.
-        channels: image channels, known ones (:class:`scorefield.priors.Conditional`) included.
-        width: features.
-        depth: layers, at least (reach - 1)/2.
+        channels: image channels, including the known ones of :class:`scorefield.priors.Conditional`.
+        width: number of features.
+        depth: number of layers, at least (reach - 1)/2.
 
     Raises:
         InputError: a reach that is even, below 3, or too large for the depth; a depth below 2.
@@ -48,18 +53,18 @@ class LocalCNN(nn.Module):
             nn.Conv2d(features[k], features[k + 1], side, padding=side // 2, bias=False) for k, side in enumerate(sides)
         )
         self.norms = nn.ModuleList(BiasFreeNorm(width) for _ in range(depth - 2))
-        nn.init.zeros_(self.layers[-1].weight)  # the wrapped denoiser starts as its skip path  # pyright: ignore
+        nn.init.zeros_(self.layers[-1].weight)  # so the wrapped denoiser is its skip path at first  # pyright: ignore
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Images (B, channels, H, W) and noise levels (B,), not looked at, to images of the same shape."""
+        """Map images (B, channels, H, W) to images of the same shape; ``noise`` (B,) is ignored."""
         check_images(x, self.channels, "This local CNN")
         if not self.training:
-            return self._layered(x)
+            return self._apply_layers(x)
         size = x.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=torch.finfo(x.dtype).tiny)
-        return size * self._layered(x / size)
+        return size * self._apply_layers(x / size)
 
-    def _layered(self, x: Tensor) -> Tensor:
+    def _apply_layers(self, x: Tensor) -> Tensor:
         first, *inner, last = self.layers
         z = torch.relu(first(x.contiguous(memory_format=torch.channels_last)))
         for layer, norm in zip(inner, self.norms, strict=True):
@@ -68,11 +73,11 @@ class LocalCNN(nn.Module):
 
 
 class BiasFreeNorm(nn.Module):
-    """Features over their standard deviation, times a weight: batch normalization that subtracts and adds nothing.
+    """Features divided by their standard deviation, times a weight: batch normalization without mean and bias.
 
     Args:
-        width: features.
-        momentum: of the running variance that evaluation uses.
+        width: number of features.
+        momentum: of the running variance, which is used in evaluation.
     """
 
     def __init__(self, width: int, *, momentum: float = 0.1):

@@ -1,4 +1,4 @@
-"""The tutorial's patch network: a multilayer perceptron on the pixels of one small patch."""
+"""A multilayer perceptron on the pixels of one small patch: the patch network of the tutorial."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from scorefield.errors import InputError
 class PatchMLP(nn.Module):
     """Perceptron on p x p patches, n -> about 4n, 9n, 18n, 36n, 36n, 18n, 9n, 4n -> n units, n = p^2 channels.
 
-    For 3 x 3 it is the tutorial's 9-40-80-160-320-320-160-80-40-9: nine linear layers, five leaky rectifiers and then
-    three hyperbolic tangents between them, linear output.  The tutorial's network does not see the noise level;
-    nine pixels do not tell it either, so ``levels=1`` adds it as one more input (methods of the field differ here).
+    For 3 x 3 patches it is the network of the tutorial, 9-40-80-160-320-320-160-80-40-9: nine linear layers, with five
+    leaky rectifiers and then three hyperbolic tangents between them, and a linear output.  The noise level is no input
+    of the tutorial's network, and nine pixels are too few to estimate it.  ``levels=1`` adds the level as an input.
 
     Args:
         size: patch side p.
         channels: image channels.
-        levels: how many noise-level inputs: 0 as in the tutorial, 1 to condition on the noise.
-        widths: units of the hidden layers, the tutorial's if not given; leaky rectifiers follow the first five of them,
+        levels: number of inputs that are the noise level: 0 as in the tutorial, 1 to condition on the noise.
+        widths: units of the hidden layers, by default the tutorial's; leaky rectifiers follow the first five layers,
             hyperbolic tangents the others.
 
     Raises:
@@ -49,13 +49,13 @@ class PatchMLP(nn.Module):
             nn.init.kaiming_normal_(layer.weight, a=0.01, nonlinearity="leaky_relu")
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Patches (B, channels, p, p) and noise levels (B,) to patches of the same shape."""
+        """Map patches (B, channels, p, p) and noise levels (B,) to patches of the same shape."""
         z = x.flatten(1)
         if self.levels:
             z = torch.cat([z, noise.to(z.dtype).reshape(-1, 1).expand(len(z), self.levels)], 1)
         first, *inner, last = self.layers
         with torch.autocast(z.device.type, enabled=False):
-            # of the images' full precision: three digits of bfloat16 would be noise as large as small sigmas
+            # in the precision of the images: rounding to bfloat16 would be noise as large as the smallest sigmas
             z = F.leaky_relu(first(z), 0.01, inplace=True)
         for i, layer in enumerate(inner, start=1):
             z = F.leaky_relu(layer(z), 0.01, inplace=True) if i < 5 else layer(z).tanh_()

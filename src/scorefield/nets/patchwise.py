@@ -1,4 +1,4 @@
-"""A patch network as a network of whole images."""
+"""A patch network as a network of whole images, by averaging over all overlapping patches."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from scorefield.nets.overlaps import Overlaps, chunk_for
 
 
 class Patchwise(nn.Module):
-    r""":math:`(t/p)^2 \sum_c a_c M^T G_c^T F(G_c M x)`: what ``net`` says of all overlapping patches, averaged.
+    r""":math:`(t/p)^2 \sum_c a_c M^T G_c^T F(G_c M x)`: the mean of the outputs of ``net`` on all overlapping patches.
 
-    With it the experts are trained as one, by image-level score matching: ``Network(Patchwise(net), Unitless())``, or
-    as a density, ``Energy(Patchwise(net), Unitless())``, whose log-density is the sum of those of the patches.
+    So a patch network is trained by score matching of whole images, as ``Network(Patchwise(net), Unitless())``.  It can
+    also be trained as a density, ``Energy(Patchwise(net), Unitless())``, whose log-density is a sum over patches.
 
     Args:
-        net: patch network with ``size`` p and ``channels``.
+        net: patch network F with ``size`` p and ``channels``.
         stride: pixels t between neighboring patches.
     """
 
@@ -25,7 +25,7 @@ class Patchwise(nn.Module):
         self._overlaps = Overlaps(self.size, stride)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Images (B, channels, H, W), H and W at least p, and noise levels (B,) to images of the same shape."""
+        """Map images (B, channels, H, W), H and W at least p, and noise levels (B,) to images of the same shape."""
         noise = noise.expand(len(x))
-        said = self._overlaps.map(x, lambda patches, image: self.net(patches, noise[image]), chunk_for(x))
-        return said * (self.stride / self.size) ** 2
+        total = self._overlaps.map(x, lambda patches, image: self.net(patches, noise[image]), chunk_for(x))
+        return total * (self.stride / self.size) ** 2

@@ -1,4 +1,4 @@
-"""A small residual U-Net without attention, sized for a CPU."""
+"""A residual U-Net without attention, small enough for a CPU."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Residual(nn.Module):
 
 
 class UNet(nn.Module):
-    """Residual U-Net: 0.61 M weights at the defaults, any image size, the noise level as one more input channel.
+    """Residual U-Net for images of any size; the noise level is one more input channel.  By default 0.61 M weights.
 
-    Pixels enter and leave in blocks of 2 x 2, so no convolution runs at full resolution: 128 x 128 images cost
-    1.33 GMAC each.  Without biases every operation is positively homogeneous, so the network is
-    scale-equivariant: ``net(c x, c noise) = c net(x, noise)`` for c > 0.
+    Blocks of 2 x 2 pixels become channels first, so no convolution runs at full resolution; an image of 128 x 128
+    costs 1.33 GMAC.  Without biases every operation is positively homogeneous, so the network is scale-equivariant:
+    ``net(c x, c noise) = c net(x, noise)`` for c > 0.
 
     Args:
         channels: image channels.
-        widths: features at 1/2, 1/4, ... of the resolution.
-        blocks: residual blocks per level, on the way down and up.
-        bias: False for scale equivariance.
+        widths: number of features at 1/2, 1/4, ... of the resolution.
+        blocks: residual blocks at each resolution, on the way down and on the way up.
+        bias: whether convolutions have biases; without them the network is scale-equivariant.
 
     References:
         Zhang et al., "Plug-and-play image restoration with deep denoiser prior" (DRUNet), TPAMI 2021, arXiv 2008.13751;
@@ -53,7 +53,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2, bias=bias) for fine, coarse in pairs)
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=bias) for fine, coarse in pairs)
         self.tail = nn.Conv2d(widths[0], 4 * channels, 3, padding=1, bias=bias)
-        nn.init.zeros_(self.tail.weight)  # the wrapped denoiser starts as its skip path
+        nn.init.zeros_(self.tail.weight)  # so the wrapped denoiser is its skip path at first
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def _level(self, width: int) -> nn.Sequential:
@@ -61,7 +61,7 @@ class UNet(nn.Module):
 
     @torch.no_grad()
     def continue_from(self, shallower: UNet) -> None:
-        """Take the weights of a network with fewer levels: this one computes what that one did, until it is trained.
+        """Copy the weights of a network with fewer levels, so that both compute the same function.
 
         Raises:
             InputError: the two differ in more than the number of levels.
@@ -74,12 +74,12 @@ class UNet(nn.Module):
             )
         self.load_state_dict(shallower.state_dict(), strict=False)
         seconds = [block.second for decode in self.decode[levels - 1 :] for block in decode.children()]
-        for new in [*self.up[levels - 1 :], *seconds]:  # these end what the new levels add
+        for new in [*self.up[levels - 1 :], *seconds]:  # the last layers of what the new levels add
             for parameter in new.parameters():  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Images (B, channels, H, W) and noise levels (B,) to images of the same shape."""
+        """Map images (B, channels, H, W) and noise levels (B,) to images of the same shape."""
         check_images(x, self.channels, "This U-Net")
         height, width = x.shape[-2:]
         step = 2 ** len(self.widths)

@@ -1,4 +1,4 @@
-"""What networks around a network share."""
+"""The base class of networks that wrap another network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Wrapped(nn.Module):
-    """A network around another one, for the same patches and channels.
+    """A network that wraps another network, for the same patches and channels.
 
     Args:
         net: called as ``net(x, noise)``.

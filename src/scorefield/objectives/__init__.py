@@ -1,16 +1,17 @@
-r"""Objectives: ``objective(prior, x, generator) -> scalar``, in expectation smallest at the truth.
+r"""Objectives: functions ``objective(prior, x, generator) -> scalar`` whose expectation is smallest at the true prior.
 
-Score matching fits :math:`s = \nabla \log p` to data without the normalization of p.  All of it is one divergence,
+Score matching fits :math:`s = \nabla \log p` to data without the normalization of p.  All of its forms are one
+divergence,
 
 .. math:: J(s) = \tfrac12 E_q \|s(x) - \nabla \log q(x)\|^2,
 
-with q the law of the data at level sigma, made computable in different ways:
+with q the law of the data at level sigma.  The score of q is unknown, and the forms differ in how they avoid it:
 
 ========================= ========================================================== ============= ======
 Objective                 Term of an image                                           Needs         Passes
 ========================= ========================================================== ============= ======
 :class:`Likelihood`       :math:`-\log p(x)`                                         the density   0
-:class:`Explicit`         :math:`\tfrac12 \|s - s_{target}\|^2`                      the answer    0
+:class:`Explicit`         :math:`\tfrac12 \|s - s_{target}\|^2`                      its score     0
 :class:`Implicit`         :math:`tr\,\partial s/\partial x + \tfrac12 \|s\|^2`       the trace     N or 1
 :class:`Regularized`      the same :math:`+ \lambda \sum_i (\partial_i s_i)^2`       the diagonal  N
 :class:`Sliced`           :math:`v^T (\partial s/\partial x) v + \tfrac12 (v^T s)^2` one direction 1
@@ -18,9 +19,10 @@ Objective                 Term of an image                                      
 :class:`NoiseConditional` :math:`\tfrac12 w(\sigma) \|D - x\|^2`                     sigma > 0     0
 ========================= ========================================================== ============= ======
 
-Passes are backward passes to x inside the objective, for images of N real components (one by :class:`Hutchinson`);
-its gradient comes on top.  Sums run over the real components of an image, means over the batch.  A model is any prior
-whose score has a graph to its parameters: a network, or a closed form built from them (:func:`scorefield.fit`).
+Passes are the backward passes to x inside the objective, for images of N real components (one with
+:class:`Hutchinson`); the gradient of the objective is not counted.  Sums run over the real components of an image,
+means over the batch.  A model is any prior whose score has a graph to its parameters: a network, or a closed form
+(:func:`scorefield.fit`).
 """
 
 from scorefield.densities.trace import Directions, ExactTrace, Hutchinson, Rademacher, Sphere, StandardNormal, Trace

@@ -1,4 +1,9 @@
-"""What an objective is: its draws, its term for each image, its mean over the batch."""
+r"""The base class of objectives: random draws, one term for each image, and the mean of the terms over the batch.
+
+.. math:: L(p) = \frac1B \sum_b \ell(p; x_b, \omega_b)
+
+with :math:`\omega_b` everything random for image b.
+"""
 
 from __future__ import annotations
 
@@ -14,46 +19,45 @@ from scorefield.randomness import normal_like
 
 
 class Objective(ABC):
-    r"""A function of a prior and clean images, smallest in expectation at the truth.
+    """A function of a prior and clean images whose expectation is smallest at the true prior.
 
-    .. math:: L(p) = \frac1B \sum_b \ell(p; x_b, \omega_b)
-
-    with :math:`\omega` everything random.  Drawing and evaluating are apart, so that one set of draws can serve several
-    evaluations (a deterministic optimizer) or be cut into shards (several processes): term b depends on row b only.
+    Drawing and evaluating are apart, so that one set of draws can serve several evaluations (a deterministic optimizer)
+    or be cut into parts (memory, several processes): term b depends on row b of the draws only.
     """
 
     @abstractmethod
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
-        """Everything random for the clean batch ``x``, and the data themselves; every tensor is (B, ...).
+        """The data and everything random for the clean batch ``x``; every tensor is (B, ...).
 
         Args:
             x: clean images (B, C, *spatial), or vectors (B, d); real or complex.
+            generator: source of the random numbers; by default the global one of torch.
         """
 
     @abstractmethod
     def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
-        """One term an image, deterministic given the draws, with a graph to the prior's parameters: (B,)."""
+        """One term for each image, deterministic given the draws, with a graph to the prior's parameters: (B,)."""
 
     def __call__(self, prior: Prior, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Monte-Carlo estimate on the clean batch x (B, ...): a scalar with a graph."""
+        """The Monte-Carlo estimate of the objective on the clean batch ``x`` (B, ...): a scalar with a graph."""
         return self.terms(prior, *self.draw(x, generator)).mean()
 
 
 def check_level(sigma: float) -> None:
-    """Refuse a noise level that is negative or not finite.
+    """Check that a noise level is finite and not negative.
 
     Raises:
-        InputError: it is.
+        InputError: it is negative or not finite.
     """
     if not 0 <= sigma < math.inf:
         raise InputError(f"An objective needs a finite noise level sigma >= 0, got {sigma:g}.")
 
 
 def batch(x: Tensor) -> Tensor:
-    """``x`` as it is, after a look at its shape.
+    """``x`` itself, after a check of its shape and dtype.
 
     Raises:
-        InputError: no batch of images or vectors, or integers.
+        InputError: ``x`` is no batch of images or vectors, or has integers.
     """
     if x.ndim < 2 or x.numel() == 0:
         raise InputError(f"An objective needs images (B, C, *spatial) or vectors (B, d), got shape {tuple(x.shape)}.")
@@ -63,28 +67,29 @@ def batch(x: Tensor) -> Tensor:
 
 
 def perturbed(x: Tensor, sigma: float, generator: torch.Generator | None) -> Tensor:
-    """``x + sigma n``; the clean batch itself, and nothing drawn, at sigma = 0."""
+    """``x + sigma n``; at sigma = 0 the clean batch itself, without a random draw."""
     batch(x)
     return x + sigma * normal_like(x, generator) if sigma else x
 
 
 def leaf(x: Tensor) -> Tensor:
-    """``x`` as something to differentiate at.
+    """``x`` with ``requires_grad``.
 
-    A score that is itself a gradient (:class:`scorefield.prior.Density`) keeps its graph only if its argument has one.
+    A score that is itself a gradient (:class:`scorefield.prior.Density`) keeps its graph only if its argument requires
+    a gradient.
     """
     return x if x.requires_grad else x.detach().requires_grad_()
 
 
-def like(found: Tensor, x: Tensor, what: str) -> Tensor:
-    """What a prior returned for ``x``, which has x's shape.
+def like(result: Tensor, x: Tensor, what: str) -> Tensor:
+    """``result`` itself, after a check that it is shaped like ``x``; another shape would be broadcast silently.
 
     Raises:
-        InputError: it has not, and would be broadcast.
+        InputError: the shapes differ.
     """
-    if found.shape != x.shape:
-        raise InputError(f"The prior's {what} must be shaped like x, {tuple(x.shape)}, but is {tuple(found.shape)}.")
-    return found
+    if result.shape != x.shape:
+        raise InputError(f"The prior's {what} must be shaped like x, {tuple(x.shape)}, but is {tuple(result.shape)}.")
+    return result
 
 
 def score_of(prior: Prior, x: Tensor, sigma: float) -> Tensor:
@@ -95,7 +100,7 @@ def score_of(prior: Prior, x: Tensor, sigma: float) -> Tensor:
 def linearized(prior: Prior, x: Tensor, sigma: float) -> tuple[Tensor, Vjp]:
     """The score ``s`` at ``x`` and ``v -> (ds/dx)^T v``, both with a graph to the prior's parameters.
 
-    The rows of the batch must be independent in the prior: a network without batch normalization in training mode.
+    The prior must treat the images of the batch independently: a network must not normalize over the batch.
 
     Raises:
         InputError: the score has no graph to x.

@@ -1,4 +1,4 @@
-"""Score matching of some channels given others."""
+"""Score matching of some channels, given the others."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from scorefield.prior import Prior
 
 @dataclass(frozen=True)
 class GivenChannels(Objective):
-    r"""Noise-conditional score matching in which the last channels are known: they get no noise and have no error.
+    r"""Noise-conditional score matching of all channels but the last, which are known: they get no noise and no error.
 
     For :class:`scorefield.priors.Conditional`: :math:`\tfrac12 w(\sigma) \|D(x_0 + \sigma n, z, \sigma) - x_0\|^2`.
 
     Args:
-        objective: noise law and weight.
-        known: how many channels are known.
+        objective: law and weight of the noise levels.
+        known: number of known channels, at least 1.
 
     Raises:
-        InputError: no known channel, or no other.
+        InputError: no known channel, or, when drawing, no unknown channel.
     """
 
     objective: NoiseConditional = field(default_factory=NoiseConditional)
@@ -36,7 +36,7 @@ class GivenChannels(Objective):
 
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         if x.ndim < 3 or x.shape[1] <= self.known:
-            raise InputError(f"Of the channels of {tuple(x.shape)}, {self.known} are known; nothing is left to learn.")
+            raise InputError(f"Images {tuple(x.shape)} have no channel to learn besides {self.known} known ones.")
         clean, sigma, noise = self.objective.draw(x, generator)
         return clean, sigma, torch.cat([noise[:, : -self.known], torch.zeros_like(noise[:, -self.known :])], 1)
 

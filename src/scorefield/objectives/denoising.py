@@ -1,4 +1,4 @@
-r"""Denoising score matching: regression on the noise, with no derivative of the model.
+r"""Denoising score matching: regression on the noise, without derivatives of the model.
 
 With :math:`x = x_0 + \sigma n` the score of :math:`p_\sigma` is the conditional mean of :math:`-n/\sigma`, so
 
@@ -6,8 +6,8 @@ With :math:`x = x_0 + \sigma n` the score of :math:`p_\sigma` is the conditional
     \tfrac12 E \Bigl\|s(x) + \frac n\sigma\Bigr\|^2
     = \tfrac12 E \|s(x) - \nabla \log p_\sigma(x)\|^2 + \frac{E\,tr\,\mathrm{Cov}[x_0 \mid x]}{2 \sigma^4}:
 
-the minimizer is the score *at level sigma*, never the clean one, and the minimum is not 0.  By Tweedie
-:math:`s + n/\sigma = (D(x, \sigma) - x_0)/\sigma^2`: the same regression on the clean image.
+the minimizer is the score *at level sigma*, not the score of clean images, and the minimum is not 0.  By Tweedie's
+formula :math:`s + n/\sigma = (D(x, \sigma) - x_0)/\sigma^2`, so this is also a regression on the clean image.
 
 References:
     Vincent, "A connection between score matching and denoising autoencoders", Neural Computation 2011.
@@ -66,22 +66,22 @@ def inverse_variance(sigma: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class NoiseConditional(Objective):
-    r""":math:`\tfrac12 w(\sigma) \|D(x_0 + \sigma n, \sigma) - x_0\|^2`, sigma from a noise law: all levels at once.
+    r""":math:`\tfrac12 w(\sigma) \|D(x_0 + \sigma n, \sigma) - x_0\|^2`, sigma random: all levels at once.
 
-    Which weight multiplies each level does not move the minimizer; it decides what a finite network spends itself on.
-    The default counts the squared error of the score :math:`\sigma^2` times: white noise that stays costs
-    :math:`\tfrac12` per real component at every level, and a :class:`scorefield.priors.Unitless` network F is trained
-    by :math:`\tfrac12 \|F + n\|^2`.  The weighting of Karras et al. is
+    The weight of a level does not change the minimizer; it decides how a finite network divides its capacity.  By
+    default the squared error of the score has weight :math:`\sigma^2`.  Then a denoiser that removes no noise costs
+    :math:`\tfrac12` per real component at every level, and the objective of a :class:`scorefield.priors.Unitless`
+    network F is :math:`\tfrac12 \|F + n\|^2`.  The weighting of Karras et al. is
     ``NoiseConditional(LogNormal(-1.2, 1.2), EDM(0.5).weight)``.
 
-    A network that is not told sigma learns the blend of all levels that could have led to x, :math:`-E[n \mid x]`.
+    A network without sigma as an input learns :math:`-E[n \mid x]`, a mean over all levels that are compatible with x.
 
     Args:
-        noise: law of sigma, drawn for each image.
-        weight: ``w(sigma)``, (B,) to (B,).
+        noise: law of sigma, from which a level is drawn for each image.
+        weight: ``w(sigma)``, a function from (B,) to (B,).
 
     Raises:
-        InputError: a weight that is neither one number nor one for each image.
+        InputError: when evaluating, a weight that is neither one number nor one number for each image.
 
     References:
         Song & Ermon, NeurIPS 2019, arXiv 1907.05600; Karras et al., NeurIPS 2022, arXiv 2206.00364, table 1.
@@ -91,7 +91,7 @@ class NoiseConditional(Objective):
     weight: Callable[[Tensor], Tensor] = inverse_variance
 
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
-        # as noise.draw, but on the device of x, where the generator is
+        # like noise.draw, but on the device of x, which is that of the generator
         u = torch.rand(len(batch(x)), generator=generator, dtype=torch.float64, device=x.device)
         return x, self.noise.quantile(u).to(x.real.dtype), normal_like(x, generator)
 

@@ -14,12 +14,12 @@ from scorefield.prior import Prior
 
 @dataclass(frozen=True)
 class Explicit(Objective):
-    r""":math:`\tfrac12 \|s(x) - s_{target}(x)\|^2` at :math:`x = x_0 + \sigma n`: Fisher's divergence.
+    r""":math:`\tfrac12 \|s(x) - s_{target}(x)\|^2` at :math:`x = x_0 + \sigma n`: the Fisher divergence.
 
-    It needs the answer, so it serves to teach and to test, and to distill one prior into another.
+    It needs the true score, so it is for teaching, for tests, and to distill one prior into another.
 
     Args:
-        target: the prior whose score is to be matched, asked at the same level; no gradient reaches it.
+        target: the prior whose score is matched, at the same level; it receives no gradient.
         sigma: noise level; 0 for the clean images.
 
     Raises:
@@ -42,5 +42,5 @@ class Explicit(Objective):
     def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
         (x,) = drawn
         with torch.no_grad():
-            wanted = score_of(self.target, x, self.sigma)
-        return 0.5 * squared(score_of(prior, x, self.sigma) - wanted)
+            target = score_of(self.target, x, self.sigma)
+        return 0.5 * squared(score_of(prior, x, self.sigma) - target)

@@ -7,12 +7,12 @@ With q the law of the data at level sigma and s the model's score, integration b
 
 turns :math:`\tfrac12 E_q \|s - \nabla \log q\|^2` into
 :math:`E_q [ tr\,\partial s/\partial x + \tfrac12 \|s\|^2 ]` plus a constant of the data.  The boundary term must
-vanish: q s tends to 0 at the edge of the support (a Gamma law of shape k needs k > 1).
+vanish: q s must tend to 0 at the edge of the support (for a Gamma law of shape k this needs k > 1).
 
-On few data the two differ, and the minimizer over-fits: the trace rewards a narrow peak at every point.
-:class:`Regularized` pays for that.  To second order in sigma, noise :math:`\sigma n` adds
-:math:`\tfrac12 \sigma^2 \sum_{ij} (\partial_j s_i)^2` to the objective, besides terms with second derivatives of s; its
-diagonal is the regularizer with strength sigma^2/2, exactly so for a linear score in one dimension.
+For few data the minimizer over-fits, because a narrow peak at every data point makes the trace very negative.
+:class:`Regularized` penalizes such peaks.  To second order in sigma, noise :math:`\sigma n` adds
+:math:`\tfrac12 \sigma^2 \sum_{ij} (\partial_j s_i)^2` and terms with second derivatives of s to the objective.  The
+diagonal of this sum is the regularizer of strength sigma^2/2; for a linear score in one dimension the two are equal.
 
 References:
     Hyvarinen, "Estimation of non-normalized statistical models by score matching", JMLR 2005;
@@ -38,12 +38,13 @@ from scorefield.prior import Prior
 class Implicit(Objective):
     r""":math:`tr\,\partial s/\partial x + \tfrac12 \|s\|^2` at :math:`x = x_0 + \sigma n`.
 
-    ``Implicit(trace=Hutchinson())`` is sliced score matching with reduced variance (SSM-VR): the trace in one random
-    direction, the square in full.  Its gradient differentiates twice: the activations must be smooth (no ReLU).
+    ``Implicit(trace=Hutchinson())`` is sliced score matching with reduced variance (SSM-VR): the trace is estimated in
+    one random direction, the square is exact.  The gradient needs second derivatives of the network, so its
+    activations must be smooth (no ReLU).
 
     Args:
-        sigma: noise level; 0 for the clean images, where a network that is a denoiser has no score.
-        trace: exact, at N backward passes an image of N components, or :class:`Hutchinson`, at one.
+        sigma: noise level; 0 for clean images, where a denoiser has no score.
+        trace: exact, by N backward passes for an image of N components, or :class:`Hutchinson`, by one.
 
     Raises:
         InputError: a negative or non-finite sigma, or a score without a graph to x.
@@ -63,20 +64,20 @@ class Implicit(Objective):
         return (noisy, *self.trace.draw(noisy, generator))
 
     def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
-        x, *directions = drawn
+        x, *probes = drawn
         score, vjp = linearized(prior, x, self.sigma)
-        return self.trace.of(vjp, x, *directions) + 0.5 * squared(score)
+        return self.trace.of(vjp, x, *probes) + 0.5 * squared(score)
 
 
 @dataclass(frozen=True)
 class Regularized(Objective):
-    r"""Implicit score matching plus a price on curvature: :math:`\lambda \sum_i (\partial s_i / \partial x_i)^2`.
+    r"""Implicit score matching plus a penalty on curvature: :math:`\lambda \sum_i (\partial s_i / \partial x_i)^2`.
 
-    The diagonal is exact, at N backward passes an image of N real components.
+    The diagonal is exact, by N backward passes for an image of N real components.
 
     Args:
-        strength: lambda >= 0; about :math:`\tau^2/2` for the effect of noise of level tau.
-        sigma: noise level that is added besides; 0 for the clean images.
+        strength: lambda >= 0; :math:`\tau^2/2` has about the effect of noise of level tau.
+        sigma: level of the noise that is added to the images; 0 for clean images.
 
     Raises:
         InputError: a negative or non-finite strength or sigma, or a score without a graph to x.

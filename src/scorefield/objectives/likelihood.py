@@ -1,4 +1,4 @@
-"""Maximum likelihood, the yardstick that score matching is to do without."""
+r"""Maximum likelihood: the mean of :math:`-\log p_\sigma(x)`, for priors with a normalized density."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from scorefield.prior import Prior
 
 @dataclass(frozen=True)
 class Likelihood(Objective):
-    r"""Negative log-likelihood :math:`-\log p_\sigma(x + \sigma n)`, for priors that know their normalized density.
+    r"""Negative log-likelihood :math:`-\log p_\sigma(x + \sigma n)`, for priors with a normalized density.
 
-    Its minimizer has the least Kullback-Leibler divergence from the law of the data at level sigma.  A density known up
-    to a constant that depends on the parameters has none: that is what score matching is for.
+    Its minimizer has the least Kullback-Leibler divergence from the law of the data at level sigma.  It needs the
+    normalization of the density, which score matching does not.
 
     Args:
         sigma: noise level; 0 for the clean images.

@@ -1,4 +1,4 @@
-"""Sliced score matching: implicit score matching along one random direction an image."""
+"""Sliced score matching: implicit score matching along one random direction for each image."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from scorefield.prior import Prior
 class Sliced(Objective):
     r""":math:`v^T (\partial s/\partial x)\, v + \tfrac12 (v^T s)^2` at :math:`x = x_0 + \sigma n`, v random.
 
-    Its mean over v is :class:`Implicit`, because :math:`E\,v v^T = I`, at one backward pass whatever the image's size.
-    The square needs no v: the same with the full :math:`\tfrac12 \|s\|^2` is
-    ``Implicit(trace=Hutchinson(directions))``, the variance-reduced form, usually the better one.  Not always: with
-    normal v and a symmetric J it saves a variance of :math:`\tfrac12 \|s\|^4 + 2 s^T J s` given x, which is negative
-    near a mode, where s is small and J negative.
+    Its mean over v is :class:`Implicit`, because :math:`E\,v v^T = I`, and it costs one backward pass for images of any
+    size.  ``Implicit(trace=Hutchinson(directions))`` has the exact square :math:`\tfrac12 \|s\|^2` instead; its
+    variance is usually lower.  For normal v and a symmetric J the difference of the variances, given x, is
+    :math:`\tfrac12 \|s\|^4 + 2 s^T J s`.  It is negative near a mode, where s is small and J negative.
 
     Args:
-        directions: the law of v, one for each image (the authors' default); repeat the images for more.
+        directions: the law of v; one v is drawn for each image, as the authors do.  Repeat the images for more.
         sigma: noise level; 0 for the clean images.
 
     Raises:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from scorefield.linalg.parts import per_image
 from scorefield.measurement import Measurement
-from scorefield.portable import followed
+from scorefield.portable import move_with
 from scorefield.prior import Denoiser, Prior, Vjp
 
 T = TypeVar("T", bound="Posterior")
@@ -69,7 +69,7 @@ class Posterior(Denoiser):
 
     def _apply(self, fn: Callable, recurse: bool = True) -> Posterior:
         super()._apply(fn, recurse)
-        self.measurement = followed(self.measurement, fn, self.measurement.y)
+        self.measurement = move_with(self.measurement, fn, self.measurement.y)
         return self
 
 

@@ -32,7 +32,7 @@ from scorefield.errors import InputError
 from scorefield.linalg.solve import conjugate_gradients, inner, warn_unless_solved
 from scorefield.measurement import Measurement
 from scorefield.operators.basic import finite
-from scorefield.portable import followed
+from scorefield.portable import move_with
 from scorefield.prior import Exact, Vjp, level
 from scorefield.randomness import normal_like
 
@@ -205,7 +205,7 @@ class ConditionedGaussian(Normal):
 
     def _apply(self, fn: Callable, recurse: bool = True) -> ConditionedGaussian:
         super()._apply(fn, recurse)
-        self.measurement = followed(self.measurement, fn, self.measurement.y)
+        self.measurement = move_with(self.measurement, fn, self.measurement.y)
         return self
 
 

@@ -20,7 +20,7 @@ from scorefield.data.display import Plane, Window, default_window, embed, number
 from scorefield.data.view import View
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.metrics import Evaluation, evaluate, interval_width, judged, psnr
+from scorefield.metrics import Evaluation, evaluate, interval_width, psnr, uncertain_region
 from scorefield.metrics.uncertainty import BACKGROUND
 from scorefield.reports import figures, findings
 from scorefield.reports.card import run_card
@@ -149,7 +149,7 @@ class _Page:
     ):
         self.samples, self.truth, self.baselines, self.view = samples, truth, baselines, view
         self.unit = view.unit
-        self.region = None if truth is None else judged(samples, truth)
+        self.region = None if truth is None else uncertain_region(samples, truth)
         self.result: Evaluation | None = None if truth is None else evaluate(samples, truth, level=findings.LEVEL)
         self.window = view.window or default_window(view.plane(samples.mean if truth is None else truth))
         self.level = f"{findings.LEVEL:.0%}"
