@@ -18,8 +18,8 @@ class LocalCNN(nn.Module):
 
     Of ``depth`` layers the first (reach - 1)/2 have kernels of 3 x 3, the others of 1 x 1.  Rectifiers follow all
     layers but the last, normalization without bias all but the first and the last.  Without biases
-    ``net(c x) = c net(x)`` for c > 0, so with :class:`scorefield.priors.Homogeneous` the prior has no unit of intensity.
-    The noise level is not an input; the network estimates it from the image.
+    ``net(c x) = c net(x)`` for c > 0, so the prior with :class:`scorefield.priors.Homogeneous` has no unit of
+    intensity.  The noise level is not an input; the network estimates it from the image.
 
     In training, one batch has images of all noise levels, and the noisiest would dominate its variances.  So each
     image is scaled to unit size before the layers and scaled back after them.  In evaluation the scaling is left out,
