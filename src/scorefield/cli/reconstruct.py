@@ -41,12 +41,12 @@ def run(options: ReconstructOptions) -> None:
     check_replaceable(options.out, FILES)
     prior = checkpoint.load(shipped.find(options.prior))
     scan = Scan.load(options.scan)
-    method = Method(steps=options.steps)
+    method, measurement = Method(steps=options.steps), scan.measurement()
     partial = _partial(options)
     samples = reconstruct(
-        prior, scan.measurement(), n=options.draws, method=method, seed=options.seed, partial=partial, progress=Bar()
+        prior, measurement, n=options.draws, method=method, seed=options.seed, partial=partial, progress=Bar()
     )
-    trust = assess(samples, scan.measurement(), prior)
+    trust = assess(samples, measurement, prior)
     record = {"scan": str(options.scan), "prior": options.prior}
     save_run(trust.told(samples), options.out, scan=scan, level=options.level, record=record)
     partial.path.unlink(missing_ok=True)
