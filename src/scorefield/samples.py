@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,14 @@ class Samples:
         """Posterior standard deviation of each pixel."""
         return Moments().update(self.draws).std
 
+    @cached_property
+    def ordered(self) -> Tensor:
+        """The draws, magnitudes where they are complex, sorted pixel by pixel: (n, C, *spatial).
+
+        They are sorted once and kept, as large as the draws.
+        """
+        return (self.draws.abs() if self.draws.is_complex() else self.draws).sort(0).values
+
     def quantile(self, q: float) -> Tensor:
         """The ``q`` quantile of each pixel, at the plotting position (n + 1) q between order statistics.
 
@@ -64,10 +73,9 @@ class Samples:
         n = len(self.draws)
         if not 0 < q < 1 or n < 2:
             raise InputError(f"A quantile needs 0 < q < 1 and at least 2 draws, got q = {q:g} and {n} draws.")
-        values = (self.draws.abs() if self.draws.is_complex() else self.draws).sort(0).values
         position = (n + 1) * q - 1
         low = min(max(int(position // 1), 0), n - 2)
-        return values[low] + (position - low) * (values[low + 1] - values[low])
+        return self.ordered[low] + (position - low) * (self.ordered[low + 1] - self.ordered[low])
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
         """Central interval that a further draw falls into with probability ``level``: (low, high)."""

@@ -119,6 +119,17 @@ def test_the_page_parses_and_every_picture_decodes_and_is_described(tmp_path: Pa
     assert page.images[3]["src"] == draws[0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_the_draws_are_sorted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype):
+    samples, measurement, truth = case(dtype=dtype)
+    sorts, sort = [], torch.Tensor.sort
+    monkeypatch.setattr(
+        torch.Tensor, "sort", lambda x, *options, **more: (sorts.append(x), sort(x, *options, **more))[1]
+    )
+    report(samples, measurement, path=tmp_path / "r.html", truth=truth)
+    assert [x.shape for x in sorts if x.shape == samples.draws.shape] == [samples.draws.shape]
+
+
 def test_nothing_is_fetched(tmp_path: Path):
     samples, measurement, truth = case()
     text = report(samples, measurement, path=tmp_path / "r.html", truth=truth).read_text(encoding="utf-8")

@@ -58,9 +58,10 @@ def crps(samples: Samples, truth: Tensor, *, mask: Tensor | None = None) -> floa
     Raises:
         InputError: fewer than two draws, shapes that differ, NaN, or a mask without pixels.
     """
-    draws, truth = comparable_draws(samples, truth)
+    draws, reference = comparable_draws(samples, truth)
     _several(len(draws))
-    return float(_crps(draws, truth, fair=len(draws) - 1)[region(mask, truth)].mean())
+    ordered = _alike(samples, truth, draws).ordered
+    return float(_crps(draws, reference, ordered, fair=len(draws) - 1)[region(mask, reference)].mean())
 
 
 def crps_ensemble(samples: Samples, truth: Tensor, *, mask: Tensor | None = None) -> float:
@@ -77,16 +78,24 @@ def crps_ensemble(samples: Samples, truth: Tensor, *, mask: Tensor | None = None
     Raises:
         InputError: shapes that differ, NaN, or a mask without pixels.
     """
-    draws, truth = comparable_draws(samples, truth)
-    return float(_crps(draws, truth, fair=len(draws))[region(mask, truth)].mean())
+    draws, reference = comparable_draws(samples, truth)
+    ordered = _alike(samples, truth, draws).ordered
+    return float(_crps(draws, reference, ordered, fair=len(draws))[region(mask, reference)].mean())
 
 
-def _crps(draws: Tensor, truth: Tensor, fair: int) -> Tensor:
-    """CRPS per pixel with ``sum_ij |x_i - x_j|`` over ``2 n fair``, the sum from sorted draws in n log n."""
+def _alike(samples: Samples, truth: Tensor, draws: Tensor) -> Samples:
+    """The samples as they are compared with the truth: real ones have the magnitudes ``draws`` when it is complex."""
+    if samples.draws.is_complex() or not truth.is_complex():
+        return samples
+    return replace(samples, draws=draws)
+
+
+def _crps(draws: Tensor, truth: Tensor, ordered: Tensor, fair: int) -> Tensor:
+    """CRPS per pixel with ``sum_ij |x_i - x_j|`` over ``2 n fair``, the sum from the ``ordered`` draws."""
     n = len(draws)
     # sum_{i<j} (x_(j) - x_(i)) has weight 2 rank - n + 1
     weights = torch.arange(1 - n, n, 2, dtype=draws.dtype, device=draws.device)
-    pairs = torch.tensordot(weights, draws.sort(dim=0).values, dims=1)
+    pairs = torch.tensordot(weights, ordered.to(draws.dtype), dims=1)
     return (draws - truth).abs().mean(0) - pairs / (n * fair)
 
 
@@ -109,9 +118,7 @@ def coverage(samples: Samples, truth: Tensor, level: float = 0.9, *, mask: Tenso
     draws, reference = comparable_draws(samples, truth)
     _several(len(draws))
     n, tail = len(draws), (1 - _level(level)) / 2
-    # complex draws have intervals of magnitudes; real draws are replaced by magnitudes if the truth is complex
-    alike = samples if samples.draws.is_complex() or not truth.is_complex() else replace(samples, draws=draws)
-    low, high = (end.to(draws.dtype) for end in alike.interval(level))
+    low, high = (end.to(draws.dtype) for end in _alike(samples, truth, draws).interval(level))
     first, last = _ranks(draws, reference)
     # a truth of rank r lies between positions r and r + 1; the interval's ends are at positions p (n + 1)
     spanned = (last + 1).clamp(max=(n + 1) * (1 - tail)) - first.clamp(min=(n + 1) * tail)
