@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scorefield.baselines import BM3D, fbp, plug_and_play, zero_filled
+from scorefield.baselines import BM3D, filtered_back_projection, plug_and_play, zero_filled
 from scorefield.baselines.fidelity import Fidelity
 from scorefield.baselines.tv import solve
 from scorefield.operators import Identity, Projector
@@ -126,7 +126,7 @@ class Direct(Method):
 
     def draws(self, given: Given, strength: float, n: int) -> Tensor:
         measurement = given.measurement
-        direct = fbp if isinstance(measurement.operator, Projector) else zero_filled
+        direct = filtered_back_projection if isinstance(measurement.operator, Projector) else zero_filled
         return (measurement.y if is_denoising(given) else direct(measurement)[None]).real
 
 

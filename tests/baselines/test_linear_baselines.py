@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scorefield import operators
-from scorefield.baselines import fbp, least_squares, zero_filled
+from scorefield.baselines import filtered_back_projection, least_squares, zero_filled
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.noise import Noise, White
@@ -82,8 +82,8 @@ def test_a_bad_ridge_is_refused(ridge: float):
 def test_fbp_is_the_operators_own():
     projector = operators.parallel_beam((1, 32, 32), torch.arange(60) * math.pi / 60, 48)
     y = projector(torch.ones(1, 1, 32, 32))
-    image = fbp(Measurement(y, projector, White(0.1)))
+    image = filtered_back_projection(Measurement(y, projector, White(0.1)))
     torch.testing.assert_close(image, operators.fbp(projector, y)[0])
     with pytest.raises(InputError, match="CT projector"):
-        fbp(Measurement(torch.ones(1, 1, 2), operators.Identity((1, 1, 2)), White(1.0)))
+        filtered_back_projection(Measurement(torch.ones(1, 1, 2), operators.Identity((1, 1, 2)), White(1.0)))
     assert float(image[0, 12:20, 12:20].mean()) == pytest.approx(1.0, abs=0.05)

@@ -13,7 +13,7 @@ from scorefield import operators
 from scorefield.baselines import (
     BM3D,
     as_denoiser,
-    fbp,
+    filtered_back_projection,
     non_local_means,
     plug_and_play,
     tune,
@@ -130,7 +130,7 @@ def scans() -> dict[str, tuple[Measurement, Tensor, Tensor]]:
     phased = seen(coils, turned, White(0.1))
     real = seen(coils @ RealToComplex((1, 32, 32)), truth, White(0.1))
     return {
-        "tomography": (ct, truth, fbp(ct)),
+        "tomography": (ct, truth, filtered_back_projection(ct)),
         "complex image": (phased, turned, zero_filled(phased)),
         "real image": (real, truth, zero_filled(real)),
     }

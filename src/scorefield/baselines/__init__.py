@@ -1,9 +1,9 @@
-"""What a user would try first: reconstructions without a learned prior, shaped like ``samples.mean``."""
+"""Baselines: classical reconstructions without a learned prior; each returns an image shaped like ``samples.mean``."""
 
 from scorefield.baselines.bm3d import BM3D, bm3d
 from scorefield.baselines.denoising import as_denoiser
 from scorefield.baselines.epll import epll
-from scorefield.baselines.linear import fbp, least_squares, zero_filled
+from scorefield.baselines.linear import filtered_back_projection, least_squares, zero_filled
 from scorefield.baselines.nonlocal_means import non_local_means
 from scorefield.baselines.oracle import TunedTotalVariation, tuned_total_variation
 from scorefield.baselines.plug_and_play import plug_and_play, tuned_plug_and_play
@@ -18,7 +18,7 @@ __all__ = [
     "as_denoiser",
     "bm3d",
     "epll",
-    "fbp",
+    "filtered_back_projection",
     "least_squares",
     "non_local_means",
     "plug_and_play",

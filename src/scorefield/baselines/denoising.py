@@ -1,4 +1,4 @@
-"""What denoisers ask of a measurement: the image itself, with white noise."""
+"""The interface of denoisers: from a measurement to its noisy image, and from a method to a function of images."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from scorefield.operators import Identity
 def noisy_image(measurement: Measurement) -> tuple[Tensor, float]:
     """The measured image (C, *spatial) and the standard deviation of its noise.
 
+    Args:
+        measurement: an image with white noise; its operator is the identity.
+
     Raises:
-        InputError: another operator or noise, or no spatial axis.
+        InputError: another operator or noise, or an image without a spatial axis.
     """
     noise = measurement.noise
     if not isinstance(measurement.operator, Identity) or not isinstance(noise, White):
@@ -32,7 +35,11 @@ def noisy_image(measurement: Measurement) -> tuple[Tensor, float]:
 
 
 def positive(value: float, name: str) -> float:
-    """``value`` as it is.
+    """``value`` itself, after a check that it is positive and finite.
+
+    Args:
+        value: the number.
+        name: what it is, for the message.
 
     Raises:
         InputError: it is not positive and finite.
@@ -43,7 +50,7 @@ def positive(value: float, name: str) -> float:
 
 
 def as_channels(image: Tensor) -> Tensor:
-    """A real image as it is, a complex one (C, *spatial) as 2 C real channels."""
+    """A real image itself; a complex image (C, *spatial) as 2 C real channels."""
     return torch.cat([image.real, image.imag]) if image.is_complex() else image
 
 
@@ -53,14 +60,17 @@ def from_channels(channels: Tensor, like: Tensor) -> Tensor:
 
 
 def as_denoiser(method: Callable[[Measurement], Tensor]) -> Callable[[Tensor, float], Tensor]:
-    """The map from images (B, C, *spatial) and their noise's level to denoised images, of a method that takes scans.
+    """Turn a method for one measurement into a denoiser of batches.
 
     Args:
-        method: what denoises one measured image, such as ``wavelet_shrinkage``.
+        method: a function that denoises one measured image, such as ``wavelet_shrinkage``.
+
+    Returns:
+        A function of images (B, C, *spatial) and the standard deviation of their noise.
     """
 
-    def denoised(x: Tensor, sigma: float) -> Tensor:
+    def denoise(x: Tensor, sigma: float) -> Tensor:
         whole = Identity(tuple(x.shape[1:]))
         return torch.stack([method(Measurement(one, whole, White(sigma))) for one in x])
 
-    return denoised
+    return denoise

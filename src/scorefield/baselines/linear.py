@@ -13,11 +13,11 @@ from scorefield.measurement import Measurement
 
 
 def zero_filled(measurement: Measurement) -> Tensor:
-    r"""The adjoint image :math:`c A^H y` with the scale c that fits the data best.
+    r"""The adjoint image :math:`c A^H y`, with the scale c that fits the data best.
 
-    :math:`c = \|A^H y\|^2 / \|A A^H y\|^2` minimizes :math:`\|y - c A A^H y\|`.  It is 1 where :math:`A A^H`
-    is a projection (single-coil MRI, denoising), and makes up for the operator's scale elsewhere (coils that
-    are not normalized, ray lengths in mm).  Fully sampled MRI with normalized coils gives the image itself.
+    :math:`c = \|A^H y\|^2 / \|A A^H y\|^2` minimizes :math:`\|y - c A A^H y\|`.  It is 1 if :math:`A A^H` is a
+    projection (single-coil MRI, denoising), and otherwise corrects the scale of the operator (coils that are not
+    normalized, ray lengths in mm).  For fully sampled MRI with normalized coils the result is the image itself.
 
     Args:
         measurement: the scan.
@@ -26,8 +26,8 @@ def zero_filled(measurement: Measurement) -> Tensor:
         One image, shaped like ``measurement.shape``.
     """
     image = measurement.operator.H(measurement.y)
-    seen = measurement.operator(image)
-    energy = float(inner(seen, seen))
+    data = measurement.operator(image)
+    energy = float(inner(data, data))
     return image[0] * (float(inner(image, image)) / energy if energy > 0 else 0.0)
 
 
@@ -40,13 +40,13 @@ def least_squares(
 
     with W the identity for white noise (:mod:`scorefield.baselines.fidelity`).  With ``ridge = v / s^2`` this
     is the posterior mean under noise of variance v and a white Gaussian prior of variance s^2.  Without a
-    ridge, stopping early is the regularization, as is customary for CG-SENSE.
+    ridge the early stop is the regularization, as usual for CG-SENSE.
 
     Args:
         measurement: the scan.
         ridge: >= 0, in the units of ``A^H A``.
-        iterations: most steps of conjugate gradients.
-        tolerance: relative residual of the normal equations at which they stop.
+        iterations: largest number of steps of conjugate gradients.
+        tolerance: the steps stop at this relative residual of the normal equations.
 
     Returns:
         One image, shaped like ``measurement.shape``.
@@ -65,20 +65,22 @@ def least_squares(
     )[0]
 
 
-def fbp(measurement: Measurement) -> Tensor:
-    """Filtered back-projection of a sinogram whose operator is a CT projector: one image.
+def filtered_back_projection(measurement: Measurement) -> Tensor:
+    """Filtered back-projection of a sinogram, by :func:`scorefield.operators.fbp`.
 
     Args:
-        measurement: the scan; its operator is the projector itself.
+        measurement: the scan; its operator is a CT projector.
+
+    Returns:
+        One image, shaped like ``measurement.shape``.
 
     Raises:
-        InputError: any other operator.
+        InputError: another operator.
     """
-    from scorefield.operators import Projector
-    from scorefield.operators import fbp as backproject
+    from scorefield.operators import Projector, fbp
 
     if not isinstance(measurement.operator, Projector):
         raise InputError(
             f"Filtered back-projection needs a CT projector, got {measurement.operator}; use least_squares."
         )
-    return backproject(measurement.operator, measurement.y)[0]
+    return fbp(measurement.operator, measurement.y)[0]

@@ -1,10 +1,10 @@
-r"""Non-local means: a pixel becomes the average of pixels with similar surroundings.
+r"""Non-local means: each pixel is replaced by a weighted average of pixels with similar surroundings.
 
 .. math:: x_i = \frac{\sum_j w_{ij} y_j}{\sum_j w_{ij}}, \qquad
     w_{ij} = \exp\left(-\frac{\max(d_{ij}^2 - 2 s^2, 0)}{h^2}\right),
 
-with :math:`d_{ij}^2` the mean square difference of the patches around i and j, s the noise's standard deviation, whose
-part :math:`2 s^2` of a distance is no dissimilarity, and :math:`h = \mathrm{strength} \cdot s`.
+with :math:`d_{ij}^2` the mean square difference of the patches around i and j, s the standard deviation of the noise,
+and :math:`h = \mathrm{strength} \cdot s`.  Noise alone contributes :math:`2 s^2` to a distance, which is subtracted.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from scorefield.measurement import Measurement
 
 
 def non_local_means(measurement: Measurement, strength: float = 0.6, *, patch: int = 7, reach: int = 10) -> Tensor:
-    """Non-local means of a noisy image, by scikit-image's fast algorithm.
+    """Non-local means of a noisy image, by the fast algorithm of scikit-image.
 
-    Complex images are averaged with weights that look at both parts.
+    The weights of a complex image depend on both its parts.
 
     Args:
         measurement: an image with white noise.
-        strength: h in units of the noise; scikit-image advises 0.6.
-        patch: side of the patches compared, in pixels, odd; 7 as published.
-        reach: the window has 2 reach + 1 pixels to a side; 21 as published.
+        strength: h in units of the standard deviation of the noise; scikit-image advises 0.6.
+        patch: side of the patches in pixels, odd; 7 as published.
+        reach: the side of the window is 2 reach + 1 pixels; 21 pixels as published.
 
     Returns:
         One image, shaped like ``measurement.shape``.
@@ -45,8 +45,8 @@ def non_local_means(measurement: Measurement, strength: float = 0.6, *, patch: i
     if image.ndim not in (3, 4) or patch < 1 or patch % 2 == 0 or reach < 1:
         raise InputError("Non-local means takes images of two or three axes, an odd patch side and a reach >= 1.")
     channels = as_channels(image)
-    pixels = channels.movedim(0, -1).contiguous().cpu().numpy()  # scikit-image 0.26 drops a single channel in front
-    found = denoise_nl_means(
+    pixels = channels.movedim(0, -1).contiguous().cpu().numpy()  # scikit-image 0.26 drops a single first channel
+    denoised = denoise_nl_means(
         pixels,
         patch_size=patch,
         patch_distance=reach,
@@ -55,4 +55,4 @@ def non_local_means(measurement: Measurement, strength: float = 0.6, *, patch: i
         fast_mode=True,
         channel_axis=-1,
     )
-    return from_channels(torch.from_numpy(found.reshape(pixels.shape)).movedim(-1, 0).to(channels), image)
+    return from_channels(torch.from_numpy(denoised.reshape(pixels.shape)).movedim(-1, 0).to(channels), image)

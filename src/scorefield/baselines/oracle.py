@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scorefield.baselines.fidelity import Fidelity
-from scorefield.baselines.tv import State, solve, warn_unless_converged
+from scorefield.baselines.tv import Iterate, solve, warn_unless_converged
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.metrics import peak_of, psnr
@@ -71,7 +71,7 @@ def tuned_total_variation(
         raise InputError(f"The truth has shape {tuple(truth.shape)} but the scan's images {measurement.shape}.")
     fidelity = Fidelity(measurement)
 
-    def reconstruct(weights: list[float], start: State | None) -> State:
+    def reconstruct(weights: list[float], start: Iterate | None) -> Iterate:
         values = torch.tensor(weights, dtype=fidelity.rhs.real.dtype, device=fidelity.rhs.device)
         # the grid only brackets the weight: its small weights, the slowest, are far from the best
         if start is None:
@@ -111,16 +111,16 @@ class _Search:
 
     truth: Tensor
     peak: float
-    reconstruct: Callable[[list[float], State | None], State]
+    reconstruct: Callable[[list[float], Iterate | None], Iterate]
     weights: list[float] = field(default_factory=list)
     psnrs: list[float] = field(default_factory=list)
-    states: list[State] = field(default_factory=list)
+    states: list[Iterate] = field(default_factory=list)
 
-    def add(self, weights: list[float], start: State | None = None) -> None:
+    def add(self, weights: list[float], start: Iterate | None = None) -> None:
         """Solve for more weights, from ``start`` if given."""
         state = self.reconstruct(weights, start)
         for i, weight in enumerate(weights):
-            one = State(*(part[i : i + 1] for part in (state.x, state.z, state.u, state.rho)))
+            one = Iterate(*(part[i : i + 1] for part in (state.x, state.z, state.u, state.rho)))
             self.weights.append(weight)
             self.states.append(one)
             self.psnrs.append(psnr(one.x[0], self.truth.to(one.x.device), peak=self.peak))

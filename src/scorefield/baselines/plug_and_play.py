@@ -1,20 +1,21 @@
-r"""Plug and play: a denoiser in the place of a prior, for any scan, by alternating directions.
+r"""Plug and play: a denoiser takes the place of a prior, for any scan, in the alternating direction method (ADMM).
 
-The most probable image under a prior, :math:`\min_x \tfrac12 \|y - A x\|^2_{R^{-1}} - \log p(z)` with x = z, is found
-by turns, with a level s and the running sum u of what the two disagree about:
+The most probable image under a prior minimizes :math:`\tfrac12 \|y - A x\|^2_{R^{-1}} - \log p(z)` with x = z.  ADMM
+alternates between x and z, with a level s and the sum u of their differences:
 
 .. math::
     x &= \arg\min_x \|y - A x\|^2_{R^{-1}} + s^{-2} \|x - (z - u)\|^2
        = (z - u) + s^2 A^H (R + s^2 A A^H)^{-1} (y - A (z - u)), \\
     z &= \arg\min_z \; \tfrac12 s^{-2} \|z - (x + u)\|^2 - \log p(z), \qquad u \leftarrow u + x - z.
 
-The second step is the most probable image behind :math:`x + u`, seen with white noise of level s; any denoiser may
-take its place: :math:`z = D(x + u, s)`.  Where D is the posterior mean of a Gaussian prior, the two are one, and the
-iteration converges to the posterior mean at every s.  For other denoisers s decides how smooth the image is.  With an
-image itself for data and s its noise, what comes out is :math:`D(y, s)`: then x = z = D(y, s) and u = y - x stay.
+The second step gives the most probable image, given :math:`x + u`, an image with white noise of level s.  Any denoiser
+may replace it: :math:`z = D(x + u, s)`.  If D is the posterior mean of a Gaussian prior the two are equal, and the
+iteration converges to the posterior mean for every s.  For other denoisers s determines how smooth the image is.  If
+the data are the image itself with noise of level s, the result is :math:`D(y, s)`, because x = z = D(y, s) and u = y -
+x is a fixed point.
 
-Large levels first, as in DPIR, take away the artifacts of wide extent.  :math:`s^{-2} u` is the multiplier of x = z
-and does not change with the level, and so u is multiplied by the square of the levels' ratio.
+The levels begin large, as in DPIR, which removes artifacts of wide extent.  :math:`s^{-2} u` is the multiplier of the
+constraint x = z and does not depend on the level, so u is multiplied by the square of the ratio of the levels.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
 
-LEVELS = (*(10 ** (1 - k / 8) for k in range(8)), 1.0, 1.0, 1.0, 1.0)  # a decade down, then held
-COARSE = tuple(10 ** (k / 2) for k in range(-1, 4))  # two a decade, in units of the noise that reaches a pixel
-EXTENSIONS = 6  # values the grid may grow by when the best is at its edge
+LEVELS = (*(10 ** (1 - k / 8) for k in range(8)), 1.0, 1.0, 1.0, 1.0)  # down by a decade, then constant
+COARSE = tuple(10 ** (k / 2) for k in range(-1, 4))  # two a decade, in units of the noise of a pixel
+EXTENSIONS = 6  # values that may be added to the grid while the best is at its edge
 
 
 @torch.no_grad()
@@ -46,17 +47,17 @@ def plug_and_play(
     *,
     levels: Sequence[float] = LEVELS,
 ) -> Tensor:
-    """The image on which data and denoiser agree, by plug-and-play ADMM.
+    """Reconstruct an image with a denoiser as the prior, by plug-and-play ADMM.
 
     Args:
         measurement: any scan with Gaussian noise.
-        denoise: images (B, C, *spatial), as the operator takes them, and the standard deviation of their noise in each
-            real component, to denoised images: ``BM3D()``, ``prior.denoise``, ``as_denoiser(non_local_means)``.
+        denoise: a function of images (B, C, *spatial) and the standard deviation of their noise per real component,
+            such as ``BM3D()``, ``prior.denoise`` or ``as_denoiser(non_local_means)``.
         sigma: the last level s, in the image's unit; larger is smoother.
         levels: the level of each iteration, in units of ``sigma``.
 
     Returns:
-        One image, shaped like ``measurement.shape``: the denoiser's last.
+        One image, shaped like ``measurement.shape``: the last output of the denoiser.
 
     Raises:
         InputError: no levels, or a level that is not positive and finite.
@@ -86,7 +87,7 @@ def tuned_plug_and_play(
     *,
     levels: Sequence[float] = LEVELS,
 ) -> Tuned:
-    """Plug and play with the last level of highest PSNR: a grid around the noise's level in the image, then a search.
+    """Plug and play with the last level of highest PSNR, by a grid around the noise level of a pixel and a search.
 
     Args:
         measurement: any scan with Gaussian noise.
@@ -94,8 +95,11 @@ def tuned_plug_and_play(
         denoise: as in :func:`plug_and_play`.
         levels: the level of each iteration, in units of the last.
 
+    Returns:
+        The best image, its level and its PSNR.
+
     Raises:
-        InputError: a truth shaped unlike the scan's images.
+        InputError: a truth of another shape than the images of the scan.
     """
     if tuple(truth.shape) != measurement.shape:
         raise InputError(f"The truth has shape {tuple(truth.shape)} but the scan's images {measurement.shape}.")
@@ -104,6 +108,6 @@ def tuned_plug_and_play(
         return plug_and_play(measurement, denoise, sigma, levels=levels)
 
     fidelity = Fidelity(measurement)
-    # the level of a pixel's noise if all others were known: the mean of A^H R^-1 A is that of (A^H R^-1 n)^2
+    # the noise of a pixel if all others were known: the mean of A^H R^-1 A is that of (A^H R^-1 n)^2
     scale = fidelity.variance / fidelity.noise_in_image() * math.sqrt(2 if fidelity.rhs.is_complex() else 1)
     return tune(reconstruct, truth, [scale * factor for factor in COARSE], extensions=EXTENSIONS)

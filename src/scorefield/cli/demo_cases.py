@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from scorefield import shipped
-from scorefield.baselines import fbp, tuned_total_variation, zero_filled
+from scorefield.baselines import filtered_back_projection, tuned_total_variation, zero_filled
 from scorefield.data import Image, ct_slice, mr_slice
 from scorefield.measurement import Measurement
 from scorefield.metrics import evaluate, psnr, ssim
@@ -44,7 +44,14 @@ class Case:
 
 
 CASES = (
-    Case("ct", "Sparse-view CT, 20 views", ct_slice, ParallelCT(views=20, photons=1e4), "body", ("FBP", fbp)),
+    Case(
+        "ct",
+        "Sparse-view CT, 20 views",
+        ct_slice,
+        ParallelCT(views=20, photons=1e4),
+        "body",
+        ("FBP", filtered_back_projection),
+    ),
     Case(
         "mri",
         "Fourfold undersampled 8-coil MRI",
