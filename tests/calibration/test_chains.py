@@ -24,10 +24,10 @@ def autoregression(phi: float, m: int, n: int, copies: int = 1, seed: int = 0) -
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.9, -0.5])
 def test_effective_sample_size_of_an_autoregression(phi):
     m, n = 4, 4000
-    found = effective_sample_size(autoregression(phi, m, n, copies=16))
+    result = effective_sample_size(autoregression(phi, m, n, copies=16))
     wanted = m * n * (1 - phi) / (1 + phi)
     # 16 independent copies; cutting the correlations where they cease to be positive biases by a few per cent
-    assert abs(float(found.mean()) - wanted) < 4.5 * float(found.std()) / 4 + 0.03 * wanted
+    assert abs(float(result.mean()) - wanted) < 4.5 * float(result.std()) / 4 + 0.03 * wanted
 
 
 def test_the_variance_of_the_mean_is_that_of_as_many_independent_draws():
@@ -42,17 +42,17 @@ def test_the_variance_of_the_mean_is_that_of_as_many_independent_draws():
 
 
 def test_r_hat_of_mixed_chains_is_one():
-    found = split_rhat(normal(4, 1000, 50))
-    assert bool((found > 0.999).all())
-    assert bool((found < 1.01).all())
+    result = split_rhat(normal(4, 1000, 50))
+    assert bool((result > 0.999).all())
+    assert bool((result < 1.01).all())
 
 
 def test_r_hat_of_shifted_chains_is_the_ratio_of_variances():
     """R^2 = 1 + Var(means) / Var(within), which normal scores of a nearly normal mixture nearly keep."""
     shifts = torch.tensor([-0.3, -0.1, 0.1, 0.3], dtype=torch.float64).reshape(4, 1)
-    found = split_rhat(normal(4, 20_000) + shifts)
+    result = split_rhat(normal(4, 20_000) + shifts)
     between = torch.cat([shifts, shifts]).var()  # of the eight halves
-    assert float(found) == pytest.approx(math.sqrt(1 + float(between)), rel=0.01)
+    assert float(result) == pytest.approx(math.sqrt(1 + float(between)), rel=0.01)
 
 
 def test_r_hat_sees_a_trend_a_scale_and_a_stuck_chain():
@@ -77,20 +77,20 @@ def test_the_numbers_are_those_of_arviz(m, n, phi):
     array_stats = pytest.importorskip("arviz_stats.base").array_stats
     chains = autoregression(phi, m, n, copies=5, seed=n)
     axes = {"chain_axis": 0, "draw_axis": 1}
-    for found, wanted in [
+    for result, wanted in [
         (split_rhat(chains), array_stats.rhat(chains.numpy(), method="rank", **axes)),
         (effective_sample_size(chains), array_stats.ess(chains.numpy(), method="bulk", **axes)),
         (tail_effective_sample_size(chains), array_stats.ess(chains.numpy(), method="tail", prob=0.05, **axes)),
     ]:
-        torch.testing.assert_close(found, torch.as_tensor(wanted), rtol=1e-12, atol=0)
+        torch.testing.assert_close(result, torch.as_tensor(wanted), rtol=1e-12, atol=0)
 
 
 def test_events_are_treated_one_by_one():
     chains = autoregression(0.6, 4, 100, copies=6).reshape(4, 100, 2, 3)
     for function in (split_rhat, effective_sample_size, tail_effective_sample_size):
-        found = function(chains)
-        assert found.shape == (2, 3)
-        torch.testing.assert_close(found[1, 2], function(chains[:, :, 1, 2]))
+        result = function(chains)
+        assert result.shape == (2, 3)
+        torch.testing.assert_close(result[1, 2], function(chains[:, :, 1, 2]))
 
 
 def test_constant_chains_have_all_draws_and_an_r_hat_of_one():

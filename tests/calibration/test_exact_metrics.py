@@ -42,12 +42,12 @@ def whitened(n: int, seed: int = 0) -> torch.Tensor:
 def test_moments_of_draws_with_chosen_moments():
     shift, scale = normal(D, seed=5), 0.8
     draws = BENCH.mean + shift + scale * whitened(400) @ ROOT.T
-    found = moment_error(draws, BENCH.mean, BENCH.covariance)
-    assert found.mean == pytest.approx(float(shift.norm()) / math.sqrt(TRACE))
-    assert found.covariance == pytest.approx(1 - scale**2)
-    assert found.trace == pytest.approx(scale**2)
+    result = moment_error(draws, BENCH.mean, BENCH.covariance)
+    assert result.mean == pytest.approx(float(shift.norm()) / math.sqrt(TRACE))
+    assert result.covariance == pytest.approx(1 - scale**2)
+    assert result.trace == pytest.approx(scale**2)
     # N(m, C) to N(m + b, s^2 C): |b|^2 + (1 - s)^2 tr C
-    assert found.w2 == pytest.approx(math.sqrt(float(shift.square().sum()) / TRACE + (1 - scale) ** 2))
+    assert result.w2 == pytest.approx(math.sqrt(float(shift.square().sum()) / TRACE + (1 - scale) ** 2))
 
 
 def test_moment_errors_of_exact_draws_are_the_expected_ones():
@@ -65,8 +65,8 @@ def test_moment_errors_of_exact_draws_are_the_expected_ones():
 
 def test_moments_of_one_number():
     draws = torch.tensor([[1.0], [2.0], [3.0]])
-    found = moment_error(draws, torch.tensor([0.0]), torch.tensor([[4.0]]))
-    assert found == pytest.approx((1.0, 0.75, 0.25, math.sqrt(4 + 1) / 2))
+    result = moment_error(draws, torch.tensor([0.0]), torch.tensor([[4.0]]))
+    assert result == pytest.approx((1.0, 0.75, 0.25, math.sqrt(4 + 1) / 2))
 
 
 @pytest.mark.parametrize(("shift", "exact"), [(0.0, True), (0.5, False)])
@@ -74,15 +74,15 @@ def test_distance_over_the_floor(shift, exact):
     draws = BENCH.posterior.rsample(500, generator(1)) + shift
     distance = lambda a, b: sliced_wasserstein(a, b, directions=100, generator=generator(7))  # noqa: E731
     yardstick = Yardstick(distance, lambda n, g: BENCH.posterior.rsample(n, g), 500, generator=generator(2))
-    found = yardstick(draws)
+    result = yardstick(draws)
     with pytest.raises(InputError):
         yardstick(draws[:100])
     if exact:
-        assert abs(found.z) < 4.5
-        assert found.value < 2
+        assert abs(result.z) < 4.5
+        assert result.value < 2
     else:
-        assert found.z > 10
-        assert found.value > 3
+        assert result.z > 10
+        assert result.value > 3
 
 
 def test_nearest_modes_are_counted():
@@ -110,14 +110,14 @@ def test_exact_draws_of_the_mixture_have_the_expected_weight_error():
     bench, n, repeats, g = benches.tb_m(), 500, 200, generator()
     reference = mode_weights(bench.posterior.rsample(200_000, g), bench.posterior.means)  # modes overlap a little
     assert weight_error(reference, bench.weights) < 0.002
-    found = torch.tensor(
+    result = torch.tensor(
         [
             weight_error(mode_weights(bench.posterior.rsample(n, g), bench.posterior.means), reference)
             for _ in range(repeats)
         ]
     )
     expected = expected_weight_error(reference, n)
-    assert abs(float(found.mean()) - expected) < 4.5 * float(found.std()) / math.sqrt(repeats) + 0.002
+    assert abs(float(result.mean()) - expected) < 4.5 * float(result.std()) / math.sqrt(repeats) + 0.002
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_benches_state_their_own_posterior():
     draws = BENCH.posterior.rsample(20_000, generator())
     assert isinstance(BENCH.posterior, Gaussian)
     expected = expected_moment_error(BENCH.covariance, 20_000)
-    found = moment_error(draws, BENCH.mean, BENCH.covariance)
-    assert found.mean < 4 * expected.mean
-    assert found.covariance < 4 * expected.covariance
+    result = moment_error(draws, BENCH.mean, BENCH.covariance)
+    assert result.mean < 4 * expected.mean
+    assert result.covariance < 4 * expected.covariance
 
 
 def test_lattice_by_enumeration():
@@ -154,9 +154,9 @@ def test_lattice_by_enumeration():
     bonds = (states[:, 0] * states[:, 1]).sum(1) + (states[:, :, 0] * states[:, :, 1]).sum(1)
     joint = torch.exp(0.6 * bonds)
     torch.testing.assert_close(bench.prior.weights, joint / joint.sum())
-    seen = bench.measurement.operator(bench.prior.means)
+    clean = bench.measurement.operator(bench.prior.means)
     # the blur adds to the noise of the data: N(y; A s, 0.7^2 + 0.2^2)
-    evidence = joint * torch.exp(-(bench.measurement.y - seen).square().sum(1) / (2 * 0.53))
+    evidence = joint * torch.exp(-(bench.measurement.y - clean).square().sum(1) / (2 * 0.53))
     torch.testing.assert_close(bench.posterior.weights, evidence / evidence.sum())
 
 
@@ -175,7 +175,7 @@ def test_fields_against_dense_linear_algebra(make):
     exact = covariance - gain @ a @ covariance
     torch.testing.assert_close(bench.posterior.covary(eye).reshape(64, 64), exact, rtol=1e-6, atol=1e-8)
     n = 4000
-    found = moment_error(bench.posterior.rsample(n, generator()).flatten(1), gain @ y, exact)
+    result = moment_error(bench.posterior.rsample(n, generator()).flatten(1), gain @ y, exact)
     expected = expected_moment_error(exact, n)
-    assert found.mean < 2 * expected.mean
-    assert found.covariance < 2 * expected.covariance
+    assert result.mean < 2 * expected.mean
+    assert result.covariance < 2 * expected.covariance

@@ -43,8 +43,8 @@ def test_ranks_count_the_draws_below():
 def test_ties_are_broken_evenly():
     """All equal: the rank is uniform on 0 ... n."""
     n, scans = 3, 8000
-    found = truth_ranks(torch.zeros(scans, n), torch.zeros(scans), generator=generator())
-    counts = rank_counts(found, n).double()
+    result = truth_ranks(torch.zeros(scans, n), torch.zeros(scans), generator=generator())
+    counts = rank_counts(result, n).double()
     assert float((counts - scans / 4).square().sum() / (scans / 4)) < 25  # chi-square of 3 degrees, p = 2e-5
 
 
@@ -60,15 +60,15 @@ def test_ranks_of_exchangeable_draws_are_uniform_and_others_are_not():
 
 
 def test_chi_square_is_scipys():
-    found = torch.randint(0, 10, (300,), generator=generator())
-    expected = chisquare(np.bincount(found.numpy(), minlength=10))
-    assert chi_square(found, 9) == pytest.approx((expected.statistic, expected.pvalue))
+    result = torch.randint(0, 10, (300,), generator=generator())
+    expected = chisquare(np.bincount(result.numpy(), minlength=10))
+    assert chi_square(result, 9) == pytest.approx((expected.statistic, expected.pvalue))
 
 
 def test_chi_square_merges_bins_until_five_are_expected():
-    found = torch.arange(20)
+    result = torch.arange(20)
     # 20 ranks: four bins of five, each with its five
-    assert chi_square(found, 19) == pytest.approx((0.0, 1.0))
+    assert chi_square(result, 19) == pytest.approx((0.0, 1.0))
 
 
 def counts_below(sequence: tuple[int, ...], n: int) -> np.ndarray:
@@ -91,10 +91,10 @@ def test_bands_hold_with_the_statedprobability_within():
     bands = ecdf_bands(scans, n, level)
     sequences = torch.randint(0, n + 1, (repeats, scans), generator=generator())
     counts = torch.stack([(sequences < i).sum(1) for i in range(1, n + 1)], 1).numpy()
-    held = float(((bands.low <= counts) & (counts <= bands.high)).all(1).mean())
+    share = float(((bands.low <= counts) & (counts <= bands.high)).all(1).mean())
     exact = probability_within(bands, scans)
     assert level <= exact < level + 0.05  # counts are whole numbers
-    assert abs(held - exact) < 4.5 * math.sqrt(exact * (1 - exact) / repeats)
+    assert abs(share - exact) < 4.5 * math.sqrt(exact * (1 - exact) / repeats)
 
 
 @pytest.mark.parametrize(("scans", "n"), [(4, 3), (5, 2)])

@@ -75,29 +75,29 @@ PLANAR = measuring(torch.tensor([[1.0, 0.0]], dtype=torch.float64), 0.5)
 
 @pytest.mark.parametrize(("prior", "simulate"), [(BENCH.prior, GAUSSIAN), (MIXTURE.prior, PLANAR)])
 def test_an_exact_sampler_passes(prior, simulate):
-    found = calibrate(prior, simulate, n_scans=200, method=exact(), seed=2)
-    for quantities in (found.pixels, found.regions):
+    result = calibrate(prior, simulate, n_scans=200, method=exact(), seed=2)
+    for quantities in (result.pixels, result.regions):
         assert quantities.uniformity.p_value > 1e-4
         assert all(abs(quantities.coverage(level).z) < 4.5 for level in LEVELS)
         low, high = quantities.factor_range()
         assert low - 0.1 < 1 < high + 0.1
-    assert found.tarp.p_value > 1e-4
+    assert result.tarp.p_value > 1e-4
     # of one scan the mean misfit varies at most as a chi-square
-    assert abs(float(found.numbers("residual_z").mean())) < 4.5 / 200**0.5
+    assert abs(float(result.numbers("residual_z").mean())) < 4.5 / 200**0.5
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.6])
 def test_a_wrong_spread_is_found_and_measured(factor):
-    found = calibrate(BENCH.prior, GAUSSIAN, n_scans=200, method=exact(factor), seed=2)
+    result = calibrate(BENCH.prior, GAUSSIAN, n_scans=200, method=exact(factor), seed=2)
     narrow = factor < 1
-    assert (found.pixels.coverage(0.9).z < -4.5) == narrow
-    assert found.tarp.p_value < 1e-4
-    low, high = found.pixels.factor_range()
-    assert low < found.pixels.factor() < high
+    assert (result.pixels.coverage(0.9).z < -4.5) == narrow
+    assert result.tarp.p_value < 1e-4
+    low, high = result.pixels.factor_range()
+    assert low < result.pixels.factor() < high
     # 19 draws of the wrong spread also have a mean that varies by the wrong amount: (1 + f^2 / n) / (1 + 1 / n)
     wanted = ((1 + factor**2 / 19) / (1 + 1 / 19)) ** 0.5 / factor
     assert low - 0.1 < wanted < high + 0.1
-    assert found.pixels.spread_skill.ratio == pytest.approx(1 / wanted, rel=0.1)
+    assert result.pixels.spread_skill.ratio == pytest.approx(1 / wanted, rel=0.1)
 
 
 class Counting:
@@ -193,15 +193,15 @@ def test_the_choice_of_quantities_treats_truth_and_draws_alike():
 
 def test_complex_images_are_seen_by_their_magnitude():
     stack = complex_normal(4, 1, 8, 8)
-    found = observe(stack[0], stack[1:], torch.Generator().manual_seed(0))
-    assert bool((found.pixels >= 0).all())
-    torch.testing.assert_close(found.blocks, observe(stack[0].abs(), stack[1:].abs(), torch.Generator()).blocks)
+    result = observe(stack[0], stack[1:], torch.Generator().manual_seed(0))
+    assert bool((result.pixels >= 0).all())
+    torch.testing.assert_close(result.blocks, observe(stack[0].abs(), stack[1:].abs(), torch.Generator()).blocks)
 
 
 def test_blocks_are_means():
     image = normal(1, 8, 12)
-    found = observe(image, image.unsqueeze(0), torch.Generator().manual_seed(0)).blocks[0]
-    torch.testing.assert_close(found, image.reshape(4, 2, 4, 3).mean((1, 3)).flatten())
+    result = observe(image, image.unsqueeze(0), torch.Generator().manual_seed(0)).blocks[0]
+    torch.testing.assert_close(result, image.reshape(4, 2, 4, 3).mean((1, 3)).flatten())
     vector = normal(5)
     torch.testing.assert_close(observe(vector, vector[None], torch.Generator().manual_seed(0)).blocks[1], vector)
 
@@ -221,12 +221,12 @@ def test_truths_of_a_density_are_its_draws_and_those_of_images_come_once_a_pass(
 
 def test_truths_of_a_walk_have_the_priors_moments():
     prior = DiagonalGaussian(torch.full((1, 2, 2), 3.0), torch.tensor(0.25))
-    found = torch.stack([FromWalk(prior, (1, 2, 2)).draw(i, 0) for i in range(60)])
+    result = torch.stack([FromWalk(prior, (1, 2, 2)).draw(i, 0) for i in range(60)])
     # 240 numbers of mean 3 and standard deviation 1/2
-    assert abs(float(found.mean()) - 3) < 4.5 * 0.5 / 240**0.5
-    assert abs(float(found.std()) / 0.5 - 1) < 4.5 / 480**0.5 + 0.02
+    assert abs(float(result.mean()) - 3) < 4.5 * 0.5 / 240**0.5
+    assert abs(float(result.std()) / 0.5 - 1) < 4.5 / 480**0.5 + 0.02
     scaled = FromWalk(prior, (1, 2, 2), intensity=7.0).draw(2, 0)
-    torch.testing.assert_close(scaled, found[2] * 7 / found[2].max())
+    torch.testing.assert_close(scaled, result[2] * 7 / result[2].max())
     empty = DiagonalGaussian(torch.zeros(1, 2, 2), torch.tensor(1e-8))
     with pytest.raises(InputError, match="given images"):
         FromWalk(empty, (1, 2, 2)).draw(0, 0)
@@ -253,9 +253,9 @@ def test_learned_priors_calibrate_on_images():
         return Measurement(noisy, Identity(tuple(truth.shape)), White(0.1))
 
     experiment = Experiment(simulate, FromImages([image]))
-    found = sf.calibrate(prior, experiment, n_scans=2, draws=2, method=Method(steps=2))
-    assert found.pixels.draws.shape == (2, 2, 64)
-    assert float(found.numbers("evaluations").min()) >= 3
+    result = sf.calibrate(prior, experiment, n_scans=2, draws=2, method=Method(steps=2))
+    assert result.pixels.draws.shape == (2, 2, 64)
+    assert float(result.numbers("evaluations").min()) >= 3
     with pytest.raises(InputError, match="cannot be sampled exactly"):
         sf.calibrate(prior, simulate)
 

@@ -35,10 +35,10 @@ def scans(n: int, factor: float = 1.0, bias: float = 0.0) -> tuple[torch.Tensor,
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("n", [4, 19, 39])
 def test_exact_draws_cover_what_is_expected_of_them(n, level):
-    found = interval_coverage(*scans(n), level)
-    assert found.expected == expected_coverage(n, level)
-    assert abs(found.z) < 4.5
-    assert found.error == pytest.approx(math.sqrt(found.expected * (1 - found.expected) / (SCANS * Q)), rel=0.25)
+    result = interval_coverage(*scans(n), level)
+    assert result.expected == expected_coverage(n, level)
+    assert abs(result.z) < 4.5
+    assert result.error == pytest.approx(math.sqrt(result.expected * (1 - result.expected) / (SCANS * Q)), rel=0.25)
 
 
 def test_the_error_of_a_coverage_is_between_scans():
@@ -52,33 +52,33 @@ def test_the_error_of_a_coverage_is_between_scans():
 
 def test_narrow_draws_cover_the_gaussian_integral():
     """Many draws N(0, 1/4) of a truth N(0, 1): the 90 % interval covers 2 Phi(z/2) - 1."""
-    found = interval_coverage(*scans(999, 0.5), 0.9)
+    result = interval_coverage(*scans(999, 0.5), 0.9)
     wanted = 2 * norm.cdf(0.5 * norm.ppf(0.95)) - 1
-    assert abs(found.observed - wanted) < 4.5 * found.error + 0.002  # the ends of 999 draws vary by 0.05
+    assert abs(result.observed - wanted) < 4.5 * result.error + 0.002  # the ends of 999 draws vary by 0.05
 
 
 @pytest.mark.parametrize("n", [2, 5, 40])
 def test_spread_matches_skill_for_any_number_of_draws(n):
-    found = spread_skill(*scans(n))
+    result = spread_skill(*scans(n))
     # relative errors: of the mean square error sqrt(2 / N), of the mean variance sqrt(2 / (n - 1) / N)
     error = 0.5 * math.sqrt(2 / (SCANS * Q) * (1 + 1 / (n - 1)))
-    assert abs(found.ratio - 1) < 4.5 * error
+    assert abs(result.ratio - 1) < 4.5 * error
 
 
 def test_spread_and_error_are_what_they_are_called():
-    found = spread_skill(*scans(1000, 0.5, bias=2.0))
-    assert found.spread == pytest.approx(0.5, rel=0.01)
-    assert found.error == pytest.approx(math.sqrt(1 + 4), rel=0.05)
+    result = spread_skill(*scans(1000, 0.5, bias=2.0))
+    assert result.spread == pytest.approx(0.5, rel=0.01)
+    assert result.error == pytest.approx(math.sqrt(1 + 4), rel=0.05)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 1.6])
 @pytest.mark.parametrize("level", [0.5, 0.9])
 def test_the_factor_undoes_the_wrong_spread(factor, level):
-    found = recalibration_factor(*scans(499, factor), level)
+    result = recalibration_factor(*scans(499, factor), level)
     # standard error of a quantile: sqrt(p (1 - p) / N) over the density of |N(0, 1)| / z there
     z = norm.ppf((1 + level) / 2)
     error = math.sqrt(level * (1 - level) / (SCANS * Q)) / (2 * norm.pdf(z) * z)
-    assert abs(found * factor - 1) < 4.5 * error + 0.005  # ends of 499 draws
+    assert abs(result * factor - 1) < 4.5 * error + 0.005  # ends of 499 draws
 
 
 @pytest.mark.parametrize("n", [3, 19])
@@ -87,8 +87,8 @@ def test_recalibrated_draws_cover_to_within_one_truth(n, level):
     draws, truth = scans(n, 0.6, bias=0.3)
     factor = recalibration_factor(draws, truth, level)
     mended = recalibrated(Samples(draws.transpose(0, 1)), factor).draws.transpose(0, 1)
-    found = interval_coverage(mended, truth, level)
-    assert abs(found.observed - found.expected) <= 1.01 / truth.numel()
+    result = interval_coverage(mended, truth, level)
+    assert abs(result.observed - result.expected) <= 1.01 / truth.numel()
 
 
 def test_recalibration_leaves_the_mean_and_scales_the_spread():

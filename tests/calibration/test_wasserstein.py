@@ -35,10 +35,10 @@ def test_slices_in_one_dimension_are_the_distance_of_order_statistics():
 
 def test_slices_ignore_the_order_of_the_draws_and_turn_with_the_space():
     a, b = normal(40, 2, 3), normal(40, 2, 3, seed=1) + 0.5
-    found = sliced_wasserstein(a, b, generator=g())
-    assert torch.equal(found, sliced_wasserstein(b, a, generator=g()))
+    result = sliced_wasserstein(a, b, generator=g())
+    assert torch.equal(result, sliced_wasserstein(b, a, generator=g()))
     shuffled = sliced_wasserstein(a[torch.randperm(40, generator=g(3))], b, generator=g())
-    torch.testing.assert_close(found, shuffled)
+    torch.testing.assert_close(result, shuffled)
     assert sliced_wasserstein(a, a.flip(0), generator=g()) == 0
 
 
@@ -47,8 +47,8 @@ def test_a_shift_reads_its_length_over_the_root_of_the_dimension(d):
     """E (theta . v)^2 = |v|^2/d, with variance 2 (d - 1)/(d^2 (d + 2)) for a unit vector v."""
     directions, a = 4000, normal(5, d)
     shift = normal(d, seed=2)
-    found = sliced_wasserstein(a, a + shift, directions=directions, generator=g()) ** 2 * d / shift.square().sum()
-    assert abs(found.item() - 1) < 5 * math.sqrt(2 * (d - 1) / (d + 2) / directions)
+    result = sliced_wasserstein(a, a + shift, directions=directions, generator=g()) ** 2 * d / shift.square().sum()
+    assert abs(result.item() - 1) < 5 * math.sqrt(2 * (d - 1) / (d + 2) / directions)
 
 
 def test_complex_draws_are_pairs():
@@ -114,10 +114,10 @@ def test_the_optimal_map_has_that_cost():
 def test_slices_of_gaussians_stay_below_the_distance():
     """SW^2 <= W^2/d, with equality for a shift or a dilation of a common shape, whatever the draws."""
     a = normal(500, 3)
-    found = sliced_wasserstein(a, 2 * a + 1, directions=4000, generator=g())
+    result = sliced_wasserstein(a, 2 * a + 1, directions=4000, generator=g())
     shared = (a + 1).square().mean(0).sum()
-    assert found**2 == pytest.approx((shared / 3).item(), rel=0.05)
-    assert found**2 < shared
+    assert result**2 == pytest.approx((shared / 3).item(), rel=0.05)
+    assert result**2 < shared
 
 
 def test_shapes_that_are_no_gaussian_are_refused():
@@ -133,15 +133,15 @@ def test_shapes_that_are_no_gaussian_are_refused():
 def test_the_floor_of_a_known_distance():
     """The distance of two means of n numbers is |N(0, 2/n)|: sqrt(4/(pi n)) on average."""
     n = 25
-    found = floor(
+    result = floor(
         lambda a, b: (a.mean() - b.mean()).abs(),
         lambda n, generator: torch.randn(n, 1, generator=generator, dtype=torch.float64),
         n,
         repeats=4000,
         generator=g(),
     )
-    assert abs(found.mean - math.sqrt(4 / (math.pi * n))) < 4 * found.error
-    assert found.error == pytest.approx(math.sqrt(2 / n * (1 - 2 / math.pi) / 4000), rel=0.1)
+    assert abs(result.mean - math.sqrt(4 / (math.pi * n))) < 4 * result.error
+    assert result.error == pytest.approx(math.sqrt(2 / n * (1 - 2 / math.pi) / 4000), rel=0.1)
 
 
 def test_a_floor_needs_two_pairs():

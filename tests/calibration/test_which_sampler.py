@@ -33,9 +33,9 @@ def test_kernels_are_known_by_what_they_do():
 
 
 def test_every_posterior_and_every_kernel_is_paired():
-    found = list(pairings(Problem("all", benches.tb_g), benches.tb_g()))
-    assert {p.kernel for p in found} == {*roles().moves, *roles().stays, *roles().holds, "reconstruct"}
-    assert {p.posterior for p in found} == {"-", *posteriors.__all__} - {"Posterior", "join"}
+    result = list(pairings(Problem("all", benches.tb_g), benches.tb_g()))
+    assert {p.kernel for p in result} == {*roles().moves, *roles().stays, *roles().holds, "reconstruct"}
+    assert {p.posterior for p in result} == {"-", *posteriors.__all__} - {"Posterior", "join"}
 
 
 def test_a_projection_is_paired_with_a_step_of_the_prior():
@@ -89,8 +89,8 @@ def test_results_are_kept_and_the_page_is_written(tmp_path, monkeypatch, capsys)
     assert (tmp_path / "page.md").read_text() == page
     assert "| `MMPS` | `Ancestral` | 41 |" in page
     assert "not asked for" in page
-    kept = json.loads(next((tmp_path / "work").glob("*MMPS*")).read_text())
-    assert kept["draws"] == 200
+    record = json.loads(next((tmp_path / "work").glob("*MMPS*")).read_text())
+    assert record["draws"] == 200
     monkeypatch.setattr(sys, "argv", [*arguments, "--redo", "MMPS"])
     which_sampler.main()
     assert len(calls) == first + 1

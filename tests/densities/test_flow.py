@@ -41,11 +41,11 @@ def test_a_gaussian_has_its_density():
     """Methods D4: with the exact terminal density, log N(x; m, S + smin^2 I) to 1e-5."""
     x = BENCH.prior.rsample(6, g())
     sigmas = Geometric(0.01, 50.0).grid(201)[:-1]
-    found = log_likelihood(DenoiserOnly(BENCH.prior), x, sigmas, terminal=BENCH.prior.log_prob)
+    result = log_likelihood(DenoiserOnly(BENCH.prior), x, sigmas, terminal=BENCH.prior.log_prob)
     law = torch.distributions.MultivariateNormal(
         BENCH.prior.mean, BENCH.prior.covariance + 0.01**2 * torch.eye(8, dtype=torch.float64)
     )
-    assert (found - law.log_prob(x)).abs().max().item() < 1e-5
+    assert (result - law.log_prob(x)).abs().max().item() < 1e-5
 
 
 def test_the_flow_is_the_gaussian_map():
@@ -64,8 +64,8 @@ def test_fourth_order():
     errors = []
     for steps in (20, 40, 80):
         sigmas = Geometric(0.3, 20.0).grid(steps + 1)[:-1]
-        found = log_likelihood(prior, x, sigmas, terminal=prior.log_prob)
-        errors.append((found - prior.log_prob(x, 0.3)).square().mean().sqrt().item())
+        result = log_likelihood(prior, x, sigmas, terminal=prior.log_prob)
+        errors.append((result - prior.log_prob(x, 0.3)).square().mean().sqrt().item())
     assert math.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.5)
     assert math.log2(errors[1] / errors[2]) == pytest.approx(4, abs=0.3)
     assert errors[2] < 1e-4
@@ -87,10 +87,10 @@ def test_random_signs_are_unbiased(probes):
     x = prior.mean.expand(n, 3) + 0.5
     sigmas = Geometric(0.1, 10.0).grid(12)[:-1]
     exact = transport(prior, x[:1], sigmas, ExactTrace()).log_volume
-    found = transport(prior, x, sigmas, Hutchinson(probes=probes), g()).log_volume
-    error = found.std().item() / math.sqrt(n)
-    assert abs(found.mean().item() - exact.item()) < 4 * error
-    assert found.std().item() > 0.05 / math.sqrt(probes)  # off-diagonal terms are what makes the signs vary
+    result = transport(prior, x, sigmas, Hutchinson(probes=probes), g()).log_volume
+    error = result.std().item() / math.sqrt(n)
+    assert abs(result.mean().item() - exact.item()) < 4 * error
+    assert result.std().item() > 0.05 / math.sqrt(probes)  # off-diagonal terms are what makes the signs vary
 
 
 def test_random_signs_are_exact_for_a_diagonal_jacobian():
@@ -120,11 +120,11 @@ def test_bits_per_dimension():
 def test_no_graph_and_no_global_randomness():
     x = normal(2, 8).requires_grad_()
     before = torch.get_rng_state()
-    found = log_likelihood(BENCH.prior, x, SIGMAS[::10], trace=Hutchinson(), generator=g())
-    assert not found.requires_grad
+    result = log_likelihood(BENCH.prior, x, SIGMAS[::10], trace=Hutchinson(), generator=g())
+    assert not result.requires_grad
     assert torch.equal(torch.get_rng_state(), before)
     again = log_likelihood(BENCH.prior, x, SIGMAS[::10], trace=Hutchinson(), generator=g())
-    assert torch.equal(found, again)
+    assert torch.equal(result, again)
 
 
 @pytest.mark.parametrize("sigmas", [[1.0], [1.0, 0.0], [0.1, 1.0], [1.0, 1.0]])
@@ -140,6 +140,6 @@ def test_no_probes_are_refused():
 
 def test_float32_stays():
     prior = DiagonalGaussian(torch.zeros(4), torch.tensor(0.5))
-    found: Tensor = log_likelihood(prior, torch.ones(2, 4), SIGMAS, terminal=prior.log_prob)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, prior.log_prob(torch.ones(2, 4), 0.01), rtol=1e-3, atol=1e-3)
+    result: Tensor = log_likelihood(prior, torch.ones(2, 4), SIGMAS, terminal=prior.log_prob)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, prior.log_prob(torch.ones(2, 4), 0.01), rtol=1e-3, atol=1e-3)

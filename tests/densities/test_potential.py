@@ -32,9 +32,9 @@ def test_the_density_on_a_line_is_of_second_order(sigma):
     prior, errors = one_dimensional(), []
     for n in (201, 401):
         x = torch.linspace(-12, 14, n, dtype=torch.float64)
-        found = log_density(prior, x, sigma)
-        assert torch.trapezoid(found.exp(), x).item() == pytest.approx(1, abs=1e-12)
-        errors.append((found.exp() - prior.log_prob(x.unsqueeze(1), sigma).exp()).abs().max().item())
+        result = log_density(prior, x, sigma)
+        assert torch.trapezoid(result.exp(), x).item() == pytest.approx(1, abs=1e-12)
+        errors.append((result.exp() - prior.log_prob(x.unsqueeze(1), sigma).exp()).abs().max().item())
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)
 
 

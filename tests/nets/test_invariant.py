@@ -56,9 +56,9 @@ def test_offsets_are_neither_seen_nor_said(make, shape, channels):
     net = make(channels)
     x = normal(3, channels, *shape)
     offset = torch.tensor([3.0, -1.5], dtype=torch.float64)[:channels].reshape(1, -1, 1, 1)
-    found = prior(OffsetInvariant(net))
-    assert apart(found.score(x + offset, SIGMA), found.score(x, SIGMA)) < 1e-10
-    assert found.score(x, SIGMA).mean((2, 3)).abs().max().item() < 1e-12 * found.score(x, SIGMA).abs().max().item()
+    model = prior(OffsetInvariant(net))
+    assert apart(model.score(x + offset, SIGMA), model.score(x, SIGMA)) < 1e-10
+    assert model.score(x, SIGMA).mean((2, 3)).abs().max().item() < 1e-12 * model.score(x, SIGMA).abs().max().item()
     assert apart(prior(net).score(x + offset, SIGMA), prior(net).score(x, SIGMA)) > 1e-3
 
 
@@ -66,21 +66,21 @@ def test_offsets_are_neither_seen_nor_said(make, shape, channels):
 def test_scores_have_degree_minus_one(make, shape):
     net = make()
     x = normal(3, 1, *shape)
-    found = prior(ScaleInvariant(net))
+    model = prior(ScaleInvariant(net))
     for c in (1e-2, 3.7, 1e2):
-        assert apart(found.score(c * x, c * SIGMA), found.score(x, SIGMA) / c) < 1e-10
+        assert apart(model.score(c * x, c * SIGMA), model.score(x, SIGMA) / c) < 1e-10
         assert apart(prior(net).score(c * x, c * SIGMA), prior(net).score(x, SIGMA) / c) > 1e-3
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-12, 1e-3])
 def test_flat_patches_obey_the_law_and_are_not_amplified(scale):
     """The floor is a multiple of sigma, so that it is no unit of its own."""
-    found = ScaleInvariant(patch(), floor=2.0)
+    model = ScaleInvariant(patch(), floor=2.0)
     x, sigma = scale * normal(4, 1, 3, 3) + 1, torch.tensor(0.5, dtype=torch.float64)
-    said = prior(found).score(x, sigma)
-    assert apart(prior(found).score(7 * x, 7 * sigma), said / 7) < 1e-10
-    expected = prior(found.net).score(x / (2 * sigma), 0.5) / (2 * sigma)  # q = 2 sigma
-    torch.testing.assert_close(said, expected)
+    value = prior(model).score(x, sigma)
+    assert apart(prior(model).score(7 * x, 7 * sigma), value / 7) < 1e-10
+    expected = prior(model.net).score(x / (2 * sigma), 0.5) / (2 * sigma)  # q = 2 sigma
+    torch.testing.assert_close(value, expected)
 
 
 def test_the_slope_at_a_flat_patch_is_finite():
@@ -93,20 +93,20 @@ def test_the_slope_at_a_flat_patch_is_finite():
 def test_turns_and_flips_commute_with_the_score(make, shape):
     net = make()
     x = normal(3, 1, *shape)
-    found = prior(Equivariant(net))
+    model = prior(Equivariant(net))
     for change in (lambda v: v.flip(-1), lambda v: v.flip(-2), lambda v: v.mT, lambda v: torch.rot90(v, 1, (-2, -1))):
-        assert apart(found.score(change(x), SIGMA), change(found.score(x, SIGMA))) < 1e-10
+        assert apart(model.score(change(x), SIGMA), change(model.score(x, SIGMA))) < 1e-10
         assert apart(prior(net).score(change(x), SIGMA), change(prior(net).score(x, SIGMA))) > 1e-3
 
 
 @pytest.mark.parametrize("nest", NESTED)
 @each_net
 def test_all_three_at_once(make, shape, nest):
-    found = prior(nest(make()))
+    model = prior(nest(make()))
     x = normal(3, 1, *shape)
     changed = 0.3 * torch.rot90(x, 1, (-2, -1)) + 2
-    expected = torch.rot90(found.score(x, SIGMA), 1, (-2, -1)) / 0.3
-    assert apart(found.score(changed, 0.3 * SIGMA), expected) < 1e-5
+    expected = torch.rot90(model.score(x, SIGMA), 1, (-2, -1)) / 0.3
+    assert apart(model.score(changed, 0.3 * SIGMA), expected) < 1e-5
 
 
 def test_a_symmetric_network_is_left_as_it_is():

@@ -31,9 +31,9 @@ def test_the_reach_is_exact(reach):
     x = normal(1, 1, side, side).abs().requires_grad_()
     slope = torch.autograd.grad(net(x, torch.ones(1))[0, 0, center, center], x)[0][0, 0]
     half = reach // 2
-    seen = torch.zeros(side, side, dtype=torch.bool)
-    seen[center - half : center + half + 1, center - half : center + half + 1] = True
-    assert bool((slope[~seen] == 0).all())
+    inside = torch.zeros(side, side, dtype=torch.bool)
+    inside[center - half : center + half + 1, center - half : center + half + 1] = True
+    assert bool((slope[~inside] == 0).all())
     corners = slope[center - half :: reach - 1, center - half :: reach - 1][:2, :2]
     assert bool((corners != 0).all())
 

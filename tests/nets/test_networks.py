@@ -144,9 +144,9 @@ def test_the_tutorials_activations():
             expected = torch.where(expected > 0, expected, 0.01 * expected)
         elif i < 8:
             expected = expected.tanh()
-    found = net(z.reshape(4, 1, 3, 3), torch.zeros(4))
-    torch.testing.assert_close(found, expected.reshape(4, 1, 3, 3))
-    assert found.abs().max().item() > 1  # the output is not squashed
+    result = net(z.reshape(4, 1, 3, 3), torch.zeros(4))
+    torch.testing.assert_close(result, expected.reshape(4, 1, 3, 3))
+    assert result.abs().max().item() > 1  # the output is not squashed
 
 
 def test_the_tutorials_network_does_not_see_the_noise_and_the_conditional_one_does():

@@ -75,9 +75,9 @@ def test_expectation_maximization_climbs_and_finds_the_truth():
     small, big = net.values.sum(1).argsort().tolist()
     assert net.weights[big].item() == pytest.approx(0.3, abs=5 * math.sqrt(0.3 * 0.7 / n))
     for k, size, share in ((small, 0.3, 0.7), (big, 10.0, 0.3)):
-        found = net.bases[k] * net.values[k] @ net.bases[k].T / size**2
+        result = net.bases[k] * net.values[k] @ net.bases[k].T / size**2
         error = (shape.diag()[:, None] * shape.diag() + shape.square()).sqrt() / math.sqrt(share * n)
-        assert bool(((found - shape).abs() < 6 * error).all())  # a few patches could be of either
+        assert bool(((result - shape).abs() < 6 * error).all())  # a few patches could be of either
 
 
 def test_patches_less_their_mean_have_a_singular_covariance():

@@ -42,9 +42,9 @@ def test_evaluation_without_gradients_has_the_same_value(name):
         objective = objectives(target)[name]
         drawn = objective.draw(x, torch.Generator().manual_seed(0))
         with torch.no_grad():
-            found = objective.terms(prior, *drawn)
-        assert not found.requires_grad
-        torch.testing.assert_close(found, objective.terms(prior, *drawn).detach())
+            result = objective.terms(prior, *drawn)
+        assert not result.requires_grad
+        torch.testing.assert_close(result, objective.terms(prior, *drawn).detach())
         assert not x.requires_grad
 
 
@@ -105,11 +105,11 @@ def test_a_component_without_weight_has_no_gradient():
     logits = torch.tensor([0.0, 1.0, -2000.0], dtype=torch.float64, requires_grad=True)
     x = normal(5, 2)
     mixture = GaussianMixture(normal(3, 2, seed=1), torch.ones(3), logits.softmax(0))
-    (found,) = torch.autograd.grad(Implicit()(mixture, x), logits)
+    (result,) = torch.autograd.grad(Implicit()(mixture, x), logits)
     without = logits.detach()[:2].requires_grad_()
     pair = GaussianMixture(normal(3, 2, seed=1)[:2], torch.ones(2), without.softmax(0))
     (expected,) = torch.autograd.grad(Implicit()(pair, x), without)
-    torch.testing.assert_close(found, torch.cat([expected, torch.zeros(1).double()]))
+    torch.testing.assert_close(result, torch.cat([expected, torch.zeros(1).double()]))
     torch.testing.assert_close(mixture.score(x, 0.2), pair.score(x, 0.2))
 
 

@@ -47,8 +47,8 @@ def test_complex_images_are_pairs_of_real_ones(name):
 def test_clean_data_are_not_perturbed():
     x = normal(5, 3)
     for objective in (Likelihood(), Explicit(standard(3)), Implicit(), Regularized(1.0)):
-        (found,) = objective.draw(x)
-        assert found is x
+        (result,) = objective.draw(x)
+        assert result is x
     assert Sliced().draw(x)[0] is x
 
 
@@ -86,7 +86,7 @@ def test_each_image_has_its_own_level_and_the_weight_is_per_level():
     """w(sigma) |D - x|^2 / 2, written out on the very draws: first the levels, then the noise."""
     x = normal(50, 2, 3, 4)
     law, weight = Geometric(0.1, 2.0), (lambda s: 1 / (1 + s))
-    found = NoiseConditional(law, weight)(Linear(0.4), x, torch.Generator().manual_seed(3))
+    result = NoiseConditional(law, weight)(Linear(0.4), x, torch.Generator().manual_seed(3))
     generator = torch.Generator().manual_seed(3)
     sigma = law.draw(50, generator)
     noise = torch.empty_like(x).normal_(generator=generator)
@@ -95,7 +95,7 @@ def test_each_image_has_its_own_level_and_the_weight_is_per_level():
         noisy = x[i] + sigma[i] * noise[i]
         denoised = noisy - sigma[i] ** 2 * 0.4 * noisy
         total += (0.5 * weight(sigma[i]) * (denoised - x[i]).square().sum()).item() / 50
-    assert found.item() == pytest.approx(total, rel=1e-12)
+    assert result.item() == pytest.approx(total, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
@@ -116,8 +116,8 @@ def test_draws_follow_the_data():
         assert all(part.dtype == torch.float32 for part in drawn), name
         assert all(part.shape in (x.shape, (4,)) for part in drawn), name
     drawn = Implicit(SIGMA).draw(x)
-    found = Implicit(SIGMA).terms(Linear(1.0), *drawn)
-    torch.testing.assert_close(found, -24 + 0.5 * drawn[0].square().sum((1, 2, 3)))
+    result = Implicit(SIGMA).terms(Linear(1.0), *drawn)
+    torch.testing.assert_close(result, -24 + 0.5 * drawn[0].square().sum((1, 2, 3)))
 
 
 # --- refusals
@@ -213,5 +213,5 @@ def test_training_at_one_level_reaches_the_score(name):
     flat, one = x.flatten(1), torch.ones(4, 4)
     exact = -torch.linalg.solve((tau**2 + sigma**2) * torch.eye(4) + one, flat.T).T
     with torch.no_grad():
-        found = prior.eval().score(x, sigma).flatten(1)
-    assert ((found - exact).norm() / exact.norm()).item() < 0.1
+        result = prior.eval().score(x, sigma).flatten(1)
+    assert ((result - exact).norm() / exact.norm()).item() < 0.1

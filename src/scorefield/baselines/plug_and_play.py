@@ -11,8 +11,8 @@ alternates between x and z, with a level s and the sum u of their differences:
 The second step gives the most probable image, given :math:`x + u`, an image with white noise of level s.  Any denoiser
 may replace it: :math:`z = D(x + u, s)`.  If D is the posterior mean of a Gaussian prior the two are equal, and the
 iteration converges to the posterior mean for every s.  For other denoisers s determines how smooth the image is.  If
-the data are the image itself with noise of level s, the result is :math:`D(y, s)`, because x = z = D(y, s) and u = y -
-x is a fixed point.
+the data are the image itself with noise of level s, the result is :math:`D(y, s)`, because x = z = D(y, s) is a fixed
+point with :math:`u = y - x`.
 
 The levels begin large, as in DPIR, which removes artifacts of wide extent.  :math:`s^{-2} u` is the multiplier of the
 constraint x = z and does not depend on the level, so u is multiplied by the square of the ratio of the levels.

@@ -5,9 +5,12 @@ A score is the gradient of a log-density, so differences of the log-density are 
 .. math::
     \log p(b) - \log p(a) = \int_0^1 \langle s(a + u(b - a)),\, b - a \rangle \, du,
 
-and the constant that a score cannot know follows from :math:`\int p = 1`.  On a line that is a cumulative sum.  In
-more dimensions the integral depends on the path unless the field is free of curl, which a learned score is only
-nearly; along one segment it is what the score has to say.
+and the constant follows from :math:`\int p = 1`.  On a line the integral is a cumulative sum.  In more dimensions it
+depends on the path unless the field is free of curl, and a learned score is only nearly free of curl.  Here the path is
+the segment.
+
+References:
+    Remy et al., "Probabilistic mass mapping with neural score estimation", A&A 2023, arXiv 2201.05561 (the segment).
 """
 
 from __future__ import annotations
@@ -21,14 +24,14 @@ from scorefield.prior import Prior, level
 
 
 def log_density(prior: Prior, points: Tensor, sigma: float = 0.0) -> Tensor:
-    """Log-density of a prior over one real number, from its score alone: (N,).
+    """Log-density of a prior over one real number, computed from its score: (N,).
 
-    Cumulative trapezoids of the score, normalized by the trapezoidal mass of the density; the error is the square of
-    the spacing.  The density outside of the points is taken to be 0.
+    The method is the cumulative trapezoidal rule, normalized by the trapezoidal mass of the density; the error is of
+    order two in the spacing.  The density outside of the points is taken as 0.
 
     Args:
         prior: over real events of one element, such as shape (1,).
-        points: (N,), increasing, covering all of the mass, N >= 2.
+        points: (N,), increasing, with N >= 2; they must cover all of the mass.
         sigma: noise level.
 
     Raises:
@@ -47,18 +50,18 @@ def log_density(prior: Prior, points: Tensor, sigma: float = 0.0) -> Tensor:
 
 
 def log_ratio(prior: Prior, start: Tensor, end: Tensor, sigma: Tensor | float, intervals: int = 4) -> Tensor:
-    r"""``log p_sigma(end) - log p_sigma(start)`` from the score alone: (B,).
+    r"""``log p_sigma(end) - log p_sigma(start)``, computed from the score: (B,).
 
-    Simpson's rule for :math:`\int_0^1 \mathrm{Re}\langle s(a + u(b - a), \sigma), b - a \rangle du` on the segment,
-    which costs ``intervals + 1`` calls of the score.  It depends on the path if the score is not a gradient, but is
-    antisymmetric in its end points for any field, to the rounding error.
+    Simpson's rule for :math:`\int_0^1 \mathrm{Re}\langle s(a + u(b - a), \sigma), b - a \rangle du` on the segment
+    needs ``intervals + 1`` evaluations of the score.  The result depends on the path if the score is not a gradient.
+    For any field it changes its sign if the end points are exchanged, up to rounding.
 
     Args:
         prior: over real or complex events.
-        start: (B, *event).
-        end: (B, *event).
+        start: first end points (B, *event).
+        end: last end points (B, *event).
         sigma: noise level, () or (B,).
-        intervals: of the rule, even; 4 as in the score-only Metropolis sampler of the reference.
+        intervals: number of intervals of the rule, even; 4 as in the Metropolis sampler of the reference.
 
     Raises:
         InputError: an odd number of intervals, or end points of different shapes.
@@ -76,6 +79,6 @@ def log_ratio(prior: Prior, start: Tensor, end: Tensor, sigma: Tensor | float, i
     for i in range(intervals + 1):
         weight = 1 if i in (0, intervals) else 2 + 2 * (i % 2)
         u = i / intervals
-        node = (1 - u) * start + u * end  # lands on both ends to the bit
+        node = (1 - u) * start + u * end  # equal to the end points, to the bit, at both ends
         total = total + weight * inner(prior.score(node, sigma if len(sigma) > 1 else sigma[0]), step)
     return total / (3 * intervals)
