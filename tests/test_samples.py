@@ -18,7 +18,8 @@ from scorefield.operators import Identity
 from scorefield.posteriors import MMPS
 from scorefield.priors.gaussian import DiagonalGaussian
 from scorefield.runs.cost import Cost
-from scorefield.samples import Moments, Samples
+from scorefield.runs.moments import Moments
+from scorefield.samples import Samples
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from support import complex_normal, normal

@@ -40,6 +40,10 @@ from .reports import report as report
 from .runs.moments import Moments as Moments
 from .runs.progress import Bar as Bar
 from .runs.progress import Silent as Silent
+from .samples import All as All
+from .samples import OnDisk as OnDisk
+from .samples import Reservoir as Reservoir
+from .samples import Running as Running
 from .samples import Samples as Samples
 from .sampling import sample as sample
 from .sampling import walk as walk

@@ -1,6 +1,12 @@
-"""The exception for bad input; its message is one sentence that says what is wrong, where, and how to mend it."""
+"""The exception for bad input, and how old forms of calls are answered."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class InputError(ValueError):
@@ -8,3 +14,24 @@ class InputError(ValueError):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def renamed(**names: str) -> Callable[[F], F]:
+    """A function decorator: an argument of version 0.1 is taken under its new name.
+
+    Args:
+        names: the new names by the old ones.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            for old in names.keys() & options.keys():
+                value = options.pop(old)
+                if value is not None:
+                    options[names[old]] = value
+            return function(*args, **options)
+
+        return call  # pyright: ignore[reportReturnType]  # the same signature, as checkers should see it
+
+    return decorate

@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorefield.errors import InputError
+from scorefield.errors import InputError, renamed
 from scorefield.kernel import Kernel, M, State
 from scorefield.prior import Prior
 from scorefield.randomness import stream
 from scorefield.runs.cost import metered
-from scorefield.runs.partial import Partial
 from scorefield.runs.progress import Silent
 from scorefield.runs.provenance import nameof, provenance
-from scorefield.samples import Samples
+from scorefield.samples.keep import All, Keep, R, Run
 from scorefield.start import Start, begin
+
+ALL = All()
 
 
 def walk(prior: Prior, kernel: Kernel[M], x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Iterator[State[M]]:
@@ -35,6 +36,7 @@ def walk(prior: Prior, kernel: Kernel[M], x: Tensor, sigmas: Tensor, generator: 
         yield state
 
 
+@renamed(partial="keep")
 def sample(
     prior: Prior,
     kernel: Kernel[Any],
@@ -46,9 +48,9 @@ def sample(
     like: Tensor | None = None,
     batch: int | None = None,
     start: Start = begin,
-    partial: Partial | None = None,
+    keep: Keep[R] = ALL,  # pyright: ignore[reportArgumentType]  # without it R is Samples
     progress: Silent | None = None,
-) -> Samples:
+) -> R:
     """``n`` draws from ``prior`` by walking ``kernel`` down ``sigmas``.
 
     Args:
@@ -60,44 +62,52 @@ def sample(
         like: a tensor whose dtype and device the draws share; by default float32 on the CPU.
         batch: draws walked together; all of them by default.  Each batch has its own stream of random numbers.
         start: where walks start: :func:`scorefield.start.begin`, or :class:`scorefield.start.WarmStart`.
-        partial: where finished batches are kept, and taken from when the sampling was interrupted.
+        keep: what becomes of the draws: :class:`~scorefield.samples.All`, :class:`~scorefield.samples.OnDisk`,
+            :class:`~scorefield.samples.Running` or :class:`~scorefield.samples.Reservoir`.
+
+    Returns:
+        :class:`~scorefield.samples.Samples`, or what ``keep`` makes of the draws.
 
     Raises:
         InputError: no draws asked for, an unknown image shape, levels that do not descend, or draws that stopped being
             finite.
     """
-    shape = prior.event_shape if shape is None else tuple(shape)
-    if shape is None:
-        raise InputError(f"{type(prior).__name__} fits any image size; say which with shape=(C, H, W).")
+    shape, sigmas = _shape(prior, shape), _levels(sigmas)
     if n < 1:
         raise InputError(f"Sampling needs n >= 1 draws, got {n}.")
     if batch is not None and batch < 1:
         raise InputError(f"A batch holds at least 1 draw, got {batch}.")
-    sigmas = _levels(sigmas)
     seed = secrets.randbits(31) if seed is None else seed
     like = torch.empty(0) if like is None else like
     batch = min(batch or n, n)
     origin = provenance(prior, kernel, sigmas, seed=seed, batch=batch) | {"start": nameof(start)}
-    done: dict[int, Tensor] = partial.resume((prior, kernel, start), origin, n) if partial else {}
-    left = [first for first in range(0, n, batch) if first not in done]
+    keeper = keep.begin(Run(prior, kernel, start, origin, n, like.device))
+    left = [first for first in range(0, n, batch) if first not in keeper.finished]
 
-    def states() -> Iterator[State]:
+    def states() -> Iterator[State[Any]]:
         for first in left:
             generator = torch.Generator(like.device).manual_seed(stream(seed, first))
             x = start(prior, like.new_empty((min(batch, n - first), *shape)), sigmas[0], generator)
             for state in walk(prior, kernel, x, sigmas, generator):
-                done[first] = state.x
+                x = state.x
                 yield state
-            if partial:
-                partial.keep(done, cost)
+            if not bool(x.isfinite().all()):
+                raise InputError(
+                    f"{type(kernel).__name__} diverged: the draws are not finite; use more steps or smaller ones."
+                )
+            keeper.add(first, x, cost)
 
     with metered(prior, kernel, n) as cost:
         for _ in (progress or Silent()).track(states(), total=len(left) * len(sigmas), label="sampling"):
             pass
-    draws = torch.cat([done[first].to(like.device) for first in range(0, n, batch)])
-    if not bool(draws.isfinite().all()):
-        raise InputError(f"{type(kernel).__name__} diverged: the draws are not finite; use more steps or smaller ones.")
-    return Samples(draws, cost if partial is None else partial.total(cost), origin)
+    return keeper.result(cost)
+
+
+def _shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    shape = prior.event_shape if shape is None else tuple(shape)
+    if shape is None:
+        raise InputError(f"{type(prior).__name__} fits any image size; say which with shape=(C, H, W).")
+    return shape
 
 
 def _levels(sigmas: Tensor) -> Tensor:

@@ -16,8 +16,7 @@ from scorefield.cli import COMMANDS, main
 from scorefield.nets import UNet
 from scorefield.priors import Homogeneous, Network
 from scorefield.reconstruction import pipeline
-from scorefield.runs.partial import Partial
-from scorefield.samples import Samples
+from scorefield.samples import OnDisk, Samples
 from scorefield.store import checkpoint
 
 
@@ -221,15 +220,15 @@ def test_an_interrupted_reconstruction_is_resumed(call, tmp_path, picture, monke
     assert call("simulate", picture, "--out", scan)[0] == 0
     options = (scan, "--prior", "photo", "--draws", 4, "--steps", 2)
     assert call("reconstruct", *options, "--out", tmp_path / "whole")[0] == 0
-    out, kept = tmp_path / "parts", Partial.keep
+    out, kept = tmp_path / "parts", OnDisk.write
 
     def keep_and_stop(self, *args):
         kept(self, *args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Partial, "keep", keep_and_stop)
+    monkeypatch.setattr(OnDisk, "write", keep_and_stop)
     assert call("reconstruct", *options, "--out", out)[0] == 130
-    monkeypatch.setattr(Partial, "keep", kept)
+    monkeypatch.setattr(OnDisk, "write", kept)
     assert not out.exists()
     status, _, err = call("reconstruct", *options, "--out", out)
     assert status == 2

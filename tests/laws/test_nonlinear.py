@@ -22,7 +22,7 @@ from scorefield.noise import White
 from scorefield.posteriors import DDNM, DDRM, DDS, MMPS, AnnealedLikelihood, DiffPIR, PiGDM, ScoreALD, join
 from scorefield.priors import Gaussian
 from scorefield.reconstruction.pipeline import initial_image, reconstruct
-from scorefield.runs.partial import Partial
+from scorefield.samples import OnDisk
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from support import complex_normal, normal
@@ -284,5 +284,5 @@ def test_reconstruct_takes_a_nonlinear_scan(tmp_path):
     first = initial_image(given)
     assert misfit(given, first) < 1.5
     assert misfit(given, torch.zeros_like(first)) > 4
-    found = reconstruct(prior, given, n=4, seed=0, partial=Partial(tmp_path / "draws.safetensors"))
+    found = reconstruct(prior, given, n=4, seed=0, keep=OnDisk(tmp_path / "draws.safetensors"))
     assert misfit(given, found.draws) == pytest.approx(1, abs=5 / math.sqrt(32))

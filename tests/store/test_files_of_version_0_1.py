@@ -17,7 +17,7 @@ import scorefield as sf
 from scorefield.nets import UNet
 from scorefield.priors import Homogeneous, Network
 from scorefield.reconstruction.results import load_draws
-from scorefield.runs.partial import Partial
+from scorefield.samples import OnDisk as Partial
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "v0_1"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())

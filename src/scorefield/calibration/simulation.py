@@ -34,7 +34,7 @@ from scorefield.prior import Prior
 from scorefield.randomness import normal_like, stream
 from scorefield.reconstruction.method import Method
 from scorefield.reconstruction.pipeline import reconstruct
-from scorefield.runs.partial import fingerprint, seen
+from scorefield.runs.fingerprint import fingerprint, fingerprint_of_scan
 from scorefield.runs.progress import Silent
 from scorefield.runs.provenance import named, nameof
 from scorefield.samples import Samples
@@ -200,7 +200,10 @@ def _origin(prior: Prior, experiment: Experiment, first: Measurement, method: Me
     return {
         "prior": {"fields": named(prior), "numbers": fingerprint(prior, (method or Method()).kernel, begin)},
         "truths": repr(experiment.truths),
-        "scans": {"by": repr(simulate) if is_dataclass(simulate) else nameof(simulate), "first": seen(first)},
+        "scans": {
+            "by": repr(simulate) if is_dataclass(simulate) else nameof(simulate),
+            "first": fingerprint_of_scan(first),
+        },
         "method": method
         and {
             "posterior": nameof(method.posterior),

@@ -12,7 +12,7 @@ from scorefield.cli.options import Options, make_command
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
-    from scorefield.runs.partial import Partial
+    from scorefield.samples import OnDisk
 
 
 class ReconstructOptions(Options):
@@ -42,14 +42,14 @@ def run(options: ReconstructOptions) -> None:
     prior = checkpoint.load(shipped.find(options.prior))
     scan = Scan.load(options.scan)
     method, measurement = Method(steps=options.steps), scan.measurement()
-    partial = _partial(options)
+    keep = _unfinished(options)
     samples = reconstruct(
-        prior, measurement, n=options.draws, method=method, seed=options.seed, partial=partial, progress=Bar()
+        prior, measurement, n=options.draws, method=method, seed=options.seed, keep=keep, progress=Bar()
     )
     trust = assess(samples, measurement, prior)
     record = {"scan": str(options.scan), "prior": options.prior}
     save_run(trust.told(samples), options.out, scan=scan, level=options.level, record=record)
-    partial.path.unlink(missing_ok=True)
+    keep.path.unlink(missing_ok=True)
     cost = samples.cost
     typer.echo(
         f"Wrote {options.out}: {len(samples)} draws, {cost.evaluations:.0f} evaluations a draw, {cost.seconds:.0f} s."
@@ -58,15 +58,15 @@ def run(options: ReconstructOptions) -> None:
         typer.echo(sentence)
 
 
-def _partial(options: ReconstructOptions) -> Partial:
+def _unfinished(options: ReconstructOptions) -> OnDisk:
     """The draws finished so far, beside the folder of the results."""
-    from scorefield.runs.partial import Partial
+    from scorefield.samples import OnDisk
 
     folder = options.out.expanduser().resolve()  # a "." has no name
     path = folder.with_name(f".{folder.name}.partial.safetensors")
     if path.exists() and not options.resume:
         raise InputError(f"A sampling for {options.out} was interrupted; add --resume, or delete {path}.")
-    return Partial(path)
+    return OnDisk(path)
 
 
 command = make_command(ReconstructOptions, run)

@@ -18,9 +18,12 @@ What it decides, and from what:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from scorefield.errors import renamed
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients, inner
 from scorefield.measurement import Measurement
@@ -30,10 +33,9 @@ from scorefield.priors.cast import Cast, precision_of
 from scorefield.priors.scaled import Scaled
 from scorefield.reconstruction.memory import draws_that_fit
 from scorefield.reconstruction.method import Method, default_method
-from scorefield.runs.partial import Partial
 from scorefield.runs.progress import Silent
-from scorefield.samples import Samples
-from scorefield.sampling import sample
+from scorefield.samples.keep import Keep, R
+from scorefield.sampling import ALL, sample
 from scorefield.schedules import Karras
 from scorefield.units import intensity_of
 
@@ -41,6 +43,7 @@ LINEARIZED = 5  # times, for the first image of an operator that is not linear
 LARGEST_BATCH = 8  # larger ones are slower on a CPU (cache), and the same seed should not depend on the memory free
 
 
+@renamed(partial="keep")
 def reconstruct(
     prior: Prior,
     measurement: Measurement,
@@ -48,9 +51,9 @@ def reconstruct(
     n: int = 16,
     method: Method | None = None,
     seed: int | None = None,
-    partial: Partial | None = None,
+    keep: Keep[R] = ALL,  # pyright: ignore[reportArgumentType]  # without it R is Samples
     progress: Silent | None = None,
-) -> Samples:
+) -> R:
     """Posterior samples of the image behind ``measurement``.
 
     Args:
@@ -59,7 +62,8 @@ def reconstruct(
         method: how; by default ``Method()``, and for a law in closed form what
             :func:`scorefield.reconstruction.method.default_method` chooses.
         seed: fixes the draws.
-        partial: where finished batches are kept; a sampling that was interrupted continues from there.
+        keep: what becomes of the draws, see :func:`scorefield.sampling.sample`; with
+            :class:`~scorefield.samples.OnDisk` a sampling that was interrupted continues with its seed and batches.
 
     Returns:
         ``n`` draws in the measurement's units, with cost (of a scan 25 denoiser evaluations a draw by default) and
@@ -80,13 +84,12 @@ def reconstruct(
     schedule = Karras(method.sigma_min * intensity, method.sigma_max * intensity)
     sigmas = schedule.grid(method.steps)
     fit = method.batch or min(draws_that_fit(prior, image, sigmas[0]), LARGEST_BATCH)
-    if partial is not None:
-        fit, seed = partial.setting("batch", fit), partial.setting("seed", seed) if seed is None else seed
+    fit, seed = keep.setting("batch", fit), keep.setting("seed", seed) if seed is None else seed
     samples = sample(
         posterior, method.kernel, sigmas, n=n, shape=measurement.shape, seed=seed, like=image, batch=fit,
-        partial=partial, progress=progress,
+        keep=keep, progress=progress,
     )  # fmt: skip
-    return Samples(samples.draws, samples.cost, {**samples.provenance, "intensity": intensity})
+    return replace(samples, provenance={**samples.provenance, "intensity": intensity})
 
 
 def initial_image(measurement: Measurement) -> Tensor:

@@ -15,9 +15,10 @@ from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior
-from scorefield.store.description import describe
+from scorefield.store.description import build, describe
 
 RUN = ("seed", "batch")  # what belongs to the run and not to the distribution
+VERSIONS = ("versions",)  # what may change while a sampling is interrupted
 DRAWS = ("trust",)  # what was said of the draws themselves, and does not hold of more
 
 
@@ -59,6 +60,34 @@ def merged(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]
         raise InputError(f"Both samples hold draws of seed {min(repeated)}, so some are the same; use another seed.")
     kept = {key: value for key, value in mine.items() if key not in DRAWS}
     return {**kept, **{key: a + b for key, (a, b) in runs.items() if a + b}}
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """The first entry in which two origins differ; None where the same draws come from both.
+
+    Versions do not count, nor do fields that a class has got since ``old`` was written and that have their defaults.
+    """
+    for name, value in old.items():
+        if name == "provenance":
+            inner = difference(value, new.get(name, {}))
+            if inner:
+                return inner
+        elif name not in VERSIONS and not _agree(value, new.get(name)):
+            return name
+    return None
+
+
+def _agree(old: Any, new: Any) -> bool:
+    if old == new or not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return old == new
+    try:
+        with torch.random.fork_rng(devices=[]):  # networks draw their weights
+            return describe(build(old)) == new  # with the fields of today
+    except (
+        InputError,
+        TypeError,
+    ):  # a class that is not ours, or that holds data: fields that are new are not compared
+        return all(_agree(value, new.get(name)) for name, value in old.items())
 
 
 def _listed(value: Any) -> list[Any]:

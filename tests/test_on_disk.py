@@ -7,14 +7,16 @@ import torch
 from benches import tb_g
 
 from scorefield.errors import InputError
-from scorefield.kernels import DAPS, Heun, Langevin
+from scorefield.kernels import DAPS, DPMpp2M, Heun, Langevin, Then
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Identity, Matrix
 from scorefield.posteriors import MMPS
 from scorefield.priors import AsComplex, DiagonalGaussian
-from scorefield.runs.partial import Partial, fingerprint
+from scorefield.runs.fingerprint import fingerprint
 from scorefield.runs.progress import Silent
+from scorefield.samples import All, OnDisk
+from scorefield.samples.on_disk import FILE
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from scorefield.start import WarmStart, begin
@@ -38,10 +40,19 @@ class Stops(Silent):
             yield step
 
 
-def drawn(partial: Partial | None = None, *, n: int = 10, seed: int = 3, steps: int = 10**9, **options):
+def drawn(partial: OnDisk | None = None, *, n: int = 10, seed: int = 3, steps: int = 10**9, **options):
     posterior = MMPS(BENCH.prior, BENCH.measurement)
     return sample(
-        posterior, Heun(), SIGMAS, n=n, seed=seed, like=LIKE, batch=4, partial=partial, progress=Stops(steps), **options
+        posterior,
+        Heun(),
+        SIGMAS,
+        n=n,
+        seed=seed,
+        like=LIKE,
+        batch=4,
+        keep=partial or All(),
+        progress=Stops(steps),
+        **options,
     )
 
 
@@ -49,44 +60,64 @@ def drawn(partial: Partial | None = None, *, n: int = 10, seed: int = 3, steps: 
 def test_an_interrupted_sampling_continues_to_the_same_bits(tmp_path, steps):
     path = tmp_path / "draws.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        drawn(Partial(path), steps=steps)
-    before = Partial(path)
+        drawn(OnDisk(path), steps=steps)
+    before = OnDisk(path)
     assert sorted(before.draws) == [0, 4, 8][: steps // 7]  # the batch in flight is all that is lost
     samples = drawn(before)
     assert torch.equal(samples.draws, drawn().draws)
-    assert len(Partial(path).draws) == 3
+    assert len(OnDisk(path).draws) == 3
 
 
 def test_the_cost_is_that_of_all_sessions(tmp_path):
     path = tmp_path / "draws.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        drawn(Partial(path), steps=7)
-    samples, whole = drawn(Partial(path)), drawn()
+        drawn(OnDisk(path), steps=7)
+    samples, whole = drawn(OnDisk(path)), drawn()
     assert (samples.cost.forward, samples.cost.backward) == (whole.cost.forward, whole.cost.backward)
     assert samples.cost.draws == 10
     assert samples.provenance == whole.provenance
-    again = drawn(Partial(path))  # nothing is left to draw
+    again = drawn(OnDisk(path))  # nothing is left to draw
     assert again.cost.forward == whole.cost.forward
     assert torch.equal(again.draws, whole.draws)
 
 
 def test_other_samplings_do_not_continue(tmp_path):
     path = tmp_path / "draws.safetensors"
-    drawn(Partial(path))
+    drawn(OnDisk(path))
     for options in ({"seed": 4}, {"n": 11}, {"start": WarmStart(BENCH.truth)}):
         with pytest.raises(InputError, match="draws of another sampling"):
-            drawn(Partial(path), **options)
+            drawn(OnDisk(path), **options)
     other = MMPS(BENCH.prior, tb_g(1).measurement)  # the same objects but for their numbers
     with pytest.raises(InputError, match="its numbers differs"):
-        sample(other, Heun(), SIGMAS, n=10, seed=3, like=LIKE, batch=4, partial=Partial(path))
+        sample(other, Heun(), SIGMAS, n=10, seed=3, like=LIKE, batch=4, keep=OnDisk(path))
+
+
+def test_versions_and_new_fields_do_not_matter(tmp_path):
+    """A file of another version, of a kernel that has got a field since, goes on; another number in it does not."""
+    path = tmp_path / "draws.safetensors"
+    kernel = Then(DPMpp2M(), Langevin(0.2))
+
+    def run(kernel):
+        return sample(BENCH.prior, kernel, SIGMAS, n=4, seed=3, like=LIKE, keep=OnDisk(path))
+
+    first = run(kernel)
+    tensors, record = FILE.read(path)
+    record["origin"]["provenance"]["versions"] = {"torch": "0.1"}
+    del record["origin"]["provenance"]["kernel"]["fields"]["first"]["fields"]["eta"]
+    FILE.write(path, tensors, record)
+    assert torch.equal(run(kernel).draws, first.draws)
+    assert run(kernel).provenance["versions"]["torch"] == torch.__version__
+    for other in (Then(DPMpp2M(), Langevin(0.3)), Then(DPMpp2M(1.0), Langevin(0.2)), DPMpp2M()):
+        with pytest.raises(InputError, match="its kernel differs"):
+            run(other)
 
 
 def test_settings_of_the_first_session(tmp_path):
     path = tmp_path / "draws.safetensors"
-    assert Partial(path).setting("seed", 8) == 8
-    drawn(Partial(path))
-    assert Partial(path).setting("seed", 8) == 3
-    assert Partial(path).setting("batch", 8) == 4
+    assert OnDisk(path).setting("seed", 8) == 8
+    drawn(OnDisk(path))
+    assert OnDisk(path).setting("seed", 8) == 3
+    assert OnDisk(path).setting("batch", 8) == 4
 
 
 def test_the_numbers_behind_a_sampling():
@@ -112,7 +143,7 @@ def test_damaged_files_are_refused(tmp_path, content):
     path = tmp_path / "draws.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read as unfinished draws"):
-        Partial(path)
+        OnDisk(path)
 
 
 def test_complex_doubles_are_kept(tmp_path):
@@ -123,10 +154,12 @@ def test_complex_doubles_are_kept(tmp_path):
     posterior = MMPS(AsComplex(DiagonalGaussian(torch.zeros(2, 4, 4).double(), torch.tensor(1.0).double())), given)
 
     def run(partial=None, steps=10**9):
-        return sample(posterior, Heun(), SIGMAS, n=4, seed=1, like=y, batch=2, partial=partial, progress=Stops(steps))
+        return sample(
+            posterior, Heun(), SIGMAS, n=4, seed=1, like=y, batch=2, keep=partial or All(), progress=Stops(steps)
+        )
 
     with pytest.raises(KeyboardInterrupt):
-        run(Partial(tmp_path / "draws.safetensors"), steps=10)
-    resumed = run(Partial(tmp_path / "draws.safetensors"))
+        run(OnDisk(tmp_path / "draws.safetensors"), steps=10)
+    resumed = run(OnDisk(tmp_path / "draws.safetensors"))
     assert resumed.draws.dtype == torch.complex128
     assert torch.equal(resumed.draws, run().draws)

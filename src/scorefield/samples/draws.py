@@ -20,6 +20,21 @@ from scorefield.store.tensors import TensorFile
 FILE = TensorFile("scorefield.samples", "samples", "give a file that Samples.save wrote")
 
 
+def position(n: int, q: float) -> tuple[int, float]:
+    """Where the quantile ``q`` of ``n`` draws is: after which of the sorted draws, and at what share of the way on.
+
+    The share is below 0 or above 1 beyond the outermost draws.
+
+    Raises:
+        InputError: q outside (0, 1), or a single draw.
+    """
+    if not 0 < q < 1 or n < 2:
+        raise InputError(f"A quantile needs 0 < q < 1 and at least 2 draws, got q = {q:g} and {n} draws.")
+    place = (n + 1) * q - 1
+    low = min(max(int(place // 1), 0), n - 2)
+    return low, place - low
+
+
 @dataclass(frozen=True)
 class Samples:
     """Draws from a posterior (or prior), with their cost and their origin.
@@ -70,12 +85,8 @@ class Samples:
         Raises:
             InputError: q outside (0, 1), or a single draw.
         """
-        n = len(self.draws)
-        if not 0 < q < 1 or n < 2:
-            raise InputError(f"A quantile needs 0 < q < 1 and at least 2 draws, got q = {q:g} and {n} draws.")
-        position = (n + 1) * q - 1
-        low = min(max(int(position // 1), 0), n - 2)
-        return self.ordered[low] + (position - low) * (self.ordered[low + 1] - self.ordered[low])
+        low, share = position(len(self.draws), q)
+        return self.ordered[low] + share * (self.ordered[low + 1] - self.ordered[low])
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
         """Central interval that a further draw falls into with probability ``level``: (low, high)."""

@@ -1,0 +1,37 @@
+"""Fingerprints: whether two samplings rest on the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.kernel import Kernel
+from scorefield.linalg.solve import inner
+from scorefield.measurement import Measurement
+from scorefield.prior import Prior
+from scorefield.randomness import normal_like
+from scorefield.runs.cost import measurements
+from scorefield.start import Start
+from scorefield.store.tensors import digest
+
+
+def fingerprint(prior: Prior, kernel: Kernel[Any], start: Start) -> str:
+    """A digest of the numbers behind a sampling: the weights of the prior, the scan, the image it starts from."""
+    scans = measurements(prior, kernel)
+    tensors = [*prior.state_dict().values(), *(given.y for given in scans)]
+    tensors += [part for part in getattr(start, "__dict__", {}).values() if isinstance(part, Tensor)]
+    return digest(tensors, *map(fingerprint_of_scan, scans))
+
+
+def fingerprint_of_scan(given: Measurement) -> str:
+    """The answer of a scan to a fixed image: data, operator and noise all change it.
+
+    It has four digits, so that another number of threads, which sums in another order, gives the same answer.
+    """
+    generator = torch.Generator(given.y.device).manual_seed(0)
+    like = given.operator.blank(given.y)
+    pull = given.score(normal_like(like.real, generator).abs().to(like.dtype))
+    parts = inner(pull, pull).sqrt(), inner(pull, normal_like(pull, generator))
+    return ", ".join(f"{float(part):.3e}" for part in parts)

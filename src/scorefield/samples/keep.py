@@ -1,0 +1,111 @@
+"""What becomes of the draws of a sampling: an object that is given to ``sample`` and ``reconstruct`` as ``keep``.
+
+:class:`All` keeps every draw in memory, :class:`~scorefield.samples.OnDisk` also in a file from which an interrupted
+sampling continues, :class:`~scorefield.samples.Running` only moments and the outer order statistics of each pixel,
+:class:`~scorefield.samples.Reservoir` a few draws and the moments of all.  Draws themselves do not depend on it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from scorefield.kernel import Kernel
+from scorefield.prior import Prior
+from scorefield.runs.cost import Cost
+from scorefield.samples.draws import Samples
+from scorefield.start import Start
+
+
+class Result(Protocol):
+    """A frozen dataclass with what every result of a sampling says of itself."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def cost(self) -> Cost: ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
+
+
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A sampling that is about to begin.
+
+    Args:
+        prior: what is sampled.
+        kernel: what moves the images.
+        start: where walks start.
+        provenance: how the draws come about, JSON-able.
+        n: number of draws.
+        device: where they are made.
+    """
+
+    prior: Prior
+    kernel: Kernel[Any]
+    start: Start
+    provenance: Mapping[str, Any]
+    n: int
+    device: torch.device
+
+
+class Keeper(ABC, Generic[R]):
+    """Takes in the draws of one sampling, batch by batch in their order."""
+
+    @property
+    def finished(self) -> Collection[int]:
+        """Batches that need not be made, by the number of their first draw."""
+        return ()
+
+    @abstractmethod
+    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
+        """Take in a batch (B, *shape) by the number of its first draw; ``cost`` is the sampling's so far."""
+
+    @abstractmethod
+    def result(self, cost: Cost) -> R:
+        """What was kept of all batches; ``cost`` is the sampling's."""
+
+
+class Keep(ABC, Generic[R]):
+    """What becomes of the draws; it has no state of a sampling and may be given to several."""
+
+    def setting(self, name: str, default: Any) -> Any:
+        """``name`` ("seed", "batch") of the sampling that this continues, if it continues one."""
+        del name
+        return default
+
+    @abstractmethod
+    def begin(self, run: Run) -> Keeper[R]:
+        """What takes in the draws of ``run``."""
+
+
+class Stack(Keeper[Samples]):
+    """Every batch in memory."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.batches: dict[int, Tensor] = {}
+
+    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
+        self.batches[first] = draws
+
+    def result(self, cost: Cost) -> Samples:
+        draws = torch.cat([self.batches[first] for first in sorted(self.batches)])
+        return Samples(draws, cost, self.run.provenance)
+
+
+@dataclass(frozen=True)
+class All(Keep[Samples]):
+    """Every draw, in memory."""
+
+    def begin(self, run: Run) -> Keeper[Samples]:
+        return Stack(run)

@@ -1,0 +1,102 @@
+"""Every draw, in memory and in a file: an interruption loses only the batch in flight."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.runs.cost import Cost
+from scorefield.runs.fingerprint import fingerprint
+from scorefield.runs.provenance import difference
+from scorefield.samples.draws import Samples
+from scorefield.samples.keep import Keep, Keeper, Run, Stack
+from scorefield.store.tensors import TensorFile
+
+FILE = TensorFile("scorefield.partial", "unfinished draws", "delete it and start anew")
+
+
+@dataclass
+class OnDisk(Keep[Samples]):
+    """Every draw, in memory and in a file with the batches that a sampling has finished.
+
+    Each batch of :func:`scorefield.sampling.sample` has its own stream of random numbers, so the batches that are
+    missing come out as they would have without the interruption.  Another version of Python, PyTorch or scorefield may
+    continue the file, and so may a class that has got new fields since.
+
+    Args:
+        path: a ``.safetensors`` file; if it exists, its draws are taken and the others made.
+
+    Attributes:
+        draws: finished batches by the number of their first draw.
+        cost: what they cost.
+        origin: provenance, number of draws and fingerprint of what made them.
+
+    Raises:
+        InputError: the file is damaged; at the start of a sampling, its draws are of another one.
+    """
+
+    path: Path
+    draws: dict[int, Tensor] = field(init=False, default_factory=dict)
+    cost: Cost = field(init=False, default_factory=Cost)
+    origin: dict[str, Any] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.path = Path(self.path)
+        if not self.path.exists():
+            return
+        with FILE.reading(self.path) as (tensors, record):
+            self.draws = {int(name): batch for name, batch in tensors.items()}
+            self.cost, self.origin = Cost(**record["cost"]), record["origin"]
+
+    def setting(self, name: str, default: Any) -> Any:
+        return self.origin.get("provenance", {}).get(name, default)
+
+    def begin(self, run: Run) -> Keeper[Samples]:
+        numbers = fingerprint(run.prior, run.kernel, run.start)
+        origin = {"provenance": dict(run.provenance), "draws": run.n, "numbers": numbers}
+        origin = json.loads(json.dumps(origin))
+        name = difference(self.origin, origin)
+        if name:
+            raise InputError(
+                f"{self.path} holds draws of another sampling (its {name} differs); delete it, or repeat the"
+                " command that made it."
+            )
+        return Writer(run, self, origin)
+
+    def write(self, draws: Mapping[int, Tensor], cost: Cost, origin: Mapping[str, Any]) -> None:
+        """Write finished batches, whole or not at all; ``cost`` is that of all of them."""
+        tensors = {str(first): batch for first, batch in draws.items()}
+        FILE.write(self.path, tensors, {"origin": origin, "cost": asdict(cost)})
+
+
+class Writer(Stack):
+    """Every batch in memory, and written as soon as it is finished."""
+
+    def __init__(self, run: Run, disk: OnDisk, origin: Mapping[str, Any]):
+        super().__init__(run)
+        self.disk, self.origin, self.begun = disk, origin, time.perf_counter()
+        self.batches = dict(disk.draws)
+
+    @property
+    def finished(self) -> Collection[int]:
+        return self.disk.draws.keys()
+
+    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
+        super().add(first, draws, cost)
+        spent = replace(cost, seconds=time.perf_counter() - self.begun)
+        self.disk.write(self.batches, self._total(spent), self.origin)
+
+    def result(self, cost: Cost) -> Samples:
+        self.batches = {first: batch.to(self.run.device) for first, batch in self.batches.items()}
+        return super().result(self._total(cost))
+
+    def _total(self, cost: Cost) -> Cost:
+        """``cost`` of this session and of those before it, shared by the same draws."""
+        return replace(self.disk.cost + cost, draws=cost.draws)

@@ -1,0 +1,97 @@
+"""A few draws of many, and the moments of all.
+
+Reservoir sampling takes in draws one by one: draw i replaces one of the k in the reservoir with probability k/i.  So
+each set of k among those that have passed is equally likely, whatever their number.
+
+References:
+    Vitter, "Random sampling with a reservoir", ACM TOMS 1985, algorithm R.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.randomness import stream
+from scorefield.runs.cost import Cost
+from scorefield.runs.moments import Moments
+from scorefield.samples.draws import Samples
+from scorefield.samples.keep import Keep, Keeper, Run
+
+
+@dataclass(frozen=True)
+class Subsample(Samples):
+    """k draws of n, with the mean and the standard deviation of all n.
+
+    Quantiles, and all that asks for draws, are of the k; with n - k draws more they would not move far: the level that
+    a quantile q of k draws stands for has the standard deviation sqrt(q (1 - q) / k).
+
+    Args:
+        moments: of all n draws.
+    """
+
+    moments: Moments = field(default_factory=Moments, repr=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """The MMSE estimate from all draws, shaped like one image."""
+        return torch.as_tensor(self.moments.mean)
+
+    @property
+    def std(self) -> Tensor:
+        """Posterior standard deviation of each pixel from all draws."""
+        return self.moments.std
+
+    def merge(self, other: Samples) -> Samples:
+        """Subsamples of different runs do not stand for equally many draws.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("A subsample cannot be merged; sample with keep=All() to merge runs.")
+
+
+@dataclass(frozen=True)
+class Reservoir(Keep[Subsample]):
+    """``size`` exchangeable draws of n, and the moments of all n.
+
+    Args:
+        size: draws that are kept; all of them where fewer are made.
+
+    Raises:
+        InputError: a size below 1.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise InputError(f"A reservoir holds at least 1 draw, got size = {self.size}.")
+
+    def begin(self, run: Run) -> Keeper[Subsample]:
+        return _Reservoir(run, self.size)
+
+
+class _Reservoir(Keeper[Subsample]):
+    def __init__(self, run: Run, size: int):
+        self.run, self.size, self.moments = run, size, Moments()
+        self.draws: list[Tensor] = []
+        # its own stream: the draws do not depend on what is kept of them
+        self.generator = torch.Generator().manual_seed(stream(run.provenance["seed"], "reservoir"))
+
+    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
+        self.moments.update(draws)
+        for number, draw in enumerate(draws, start=first):
+            if number < self.size:
+                self.draws.append(draw.clone())
+                continue
+            place = int(torch.randint(number + 1, (), generator=self.generator))
+            if place < self.size:
+                self.draws[place] = draw.clone()
+
+    def result(self, cost: Cost) -> Subsample:
+        kept = {"draws": self.run.n, "kept": len(self.draws)}
+        return Subsample(torch.stack(self.draws), cost, {**self.run.provenance, "subsample": kept}, self.moments)

@@ -1,0 +1,124 @@
+r"""Moments and outer order statistics of each pixel, without the draws: for volumes, of which few fit in memory.
+
+The mean and the standard deviation are Welford's.  The interval of level L of n draws lies between order statistics at
+the positions :math:`(n + 1)(1 - L)/2` from either end (:meth:`scorefield.Samples.quantile`), so these and those further
+out are all that it needs: it has no error at all, at :math:`(1 - L)(n + 1) + 4` images in place of n.
+
+References:
+    Welford, Technometrics 1962.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.runs.cost import Cost
+from scorefield.runs.moments import Moments
+from scorefield.samples.draws import position
+from scorefield.samples.keep import Keep, Keeper, Run
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What draws say of each pixel, without the draws.
+
+    Complex images: mean and std are those of the complex pixels; quantiles and intervals are of the magnitude.
+
+    Args:
+        moments: of all draws.
+        lowest: the smallest values of each pixel, increasing: (m, C, *spatial).
+        highest: the largest values of each pixel, increasing: (m, C, *spatial).
+        cost: what the draws cost.
+        provenance: how they came about: JSON-able.
+    """
+
+    moments: Moments = field(repr=False)
+    lowest: Tensor = field(repr=False)
+    highest: Tensor = field(repr=False)
+    cost: Cost = field(default_factory=Cost)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of draws."""
+        return self.moments.count
+
+    @property
+    def mean(self) -> Tensor:
+        """The MMSE estimate, shaped like one image."""
+        return torch.as_tensor(self.moments.mean)
+
+    @property
+    def std(self) -> Tensor:
+        """Posterior standard deviation of each pixel."""
+        return self.moments.std
+
+    def quantile(self, q: float) -> Tensor:
+        """The ``q`` quantile of each pixel, that of :meth:`scorefield.Samples.quantile` bit for bit.
+
+        Raises:
+            InputError: q outside (0, 1), a single draw, or a quantile that is nearer to the median than those kept.
+        """
+        n, m = len(self), len(self.lowest)
+        low, share = position(n, q)
+        if low + 1 < m:
+            below, above = self.lowest[low], self.lowest[low + 1]
+        elif low >= n - m:
+            below, above = self.highest[low - n + m], self.highest[low + 1 - n + m]
+        else:
+            raise InputError(
+                f"The quantile {q:g} of {n} draws is nearer to the median than the {m} values kept at either end;"
+                f" sample with keep=Running(level={abs(2 * q - 1):.3g}), or with keep=All()."
+            )
+        return below + share * (above - below)
+
+    def interval(self, level: float) -> tuple[Tensor, Tensor]:
+        """Central interval that a further draw falls into with probability ``level``: (low, high)."""
+        return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
+
+
+@dataclass(frozen=True)
+class Running(Keep[Summary]):
+    """Mean, standard deviation and the intervals of ``level`` and above, without the draws.
+
+    Args:
+        level: probability of the narrowest interval that will be asked for.
+
+    Raises:
+        InputError: a level outside [0, 1).
+    """
+
+    level: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.level < 1:
+            raise InputError(f"The level of an interval is a probability in [0, 1), got {self.level:g}.")
+
+    def begin(self, run: Run) -> Keeper[Summary]:
+        return _Summarizer(run, min(run.n, math.floor((run.n + 1) * (1 - self.level) / 2 + 1e-9) + 2))
+
+
+class _Summarizer(Keeper[Summary]):
+    def __init__(self, run: Run, m: int):
+        self.run, self.m, self.moments = run, m, Moments()
+        self.lowest: Tensor | None = None
+        self.highest: Tensor | None = None
+
+    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
+        self.moments.update(draws)
+        values = draws.abs() if draws.is_complex() else draws
+        low = values if self.lowest is None else torch.cat([self.lowest, values])
+        high = values if self.highest is None else torch.cat([self.highest, values])
+        self.lowest = low.sort(0).values[: self.m].clone()
+        self.highest = high.sort(0).values[-self.m :].clone()
+
+    def result(self, cost: Cost) -> Summary:
+        if self.lowest is None or self.highest is None:
+            raise InputError("A summary needs at least 1 draw.")
+        return Summary(self.moments, self.lowest, self.highest, cost, self.run.provenance)
