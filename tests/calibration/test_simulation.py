@@ -260,11 +260,6 @@ def test_learned_priors_calibrate_on_images():
         sf.calibrate(prior, simulate)
 
 
-def test_arguments_of_version_0_1_are_answered_with_the_new_form():
-    with pytest.raises(TypeError, match=r"no argument truths; .*Experiment\(simulate, truths\)"):
-        calibrate(BENCH.prior, GAUSSIAN, truths=FromDensity(BENCH.prior))
-
-
 def test_no_images_are_refused():
     with pytest.raises(InputError, match="no images"):
         FromImages([])

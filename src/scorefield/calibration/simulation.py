@@ -124,7 +124,6 @@ def calibrate(
     seed: int = 0,
     folder: str | Path | None = None,
     progress: Silent | None = None,
-    **old: Any,
 ) -> Calibration:
     """Simulate scans of known truths, reconstruct them, and rank the truths among the draws.
 
@@ -146,13 +145,7 @@ def calibrate(
     Raises:
         InputError: fewer than two scans or draws, a prior that cannot be sampled exactly where no truths are given, or
             a folder with the scans of another calibration.
-        TypeError: arguments of version 0.1, such as ``truths=``.
     """
-    if old:
-        raise TypeError(
-            f"calibrate has no argument {', '.join(old)}; truths are given by calibrate(prior, Experiment(simulate,"
-            " truths))."
-        )
     if n_scans < 2 or draws < 2:
         raise InputError(f"A calibration needs n_scans >= 2 and draws >= 2, got {n_scans} and {draws}.")
     experiment = Experiment.of(experiment, prior)
