@@ -20,11 +20,11 @@ NAMES = {
     "p3-100": "3 x 3 patches",
     "p3-scale-100": "3 x 3, scale invariant",
     "p9-100": "9 x 9 patches",
-    "told-100": "CNN that sees 9 x 9",
+    "told-100": "CNN of 9 x 9 pixels",
     "unet-100": "U-Net, scale equivariant",
     "unet-biased-100": "U-Net with biases",
     "p3-100-x4": "3 x 3 patches, 4 times as long",
-    "told-100-x4": "CNN that sees 9 x 9, 4 times as long",
+    "told-100-x4": "CNN of 9 x 9 pixels, 4 times as long",
     "unet-100-x16": "U-Net, scale equivariant, 16 times as long",
     "bm3d": "BM3D",
 }

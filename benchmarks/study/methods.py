@@ -1,8 +1,8 @@
 """The methods: each makes an image, or draws, of a scan, and has one number that is chosen on the tuning slice.
 
-For learned priors and BM3D that is the noise they are told, relative to the truth (for BM3D with scans: the last level
-of plug and play, relative to the noise that reaches a pixel); for total variation it is the weight, relative to the
-noise in the back-projected data.  Six values each.
+For learned priors and BM3D it is the noise level that they get, relative to the true one (for BM3D with scans: the last
+level of plug and play, relative to the noise that reaches a pixel); for total variation it is the weight, relative to
+the noise in the back-projected data.  Six values each.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Learned(Method):
 
     @torch.no_grad()
     def draws(self, given: Given, strength: float, n: int) -> Tensor:
-        told = given.told(strength)
+        scan = given.with_strength(strength)
         if not is_denoising(given):
-            return reconstruct(self.prior, told, n=n, seed=0).draws
+            return reconstruct(self.prior, scan, n=n, seed=0).draws
         generator = torch.Generator().manual_seed(0)
-        level = told.noise.variance.sqrt().float()
-        found = [self.prior.draw(generator).denoise(told.y, level) for _ in range(self.tilings)]
+        level = scan.noise.variance.sqrt().float()
+        found = [self.prior.draw(generator).denoise(scan.y, level) for _ in range(self.tilings)]
         return torch.stack(found).mean(0)
 
 

@@ -1,8 +1,8 @@
-"""A convolutional network that sees 9 x 9 pixels and is told the noise: what ``LocalCNN`` is, without its blindness.
+"""A convolutional network of 9 x 9 pixels with the noise level as an input: a ``LocalCNN`` that is not blind.
 
-:class:`scorefield.nets.LocalCNN` is the published one: it is not told the noise, and normalizes features by their
-variance over the batch.  This one has no normalization, residual steps in its place, and the level as one more channel.
-:class:`UntoldCNN` gets that channel empty, and tells what the level is worth.
+:class:`scorefield.nets.LocalCNN` is the published network: the noise level is not an input, and features are
+normalized by their variance over the batch.  This one has residual steps in place of the normalization, and the level
+as one more channel.  :class:`BlindCNN` gets zeros in that channel, which measures the value of the level.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 
-class ToldCNN(nn.Module):
+class LevelCNN(nn.Module):
     """Four 3 x 3 convolutions and three 1 x 1 without biases; homogeneous in image and noise together.
 
     Args:
@@ -37,7 +37,7 @@ class ToldCNN(nn.Module):
         return self.tail(torch.relu(z))
 
 
-class UntoldCNN(ToldCNN):
+class BlindCNN(LevelCNN):
     """The same network with nothing in the channel of the level."""
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ class Shift:
     Args:
         name: for the page.
         tests: which images (``images.TESTS``).
-        factor: their amplitude, which no method is told.
+        factor: their amplitude, which the methods do not get.
         tuned: the task whose tuning is used, if it is not the task itself.
     """
 

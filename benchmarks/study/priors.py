@@ -28,11 +28,11 @@ from scorefield.training.trainer import Settings, train
 
 from .budget import steps_for
 from .images import SIDE, training
-from .nets import ToldCNN, UntoldCNN
+from .nets import BlindCNN, LevelCNN
 
 WIDTHS = {3: 84, 5: 166, 9: 319, 17: 585, 33: 985}  # 16e3 stride^2 multiply-adds a patch, three hidden layers
 RATES = {3: 3e-3, 5: 1e-2, 9: 1e-2, 17: 1e-2, 33: 3e-3}
-# two or three rates were tried on the tuning slice for 9 x 9, the U-Net and ToldCNN; the others have theirs
+# two or three rates were tried on the tuning slice for 9 x 9, the U-Net and LevelCNN; the others have theirs
 BATCHES = {3: 4096, 5: 2048, 9: 512, 17: 128, 33: 32}  # patches a step; larger ones fill a batch sooner
 Wrap = Callable[[nn.Module], nn.Module]
 LEVELS = {"levels": 8, "sigma_min": 0.005, "sigma_max": 2.0}
@@ -66,13 +66,13 @@ class Recipe:
     Args:
         make: builds the prior.
         lessons: from the prior and its images.
-        told: one line for the page.
+        label: one line for the page.
         tilings: evaluations that are averaged for one denoised image, of a prior with a coin.
     """
 
     make: Callable[[], Prior]
     lessons: Callable[[Prior, Sequence[Tensor]], list[Lesson]]
-    told: str
+    label: str
     tilings: int = 1
 
 
@@ -102,7 +102,7 @@ def lesson_card(prior: Prior, card: Card) -> Card:
 
 
 def experts(
-    size: int, wrap: Callable[[nn.Module], nn.Module] = lambda net: net, told: str = "", cost: int = 1
+    size: int, wrap: Callable[[nn.Module], nn.Module] = lambda net: net, label: str = "", cost: int = 1
 ) -> Recipe:
     """A field of experts on patches of one side; ``cost`` times the work a patch, in smaller batches."""
 
@@ -111,20 +111,20 @@ def experts(
         return FieldOfExperts(wrap(net), stride=max(1, size // 2), **LEVELS)  # pyright: ignore[reportArgumentType]
 
     settings = Settings(batch=BATCHES[size] // cost, rate=RATES[size])
-    return Recipe(make, lambda prior, images: [Lesson(prior, images, settings)], f"{size} x {size} patches{told}")
+    return Recipe(make, lambda prior, images: [Lesson(prior, images, settings)], f"{size} x {size} patches{label}")
 
 
-def whole(make: Callable[[], Prior], batch: int, rate: float, told: str) -> Recipe:
+def whole(make: Callable[[], Prior], batch: int, rate: float, label: str) -> Recipe:
     """A network of whole images."""
     settings = Settings(batch=batch, rate=rate)
-    return Recipe(make, lambda prior, images: [Lesson(prior, images, settings)], told)
+    return Recipe(make, lambda prior, images: [Lesson(prior, images, settings)], label)
 
 
 SCALES = 2
 
 
 def _scales() -> Prior:
-    details = [Conditional(ToldCNN(channels=4, width=40), Homogeneous(), known=1, crop=24 // (k + 1))
+    details = [Conditional(LevelCNN(channels=4, width=40), Homogeneous(), known=1, crop=24 // (k + 1))
                for k in range(SCALES)]  # fmt: skip
     return MultiScale(Network(UNet(widths=(24, 32)), Homogeneous(), crop=24), details)
 
@@ -166,15 +166,15 @@ RECIPES = {
     "p3-offset": experts(3, OffsetInvariant, ", offset invariant"),
     "p3-scale": experts(3, ScaleInvariant, ", scale invariant"),
     "p3-turns": experts(3, Equivariant, ", mean over turns and flips (8 times the work)", cost=8),
-    "told": whole(lambda: Network(ToldCNN(), Homogeneous(), crop=32), 16, 1e-2, "CNN that sees 9 x 9"),
-    "untold": whole(lambda: Network(UntoldCNN(), Homogeneous(), crop=32), 16, 1e-2,
-                    "CNN that sees 9 x 9, not told the noise"),
+    "told": whole(lambda: Network(LevelCNN(), Homogeneous(), crop=32), 16, 1e-2, "CNN of 9 x 9 pixels"),
+    "untold": whole(lambda: Network(BlindCNN(), Homogeneous(), crop=32), 16, 1e-2,
+                    "CNN of 9 x 9 pixels, without the noise level"),
     "local": whole(lambda: Network(LocalCNN(reach=9, width=24, depth=7), Homogeneous(), crop=32), 16, 3e-3,
-                   "CNN that sees 9 x 9, not told the noise, normalized (`LocalCNN`)"),
+                   "CNN of 9 x 9 pixels, without the noise level, normalized (`LocalCNN`)"),
     "unet": whole(_unet(False), 4, 3e-3, "U-Net without biases, whole images"),
     "unet-biased": whole(_unet(True), 4, 3e-3, "U-Net with biases, whole images"),
-    "multiscale": Recipe(_scales, _scale_lessons, "two scales of Haar details by CNNs that see 9 x 9, U-Net below"),
-    "padis": Recipe(_tiling, _tile_lessons, "PaDIS: tilings by 32 x 32 patches that know their place", tilings=9),
+    "multiscale": Recipe(_scales, _scale_lessons, "two scales of Haar details by CNNs of 9 x 9 pixels, U-Net below"),
+    "padis": Recipe(_tiling, _tile_lessons, "PaDIS: tilings by 32 x 32 patches that get their place", tilings=9),
 }  # fmt: skip
 
 

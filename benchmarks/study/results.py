@@ -42,7 +42,7 @@ class Results:
         return sum(values) / len(values)
 
     def strength(self, method: str, task: str, shift: str = "none") -> float:
-        """What the method was told of the noise, as tuned."""
+        """The noise level that the method gets, after tuning."""
         return self._cells[method, task, shift]["strength"]
 
     def tried(self, method: str, task: str, shift: str = "none") -> Mapping[str, float]:

@@ -26,13 +26,13 @@ def title(method: str) -> str:
     if method in BASELINES:
         return BASELINES[method]
     recipe = next(name for name in sorted(RECIPES, key=len, reverse=True) if method.startswith(name))
-    told, parts = RECIPES[recipe].told, method.split("-")
+    label, parts = RECIPES[recipe].label, method.split("-")
     if "1" in parts:
-        told += ", 1 training slice"
+        label += ", 1 training slice"
     if "again" in parts:
-        told += ", second seed"
+        label += ", second seed"
     longer = [part[1:] for part in parts if part[0] == "x" and part[1:].isdigit()]
-    return f"{told}, trained {longer[0]} times as long" if longer else told
+    return f"{label}, trained {longer[0]} times as long" if longer else label
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -76,7 +76,7 @@ def sizes(results: Results) -> str:
                 _against(results, f"{name}-{n}", task, "none") if results.has(f"{name}-{n}", task) else DASH
                 for n in (1, 5, 25, 100)
             ]
-            rows.append([RECIPES[name].told, task[6:].lstrip("0"), *cells])
+            rows.append([RECIPES[name].label, task[6:].lstrip("0"), *cells])
     return table(["over tuned TV", "noise", "1 slice", "5", "25", "100"], rows)
 
 
@@ -93,9 +93,9 @@ PAIRS = (
     ("p3-100", "unet-biased-100", "3 x 3 patches over U-Net, neither scale invariant"),
     ("p3-scale-100", "unet-100", "3 x 3 patches over U-Net, both scale invariant"),
     ("p9-100", "unet-biased-100", "9 x 9 patches over U-Net, neither scale invariant"),
-    ("told-100", "unet-100", "CNN that sees 9 x 9 over U-Net, both scale invariant"),
-    ("told-100-x4", "unet-100-x4", "CNN that sees 9 x 9 over U-Net, both trained 4 times as long"),
-    ("told-100-x4", "unet-100-x16", "CNN that sees 9 x 9, trained 4 times as long, over U-Net, 16 times"),
+    ("told-100", "unet-100", "CNN of 9 x 9 pixels over U-Net, both scale invariant"),
+    ("told-100-x4", "unet-100-x4", "CNN of 9 x 9 pixels over U-Net, both trained 4 times as long"),
+    ("told-100-x4", "unet-100-x16", "CNN of 9 x 9 pixels, trained 4 times as long, over U-Net, 16 times"),
     ("p3-100-x4", "unet-100-x4", "3 x 3 patches over scale-invariant U-Net, both trained 4 times as long"),
     ("p3-scale-100", "unet-100-x16", "scale-invariant 3 x 3 patches over U-Net trained 16 times as long"),
 )
@@ -104,8 +104,8 @@ PAIRS = (
 def patch_or_whole(results: Results) -> str:
     """Small against whole-image receptive fields, shift by shift."""
     rows = [
-        [told, *(_shifted(results, a, b, shift) for shift in SHIFTS)]
-        for a, b, told in PAIRS
+        [label, *(_shifted(results, a, b, shift) for shift in SHIFTS)]
+        for a, b, label in PAIRS
         if results.has(a, "noise-0.1") and results.has(b, "noise-0.1")
     ]
     return table(["", *SHIFTS], rows)

@@ -1,4 +1,4 @@
-"""The tasks: what is measured of an image, and in which units it is judged."""
+"""The tasks: how an image is measured, and in which units the result is compared."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Given(NamedTuple):
     truth: Tensor
     unit: float = 1.0
 
-    def told(self, strength: float) -> Measurement:
-        """The scan as a method is told of it: its noise ``strength`` times what it is."""
+    def with_strength(self, strength: float) -> Measurement:
+        """The scan with the noise level that a method gets: ``strength`` times the true one."""
         noise = self.measurement.noise
         assert isinstance(noise, White)
         return Measurement(self.measurement.y, self.measurement.operator, White(noise.std * strength))
