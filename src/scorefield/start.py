@@ -24,8 +24,8 @@ def begin(prior: Prior, like: Tensor, sigma: Tensor, generator: torch.Generator)
     r"""Draw images from :math:`p_\sigma`, approximately, at a large sigma, by one denoiser evaluation.
 
     :math:`x = D(\sigma z', \sigma) + \sigma z` with standard normal z and z' of correlation 1/2.  For a prior N(m, S)
-    the denoiser is :math:`m + (S/\sigma) z'` to first order, so x has mean m and covariance :math:`\sigma^2 I + S +
-    O(S^2/\sigma^2)`.  Noise :math:`\sigma z` alone has neither the mean nor S.
+    the denoiser is :math:`m + (S/\sigma) z'` to first order, so x has mean m and covariance
+    :math:`\sigma^2 I + S + O(S^2/\sigma^2)`.  Noise :math:`\sigma z` alone has neither the mean nor S.
 
     Args:
         prior: a prior or a posterior.

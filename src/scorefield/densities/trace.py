@@ -1,8 +1,8 @@
 r"""The trace of a Jacobian J: exactly, or from products with random probes.
 
 A vector-Jacobian product gives :math:`J^T v`.  The sum over all unit vectors e of :math:`e^T J e` is the trace.  A
-random probe v with :math:`E\,v v^T = I` gives an unbiased estimate from one product, :math:`E\,v^T J v =
-\mathrm{tr}\,J`.  For a symmetric J with d rows its variance is
+random probe v with :math:`E\,v v^T = I` gives an unbiased estimate from one product,
+:math:`E\,v^T J v = \mathrm{tr}\,J`.  For a symmetric J with d rows its variance is
 
 .. math::
     2 \|J\|_F^2 - 2 \sum_i J_{ii}^2 \ \text{(signs)}, \qquad

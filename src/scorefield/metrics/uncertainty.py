@@ -144,11 +144,12 @@ def interval_width(samples: Samples, level: float = 0.9) -> Tensor:
 def expected_coverage(n: int, level: float) -> float:
     r"""Coverage of the central interval of n draws that are exchangeable with the truth.
 
-    The lower end of the interval is :math:`x_{(k)} + g (x_{(k+1)} - x_{(k)})` with :math:`k + g =
-    (n+1)(1-\mathrm{level})/2` and k at least 1 (g is negative beyond the extreme draws).  For g = 0 the truth is below
-    it with probability :math:`k/(n+1)` for any law, and the coverage is exactly ``level``.  Otherwise the coverage
-    depends weakly on the law; it is integrated here for normal draws from :math:`u_{(k+1)} \sim \mathrm{Beta}(k+1,
-    n-k)` and :math:`(u_{(k)}/u_{(k+1)})^k` uniform.  At 90 %, 16 draws cover 89.2 % and 4 draws 74 %.
+    The lower end of the interval is :math:`x_{(k)} + g (x_{(k+1)} - x_{(k)})` with
+    :math:`k + g = (n+1)(1-\mathrm{level})/2` and k at least 1 (g is negative beyond the extreme draws).  For g = 0 the
+    truth is below it with probability :math:`k/(n+1)` for any law, and the coverage is exactly ``level``.  Otherwise
+    the coverage depends weakly on the law; it is integrated here for normal draws from
+    :math:`u_{(k+1)} \sim \mathrm{Beta}(k+1, n-k)` and :math:`(u_{(k)}/u_{(k+1)})^k` uniform.  At 90 %, 16 draws cover
+    89.2 % and 4 draws 74 %.
 
     Args:
         n: number of draws, at least 2.
