@@ -19,7 +19,7 @@ from scorefield.errors import InputError
 class Floor(NamedTuple):
     """The mean distance of exact draws from exact draws.
 
-    Attributes:
+    Args:
         mean: of the distances.
         error: standard error of ``mean``.
     """

@@ -23,7 +23,7 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 class Coverage(NamedTuple):
     """The share of truths that lie in their central intervals.
 
-    Attributes:
+    Args:
         level: nominal probability of the intervals.
         observed: share of the quantities of all scans whose truth lies in its interval.
         error: standard error of ``observed``.

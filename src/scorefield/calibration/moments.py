@@ -24,7 +24,7 @@ from scorefield.errors import InputError
 class MomentError(NamedTuple):
     """The errors of the first two moments of draws.
 
-    Attributes:
+    Args:
         mean: length of the error of the mean over ``sqrt(tr C)``.
         covariance: Frobenius norm of the error of the covariance over that of C.
         trace: ``tr C`` of the draws over the exact ``tr C``; below 1 the draws vary too little.
@@ -67,7 +67,7 @@ def moment_error(draws: Tensor, mean: Tensor, covariance: Tensor) -> MomentError
 class ExpectedMomentError(NamedTuple):
     """Root mean square errors of exact Gaussian draws, in the units of :class:`MomentError`.
 
-    Attributes:
+    Args:
         mean: of the mean.
         covariance: of the covariance.
         trace: standard deviation of the ratio of the traces about 1.

@@ -36,7 +36,7 @@ Counts = NDArray[np.int64]
 class Uniformity(NamedTuple):
     """The result of a test that ranks are uniform.
 
-    Attributes:
+    Args:
         statistic: the value of the test's statistic.
         p_value: the probability of a value at least as extreme if the ranks are uniform.
     """
@@ -48,7 +48,7 @@ class Uniformity(NamedTuple):
 class Bands(NamedTuple):
     """Simultaneous bounds of the counts ``#{rank < i}``, i = 1 ... n.
 
-    Attributes:
+    Args:
         low: smallest counts (n,).
         high: largest counts (n,).
     """

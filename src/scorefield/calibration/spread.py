@@ -35,7 +35,7 @@ from scorefield.samples import Samples
 class SpreadSkill(NamedTuple):
     """Root mean square spread and error, in the unit of the quantities.
 
-    Attributes:
+    Args:
         spread: root of the mean variance of the draws, times ``sqrt(1 + 1/n)``.
         error: root mean square error of the draws' mean.
     """

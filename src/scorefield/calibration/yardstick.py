@@ -16,7 +16,7 @@ from scorefield.errors import InputError
 class Ratio(NamedTuple):
     """A distance from exact draws, relative to the distance of exact draws from each other.
 
-    Attributes:
+    Args:
         value: mean distance over the floor; 1 for exact draws.
         z: difference of the mean distance and the floor, in standard deviations of one distance of exact samples.
     """

@@ -38,7 +38,7 @@ Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 class Transport(NamedTuple):
     """The end of a trajectory of the flow.
 
-    Attributes:
+    Args:
         x: images at the largest level (B, ...).
         log_volume: the integral of ``tr(I - J)`` along the way, (B,).
     """
