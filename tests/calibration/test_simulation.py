@@ -191,7 +191,7 @@ def test_the_choice_of_quantities_treats_truth_and_draws_alike():
     assert bool((first.pixels != 0).all())  # none of the empty half
 
 
-def test_complex_images_are_seen_by_their_magnitude():
+def test_complex_images_have_the_quantities_of_their_magnitudes():
     stack = complex_normal(4, 1, 8, 8)
     result = observe(stack[0], stack[1:], torch.Generator().manual_seed(0))
     assert bool((result.pixels >= 0).all())

@@ -70,7 +70,7 @@ def test_what_takes_too_long_or_cannot_be_built_has_a_reason():
     assert "log_prob" in measure(density, blind, lambda: judge, 60.0)["reason"]
 
 
-def test_results_are_kept_and_the_page_is_written(tmp_path, monkeypatch, capsys):
+def test_results_stay_in_files_and_the_page_is_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(which_sampler, "PROBLEMS", (SMALL,))
     real, calls = which_sampler.measure, []
 

@@ -52,7 +52,7 @@ def prior(net: nn.Module) -> Network:
 
 @each_net
 @pytest.mark.parametrize("channels", [1, 2])
-def test_offsets_are_neither_seen_nor_said(make, shape, channels):
+def test_offsets_change_nothing_and_do_not_come_out(make, shape, channels):
     net = make(channels)
     x = normal(3, channels, *shape)
     offset = torch.tensor([3.0, -1.5], dtype=torch.float64)[:channels].reshape(1, -1, 1, 1)
