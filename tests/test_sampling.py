@@ -9,7 +9,7 @@ import pytest
 import torch
 from benches import tb_g
 
-from scorefield.errors import InputError
+from scorefield.errors import Diverged, InputError
 from scorefield.kernels import Ancestral, Ascent, DPMpp2M, Heun, Langevin
 from scorefield.posteriors import MMPS
 from scorefield.prior import Denoiser, Prior
@@ -160,8 +160,52 @@ def test_bad_calls_are_refused(change, match):
 
 
 def test_draws_that_are_not_finite_are_refused():
-    with pytest.raises(InputError, match="Ascent diverged"):
+    with pytest.raises(InputError, match="Ascent diverged") as caught:
         sample(BENCH.prior, Ascent(rate=1e9), Karras(0.1, 5.0).grid(60), n=2, seed=0)
+    assert isinstance(caught.value, ArithmeticError)
+
+
+class Breaks(LinearDenoiser):
+    """Half of what it is given, but NaN below a level in one of its answers."""
+
+    def __init__(self, answer: str, below: float):
+        super().__init__(0.5 * torch.eye(8, dtype=torch.float64))
+        self.answer, self.below = answer, below
+
+    def denoise(self, x, sigma):
+        broken = self.answer == "denoiser" and float(sigma) < self.below
+        return super().denoise(x, sigma) * (torch.nan if broken else 1)
+
+    def linearize(self, x, sigma):
+        denoised, vjp = super().linearize(x, sigma)
+        broken = self.answer == "product" and float(sigma) < self.below
+        return denoised, lambda v: vjp(v) * (torch.nan if broken else 1)
+
+
+class BreakingStep(Heun):
+    def step(self, prior, state, sigma, target, generator):
+        moved = super().step(prior, state, sigma, target, generator)
+        return moved.at(moved.x * torch.nan) if sigma < 2.0 else moved
+
+
+@pytest.mark.parametrize("culprit", ["denoiser", "product", "step"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_the_error_names_the_level_and_what_broke(culprit, batch):
+    """The first step from a level below 2 breaks, in the answer or in the step that was broken by hand."""
+    posterior = MMPS(Breaks(culprit, 2.0), BENCH.measurement)
+    kernel = BreakingStep() if culprit == "step" else Ancestral()
+    with pytest.raises(Diverged, match={"denoiser": "denoiser of Breaks is not", "product": "product", "step": "step"}[
+        culprit
+    ]) as caught:  # fmt: skip
+        sample(posterior, kernel, SIGMAS, n=5, batch=batch, seed=0, like=DOUBLE)
+    assert caught.value.culprit == culprit
+    assert caught.value.level == SIGMAS[SIGMAS < 2.0].max().item()
+
+
+def test_a_start_that_breaks_is_told_too():
+    with pytest.raises(Diverged) as caught:
+        sample(Breaks("denoiser", 1e9), Heun(), SIGMAS, n=1, shape=(8,), seed=0, like=DOUBLE)
+    assert (caught.value.culprit, caught.value.level) == ("denoiser", SIGMAS[0].item())
 
 
 def test_progress_sees_every_state():

@@ -21,6 +21,7 @@ from .data import Images as Images
 from .data import read_image as read_image
 from .data import write as write
 from .data.view import View as View
+from .errors import Diverged as Diverged
 from .errors import InputError as InputError
 from .kernel import Info as Info
 from .kernel import Kernel as Kernel

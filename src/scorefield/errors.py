@@ -16,6 +16,20 @@ class InputError(ValueError):
     """
 
 
+class Diverged(InputError, ArithmeticError):
+    """A sampling stopped being finite.
+
+    Args:
+        message: one sentence.
+        level: the noise level from which the step that broke was made.
+        culprit: what broke: the prior's ``"denoiser"``, its ``"product"`` by the Jacobian, or the ``"step"``.
+    """
+
+    def __init__(self, message: str, *, level: float, culprit: str):
+        super().__init__(message)
+        self.level, self.culprit = level, culprit
+
+
 def renamed(**names: str) -> Callable[[F], F]:
     """A function decorator: an argument of version 0.1 is taken under its new name.
 

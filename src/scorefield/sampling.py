@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from scorefield.errors import InputError, renamed
+from scorefield.errors import Diverged, InputError, renamed
 from scorefield.kernel import Kernel, M, State
 from scorefield.prior import Prior
 from scorefield.randomness import stream
-from scorefield.runs.cost import metered
+from scorefield.runs.cost import Metered, metered
+from scorefield.runs.divergence import Watch, is_finite
 from scorefield.runs.progress import Silent
 from scorefield.runs.provenance import nameof, provenance
 from scorefield.samples.keep import All, Keep, R, Run
 from scorefield.start import Start, begin
 
 ALL = All()
+Walked = Callable[[Prior, Kernel[Any]], Iterator[State[Any]]]
 
 
 def walk(prior: Prior, kernel: Kernel[M], x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Iterator[State[M]]:
@@ -69,8 +72,8 @@ def sample(
         :class:`~scorefield.samples.Samples`, or what ``keep`` makes of the draws.
 
     Raises:
-        InputError: no draws asked for, an unknown image shape, levels that do not descend, or draws that stopped being
-            finite.
+        InputError: no draws asked for, an unknown image shape, or levels that do not descend.
+        Diverged: an image stopped being finite; the error says at which level, and what broke.
     """
     shape, sigmas = _shape(prior, shape), _levels(sigmas)
     if n < 1:
@@ -84,23 +87,36 @@ def sample(
     keeper = keep.begin(Run(prior, kernel, start, origin, n, like.device))
     left = [first for first in range(0, n, batch) if first not in keeper.finished]
 
-    def states() -> Iterator[State[Any]]:
-        for first in left:
-            generator = torch.Generator(like.device).manual_seed(stream(seed, first))
-            x = start(prior, like.new_empty((min(batch, n - first), *shape)), sigmas[0], generator)
-            for state in walk(prior, kernel, x, sigmas, generator):
-                x = state.x
-                yield state
-            if not bool(x.isfinite().all()):
-                raise InputError(
-                    f"{type(kernel).__name__} diverged: the draws are not finite; use more steps or smaller ones."
-                )
-            keeper.add(first, x, cost)
+    def walked(prior: Prior, kernel: Kernel[Any], first: int) -> Iterator[State[Any]]:
+        generator = torch.Generator(like.device).manual_seed(stream(seed, first))
+        x = start(prior, like.new_empty((min(batch, n - first), *shape)), sigmas[0], generator)
+        yield from walk(prior, kernel, x, sigmas, generator)
 
-    with metered(prior, kernel, n) as cost:
-        for _ in (progress or Silent()).track(states(), total=len(left) * len(sigmas), label="sampling"):
+    def states(run: Metered) -> Iterator[State[Any]]:
+        for first in left:
+            x = like
+            for number, state in enumerate(walked(run.prior, run.kernel, first)):
+                x = state.x
+                if not is_finite(x):
+                    raise _diverged(prior, kernel, sigmas, number, partial(walked, first=first))
+                yield state
+            keeper.add(first, x, run.cost)
+
+    with metered(prior, kernel, n) as run:
+        for _ in (progress or Silent()).track(states(run), total=len(left) * len(sigmas), label="sampling"):
             pass
-    return keeper.result(cost)
+    return keeper.result(run.cost)
+
+
+def _diverged(prior: Prior, kernel: Kernel[Any], sigmas: Tensor, number: int, walked: Walked) -> Diverged:
+    """The error for a walk whose state ``number`` is not finite; it is walked again to find what broke."""
+    watch = Watch()
+    states = walked(*watch.twins(prior, kernel))
+    for _ in range(number):
+        next(states)
+        watch.reset()
+    next(states)
+    return watch.error(type(kernel).__name__, float(sigmas[max(number - 1, 0)]))
 
 
 def _shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -150,10 +150,10 @@ def test_the_jacobian_is_autograds(channels):
 
 def test_each_scale_is_counted():
     prior, x = learned(), normal(3, 1, 8, 8)
-    with metered(prior, Ancestral(), draws=3) as cost:
-        _, vjp = prior.linearize(x, 0.3)
+    with metered(prior, Ancestral(), draws=3) as run:
+        _, vjp = run.prior.linearize(x, 0.3)
         vjp(x)
-    assert (cost.forward, cost.backward) == (9, 9)
+    assert (run.cost.forward, run.cost.backward) == (9, 9)
 
 
 def test_given_channels_are_fixed():

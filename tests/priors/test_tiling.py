@@ -148,14 +148,14 @@ def test_one_call_costs_one_evaluation_a_patch():
     """(d), as the library itself counts."""
     tiling = Tiling(Pixels(), size=5, pad=4)
     x = normal(3, 1, 9, 7)
-    with metered(tiling, Ancestral(), draws=3) as cost:
-        drawn = tiling.draw(torch.Generator().manual_seed(0))
+    with metered(tiling, Ancestral(), draws=3) as run:
+        drawn = run.prior.draw(torch.Generator().manual_seed(0))
         drawn.denoise(x, 0.3)
-    assert cost.forward == 3 * drawn.grid(x).number == 3 * 9
-    with metered(tiling, Ancestral(), draws=3) as cost:
-        _, vjp = tiling.linearize(x, 0.3)
+    assert run.cost.forward == 3 * drawn.grid(x).number == 3 * 9
+    with metered(tiling, Ancestral(), draws=3) as run:
+        _, vjp = run.prior.linearize(x, 0.3)
         vjp(x)
-    assert (cost.forward, cost.backward) == (27, 27)
+    assert (run.cost.forward, run.cost.backward) == (27, 27)
 
 
 # --- what the network is told

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from threading import Barrier, Thread
 
 import pytest
 import torch
 from benches import tb_g
 
-from scorefield.kernels import Ancestral, Ascent, DPMpp2M, Heun, Langevin
+from scorefield.kernels import Ancestral, Ascent, DPMpp2M, Heun, Langevin, LiteralDPS
 from scorefield.measurement import Measurement
 from scorefield.nets import UNet
 from scorefield.noise import White
@@ -108,12 +109,12 @@ def test_score_and_denoiser_of_one_prior_count_once():
         def score(self, x, sigma):
             return -x
 
-    prior, x = Written(), normal(4, 2)
-    with metered(prior, Heun(), 4) as cost:
-        prior.denoise(x, 0.5)
-        prior.score(x, 0.5)
-        prior.linearize(x, 0.5)[1](x)
-    assert (cost.forward, cost.backward) == (12, 4)
+    x = normal(4, 2)
+    with metered(Written(), Heun(), 4) as run:
+        run.prior.denoise(x, 0.5)
+        run.prior.score(x, 0.5)
+        run.prior.linearize(x, 0.5)[1](x)
+    assert (run.cost.forward, run.cost.backward) == (12, 4)
 
 
 def test_kernels_that_ask_for_scores_count_too():
@@ -128,27 +129,83 @@ def test_the_default_reconstruction_takes_at_most_50_evaluations():
     assert drawn.cost.evaluations <= 50
 
 
-def test_the_meter_is_gone_afterwards_and_nests():
+def test_nothing_of_the_original_is_touched():
     prior, x = WhitePrior(1.0), normal(2, 3)
-    before = dict(vars(prior))
-    with metered(prior, Heun(), 1) as outer:
+    given, kernel = measurement(), LiteralDPS(measurement())
+    posterior = MMPS(Scaled(prior, 2.0), given)
+    things = [prior, posterior, posterior.prior, given, given.operator, kernel, kernel.measurement]
+    before = [dict(vars(thing)) for thing in things]
+    types = [type(thing) for thing in things]
+    with metered(posterior, kernel, 1) as run:
+        run.prior.denoise(normal(2, *SHAPE), 1.0)
+        assert run.cost.forward == 2
         prior.denoise(x, 1.0)
-        with metered(prior, Heun(), 1) as inside:
-            prior.denoise(x, 1.0)
-        prior.denoise(x, 1.0)
-    prior.denoise(x, 1.0)
-    assert (outer.forward, inside.forward) == (6, 2)
-    assert vars(prior) == before
-    with pytest.raises(ZeroDivisionError), metered(prior, Heun(), 1):
-        raise ZeroDivisionError
-    assert vars(prior) == before
+        assert run.cost.forward == 2
+        assert [dict(vars(thing)) for thing in things] == before
+        assert [type(thing) for thing in things] == types
+    assert isinstance(run.prior, MMPS)
+    assert isinstance(run.kernel, LiteralDPS)
+    assert run.prior is not posterior
+
+
+def test_meters_nest():
+    x = normal(2, 3)
+    with metered(WhitePrior(1.0), Heun(), 1) as outer:
+        outer.prior.denoise(x, 1.0)
+        with metered(outer.prior, Heun(), 1) as inside:
+            inside.prior.denoise(x, 1.0)
+        outer.prior.denoise(x, 1.0)
+    assert (outer.cost.forward, inside.cost.forward) == (6, 2)
+
+
+def test_a_prior_remembers_what_it_did_in_a_run():
+    """The twin of a prior has the state of the original, not a copy of it."""
+
+    class Counts(WhitePrior):
+        calls = 0
+
+        def denoise(self, x, sigma):
+            self.calls += 1
+            return super().denoise(x, sigma)
+
+    prior = Counts(1.0)
+    sample(prior, Ancestral(), SIGMAS, n=2, shape=SHAPE, seed=0)
+    assert prior.calls == 1 + STEPS
+
+
+def test_two_runs_over_one_prior_count_apart():
+    """In two threads, that take turns at every evaluation."""
+    turns = Barrier(2, timeout=60)
+
+    class Waits(WhitePrior):
+        def denoise(self, x, sigma):
+            turns.wait()
+            return super().denoise(x, sigma)
+
+    prior, found = Waits(1.0), {}
+
+    def run(n: int) -> None:
+        found[n] = sample(PiGDM(prior, measurement()), Ancestral(), SIGMAS, n=n, seed=n)
+
+    threads = [Thread(target=run, args=(n,)) for n in (2, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n, samples in found.items():
+        assert (samples.cost.forward, samples.cost.backward) == (n * (1 + STEPS),) * 2
+        assert samples.cost.operator == 2 * samples.cost.forward
+        alone = sample(PiGDM(WhitePrior(1.0), measurement()), Ancestral(), SIGMAS, n=n, seed=n)
+        assert torch.equal(samples.draws, alone.draws)
 
 
 def test_time_and_memory():
-    with metered(tb_g().prior, Heun(), 1) as cost:
+    with metered(tb_g().prior, Heun(), 1) as run:
         time.sleep(0.02)
-    assert 0.02 <= cost.seconds < 2
-    assert 10 < cost.peak_memory_mb < 1e6  # a Python process with torch
+    assert 0.02 <= run.cost.seconds < 2
+    assert 10 < run.cost.peak_memory_mb < 1e6  # a Python process with torch
+    with pytest.raises(ZeroDivisionError), metered(tb_g().prior, Heun(), 1):
+        raise ZeroDivisionError
 
 
 def test_sums():

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from scorefield.linalg.parts import per_image
 from scorefield.measurement import Measurement
-from scorefield.portable import move_with
+from scorefield.portable import Portable, move_with
 from scorefield.prior import Denoiser, Prior, Vjp
 
 T = TypeVar("T", bound="Posterior")
@@ -69,7 +69,9 @@ class Posterior(Denoiser):
 
     def _apply(self, fn: Callable, recurse: bool = True) -> Posterior:
         super()._apply(fn, recurse)
-        self.measurement = move_with(self.measurement, fn, self.measurement.y)
+        like = self.measurement.y
+        held = {name: part for name, part in vars(self).items() if isinstance(part, Portable)}
+        vars(self).update({name: move_with(part, fn, like) for name, part in held.items()})
         return self
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
+from scorefield.portable import Portable
 from scorefield.randomness import normal_like
 
 LARGEST = 2048  # real numbers; an eigendecomposition of this size takes seconds
@@ -59,7 +60,7 @@ class Directions(Protocol):
         ...
 
 
-class Spectrum:
+class Spectrum(Portable):
     """Singular values of ``R^-1/2 A`` and the directions that belong to them, for one measurement.
 
     Args:
@@ -96,7 +97,7 @@ class Spectrum:
         return torch.where(self.d > 0, pulled * _over(self.d).square().to(pulled), 0)
 
 
-class _Whitened:
+class _Whitened(Portable):
     """``B = R^-1/2 A``."""
 
     def __init__(self, measurement: Measurement):
@@ -115,7 +116,7 @@ class _Whitened:
         return y / self.variance.to(y.real.dtype).to(y.device).sqrt()
 
 
-class _InData:
+class _InData(Portable):
     """Directions ``B^H W / d``.
 
     Args:
@@ -140,7 +141,7 @@ class _InData:
         return (rows if self.basis is None else rows @ self.basis.to(rows)) * d
 
 
-class _InBlocks:
+class _InBlocks(Portable):
     """Directions of the blocks of ``B^H B`` along one axis of the image.
 
     Args:

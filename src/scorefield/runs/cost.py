@@ -9,16 +9,17 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scorefield.kernel import Kernel
 from scorefield.operators.linear import Operator
-from scorefield.prior import Density, Prior, Vjp
+from scorefield.prior import Prior, Vjp
+from scorefield.runs.twins import Methods, Observer
 
 
 @dataclass
@@ -62,37 +63,33 @@ class Cost:
         )
 
 
+@dataclass(frozen=True)
+class Metered:
+    """A prior and a kernel whose evaluations are counted; those they were made of are not touched.
+
+    Attributes:
+        prior: to be sampled in place of the prior.
+        kernel: to be walked in place of the kernel.
+        cost: what both have done so far.
+    """
+
+    prior: Prior
+    kernel: Kernel[Any]
+    cost: Cost
+
+
 @contextmanager
-def metered(prior: Prior, kernel: Kernel, draws: int) -> Iterator[Cost]:
-    """Count everything ``prior`` and ``kernel`` do inside the block into the yielded :class:`Cost`."""
+def metered(prior: Prior, kernel: Kernel[Any], draws: int) -> Iterator[Metered]:
+    """A prior and a kernel that count what they do into a :class:`Cost`; the block is timed."""
     cost, start = Cost(draws=draws), time.perf_counter()
-    modules = [m for m in prior.modules() if isinstance(m, Prior)]
-    leaves = [m for m in modules if not any(isinstance(inner, Prior) for inner in _inside(m))]
-    operators = {id(given.operator): given.operator for given in measurements(prior, kernel)}
-    with ExitStack() as stack:
-        for leaf in leaves:
-            _count_prior(leaf, cost, stack)
-        for operator in operators.values():
-            _count_operator(operator, cost, stack)
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-        try:
-            yield cost
-        finally:
-            cost.seconds = time.perf_counter() - start
-            cost.peak_memory_mb = _peak_memory_mb()
-
-
-def measurements(prior: Prior, kernel: Kernel) -> list[Any]:
-    """The measurements that the posteriors inside ``prior`` and the kernels inside ``kernel`` hold."""
-    things: list[Any] = [*prior.modules(), kernel]
-    for thing in things:  # grows while it is read: kernels hold kernels
-        things += [part for part in vars(thing).values() if isinstance(part, Kernel)]
-    return [thing.measurement for thing in things if hasattr(thing, "measurement")]
-
-
-def _inside(module: nn.Module) -> Iterator[nn.Module]:
-    return (m for m in module.modules() if m is not module)
+    twins = Counter(cost).twins(prior, kernel)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        yield Metered(*twins, cost)
+    finally:
+        cost.seconds = time.perf_counter() - start
+        cost.peak_memory_mb = _peak_memory_mb()
 
 
 def _peak_memory_mb() -> float:
@@ -101,56 +98,52 @@ def _peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _override(thing: Any, name: str, method: Callable[..., Any], stack: ExitStack) -> None:
-    """Shadow a method on one instance until the stack unwinds; what shadowed it before comes back."""
-    own = vars(thing)
-    if name in own:
-        stack.callback(own.__setitem__, name, own[name])
-    else:
-        stack.callback(own.pop, name, None)
-    own[name] = method
+class Counter(Observer):
+    """Counts into ``cost``.
 
+    Of a prior the outermost calls only: ``score`` may be written through ``denoise``, ``linearize`` through both.
+    """
 
-def _count_prior(prior: Prior, cost: Cost, stack: ExitStack) -> None:
-    """Count the outermost calls only: ``score`` may be written through ``denoise``, ``linearize`` through both."""
-    denoise, score, linearize = prior.denoise, prior.score, prior.linearize
-    depth = 0
+    def __init__(self, cost: Cost):
+        self.cost = cost
 
-    def counted(function: Callable[[Tensor, Any], Any]) -> Callable[[Tensor, Any], Any]:
-        def call(x: Tensor, sigma: Any = 0.0) -> Any:
-            nonlocal depth
-            cost.forward += len(x) if depth == 0 else 0
-            depth += 1
-            try:
-                return function(x, sigma)
-            finally:
-                depth -= 1
+    def prior_methods(self, prior: Prior) -> Methods:
+        cls, cost, depth = type(prior), self.cost, 0
 
-        return call
+        def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(self: Prior, x: Tensor, sigma: Any = 0.0) -> Any:
+                nonlocal depth
+                cost.forward += len(x) if depth == 0 else 0
+                depth += 1
+                try:
+                    return function(self, x, sigma)
+                finally:
+                    depth -= 1
 
-    def linearized(x: Tensor, sigma: Any) -> tuple[Tensor, Vjp]:
-        denoised, vjp = counted(linearize)(x, sigma)
+            return call
 
-        def pull(v: Tensor) -> Tensor:
-            cost.backward += len(v)
-            return vjp(v)
+        linearize = counted(cls.linearize)
 
-        return denoised, pull
+        def linearized(self: Prior, x: Tensor, sigma: Any) -> tuple[Tensor, Vjp]:
+            denoised, vjp = linearize(self, x, sigma)
 
-    _override(prior, "denoise", counted(denoise), stack)
-    _override(prior, "score", counted(score), stack)
-    _override(prior, "linearize", linearized, stack)
-    if isinstance(prior, Density):
-        _override(prior, "log_prob", counted(prior.log_prob), stack)
+            def pull(v: Tensor) -> Tensor:
+                cost.backward += len(v)
+                return vjp(v)
 
+            return denoised, pull
 
-def _count_operator(operator: Operator, cost: Cost, stack: ExitStack) -> None:
-    def counted(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def call(x: Tensor) -> Tensor:
-            cost.operator += len(x)
-            return function(x)
+        single = {name: counted(getattr(cls, name)) for name in ("denoise", "score", "log_prob")}
+        return {**single, "linearize": linearized}
 
-        return call
+    def operator_methods(self, operator: Operator) -> Methods:
+        cls, cost = type(operator), self.cost
 
-    _override(operator, "_apply", counted(operator._apply), stack)
-    _override(operator, "_adjoint", counted(operator._adjoint), stack)
+        def counted(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+            def call(self: Operator, x: Tensor) -> Tensor:
+                cost.operator += len(x)
+                return function(self, x)
+
+            return call
+
+        return {name: counted(getattr(cls, name)) for name in ("_apply", "_adjoint")}

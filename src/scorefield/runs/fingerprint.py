@@ -12,7 +12,7 @@ from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior
 from scorefield.randomness import normal_like
-from scorefield.runs.cost import measurements
+from scorefield.runs.twins import measurements
 from scorefield.start import Start
 from scorefield.store.tensors import digest
 

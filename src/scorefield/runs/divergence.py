@@ -1,0 +1,76 @@
+"""Where a sampling that is not finite broke: in the denoiser, in the product by its Jacobian, or in the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from scorefield.errors import Diverged
+from scorefield.prior import Prior, Vjp
+from scorefield.runs.twins import Methods, Observer
+
+DENOISER, PRODUCT, STEP = "denoiser", "product", "step"
+
+
+def is_finite(x: Tensor) -> bool:
+    """Whether all numbers are finite; waits for the device."""
+    return bool(x.isfinite().all())
+
+
+class Watch(Observer):
+    """Notes the first answer of a leaf prior that is not finite although the question was.
+
+    Attributes:
+        culprit: ``"denoiser"`` or ``"product"``; ``"step"`` as long as every answer was finite.
+        prior: the name of the prior that broke.
+        size: the largest magnitude of the images that it was asked about.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was noted."""
+        self.culprit, self.prior, self.size = STEP, "", 0.0
+
+    def error(self, kernel: str, level: float) -> Diverged:
+        """The error to raise for a step of ``kernel`` from ``level``."""
+        reason = {
+            DENOISER: f"the denoiser of {self.prior} is not finite for images of magnitude up to {self.size:.3g};"
+            " use more steps or smaller ones if these are far beyond the prior's units, else mend the prior",
+            PRODUCT: f"the product by the Jacobian of {self.prior} is not finite, though its denoised images are;"
+            " mend the derivative, or use a posterior that does without, such as DDNM",
+            STEP: "the draws are not finite, though the answers of the prior are; use more steps or smaller ones",
+        }[self.culprit]
+        return Diverged(f"{kernel} diverged at level {level:.4g}: {reason}.", level=level, culprit=self.culprit)
+
+    def prior_methods(self, prior: Prior) -> Methods:
+        cls = type(prior)
+
+        def note(culprit: str, question: Tensor, answer: Tensor) -> None:
+            if self.culprit == STEP and is_finite(question) and not is_finite(answer):
+                self.culprit, self.prior, self.size = culprit, cls.__name__, float(question.detach().abs().max())
+
+        def watched(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+            def call(self: Prior, x: Tensor, sigma: Any = 0.0) -> Tensor:
+                answer = function(self, x, sigma)
+                note(DENOISER, x, answer)
+                return answer
+
+            return call
+
+        def linearized(self: Prior, x: Tensor, sigma: Any) -> tuple[Tensor, Vjp]:
+            denoised, vjp = cls.linearize(self, x, sigma)
+            note(DENOISER, x, denoised)
+
+            def pull(v: Tensor) -> Tensor:
+                answer = vjp(v)
+                note(PRODUCT, v, answer)
+                return answer
+
+            return denoised, pull
+
+        single = {name: watched(getattr(cls, name)) for name in ("denoise", "score", "log_prob")}
+        return {**single, "linearize": linearized}
