@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.portable import Portable
 from scorefield.prior import Prior
 
 M = TypeVar("M")
@@ -79,8 +80,8 @@ class State(Generic[M]):
         return replace(self, x=x)
 
 
-class Kernel(ABC, Generic[M]):
-    """One step of a sampler, whose memory is an M."""
+class Kernel(Portable, ABC, Generic[M]):
+    """One step of a sampler, whose memory is an M; ``kernel.to(device)`` moves the data that it holds."""
 
     def start(self, x: Tensor) -> State[M]:
         """The state before the first step.  A kernel whose memory is never None overrides it."""

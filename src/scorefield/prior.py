@@ -33,15 +33,23 @@ Vjp = Callable[[Tensor], Tensor]
 def level(sigma: Tensor | float, x: Tensor) -> Tensor:
     """``sigma``, () or (B,), as a tensor that broadcasts against ``x`` (B, ...), in its real dtype.
 
+    Numbers and tensors on the CPU are checked.  Those on another device are not, since a check would wait for it, and
+    nothing is checked while torch compiles; ``sample`` checks its levels once.
+
     Raises:
         InputError: negative or non-finite sigma, or a length other than 1 or B.
     """
-    sigma = torch.as_tensor(sigma, dtype=x.real.dtype, device=x.device)
+    sigma = torch.as_tensor(sigma, dtype=x.real.dtype)
     if sigma.ndim > 1 or sigma.numel() not in (1, len(x)):
         raise InputError(f"sigma must have shape () or ({len(x)},) for {len(x)} images, got {tuple(sigma.shape)}.")
-    if not bool(((sigma >= 0) & sigma.isfinite()).all()):
+    if readable(sigma) and not bool(((sigma >= 0) & sigma.isfinite()).all()):
         raise InputError(f"sigma must be a finite number >= 0, got {sigma.min().item():g}; it is a noise level.")
-    return per_image(sigma, x)
+    return per_image(sigma.to(x.device), x)
+
+
+def readable(sigma: Tensor | float) -> bool:
+    """Whether the numbers can be read without waiting for a device, and nothing is being compiled."""
+    return not torch.compiler.is_compiling() and torch.as_tensor(sigma).device.type == "cpu"
 
 
 class Prior(nn.Module, ABC):
@@ -150,7 +158,7 @@ class Denoiser(Prior):
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         s = level(sigma, x)
-        if bool((s == 0).any()):
+        if readable(sigma) and bool((s == 0).any()):
             raise InputError("A denoiser has no score at sigma = 0; ask for it at a small positive sigma.")
         return (self.denoise(x, sigma) - x) / s.square()
 

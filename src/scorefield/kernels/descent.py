@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
+from scorefield.portable import Portable
 from scorefield.prior import Prior
 from scorefield.sampling import walk
 from scorefield.schedules import Schedule
@@ -30,7 +31,7 @@ def arrive(prior: Prior, kernel: Kernel[Any], x: Tensor, sigmas: Tensor, generat
 
 
 @dataclass(frozen=True)
-class Descent:
+class Descent(Portable):
     """A walk of ``kernel`` from any level to clean images, in at most ``steps`` steps of ``schedule``.
 
     A kernel of the reverse SDE draws from p(x0 | x); one of the probability-flow ODE follows the flow to its end,

@@ -33,13 +33,14 @@ from scorefield.linalg.covariance import Isotropic
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
+from scorefield.portable import Portable
 from scorefield.prior import Density
 from scorefield.randomness import normal_like
 
 POWER_STEPS = 10  # of power iteration: a few per cent of the largest curvature
 
 
-class LikelihoodStep(ABC):
+class LikelihoodStep(Portable, ABC):
     """A way to draw from ``exp(-|x - center|^2 / 2 rho^2) p(y | x)``."""
 
     @abstractmethod
