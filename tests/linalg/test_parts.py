@@ -18,7 +18,7 @@ def test_a_number_for_each_image_scales_each_image(like):
     assert found.dtype == like.dtype  # a number never promotes the images
     for i, number in enumerate(numbers.tolist()):
         torch.testing.assert_close(found[i], number * like[i])
-    assert torch.equal(per_image(0.1, like) * like, per_image(torch.full((3,), 0.1).double(), like) * like)
+    assert torch.equal(per_image(0.1, like) * like, per_image(torch.full((3,), 0.1, dtype=torch.float64), like) * like)
 
 
 def test_truth_values_choose_among_images():
