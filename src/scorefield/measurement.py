@@ -13,8 +13,10 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Spread
-from scorefield.noise import Noise
+from scorefield.noise import Gaussian, Noise, White
+from scorefield.noise.gaussian import gaussian
 from scorefield.operators.linear import Operator
+from scorefield.operators.whitening import Whitening
 from scorefield.portable import Portable
 
 
@@ -51,6 +53,24 @@ class Measurement(Portable):
         """Shape of one image, without the batch."""
         return self.operator.shape_in
 
+    @property
+    def gaussian(self) -> Gaussian:
+        """The noise, for a method that needs its covariance R.
+
+        Raises:
+            InputError: the noise is not Gaussian.
+        """
+        return gaussian(self.noise)
+
+    @property
+    def whitened(self) -> Whitened:
+        """The same scan with R = I: what is left to do for a method that knows white noise only.
+
+        Raises:
+            InputError: the noise is not Gaussian.
+        """
+        return Whitened(self)
+
     def residual(self, x: Tensor) -> Tensor:
         """``y - A x`` for images x (B, *shape)."""
         return self.y - self.operator(x)
@@ -77,6 +97,34 @@ class Measurement(Portable):
         return near
 
     def innovation(self, mean: Tensor, spread: Spread) -> Tensor:
-        """``A^H (R + A V A^H)^-1 (y - A mean)``: the score of ``y`` when x0 ~ N(mean, V)."""
+        """``A^H (R + A V A^H)^-1 (y - A mean)``: the score of ``y`` when x0 ~ N(mean, V).
+
+        Raises:
+            InputError: the noise is not Gaussian.
+        """
         operator = self.operator.at(mean)
-        return operator.H(operator.gram_solve(self.noise, spread, self.residual(mean)))
+        return operator.H(operator.gram_solve(self.gaussian, spread, self.residual(mean)))
+
+
+class Whitened(Measurement):
+    """The same scan in units of its noise: ``R^-1/2 y``, ``R^-1/2 A``, and white noise of level 1.
+
+    Args:
+        scan: any scan with Gaussian noise.
+
+    Raises:
+        InputError: the noise is not Gaussian.
+    """
+
+    def __init__(self, scan: Measurement):
+        noise = scan.gaussian
+        self.scan, self.noise = scan, White(1.0)  # the scan has been checked
+        self.y, self.operator = noise.whiten(scan.y), Whitening(noise, scan.operator.shape_out) @ scan.operator
+
+    def residual(self, x: Tensor) -> Tensor:
+        """``R^-1/2 (y - A x)``, whitened as a whole: a difference of two whitened numbers has more rounding."""
+        return self.scan.gaussian.whiten(self.scan.residual(x))
+
+    def at(self, x: Tensor) -> Measurement:
+        near = self.scan.at(x)
+        return self if near is self.scan else Whitened(near)

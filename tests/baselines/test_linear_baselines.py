@@ -11,11 +11,11 @@ from scorefield import operators
 from scorefield.baselines import filtered_back_projection, least_squares, zero_filled
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.noise import Noise, White
+from scorefield.noise import Independent, White
 from scorefield.randomness import normal_like
 
 
-class Diagonal(Noise):
+class Diagonal(Independent):
     """Independent noise of different variance in each sample."""
 
     def __init__(self, values: torch.Tensor):

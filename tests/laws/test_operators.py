@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scorefield import operators as ops
 from scorefield.errors import InputError
-from scorefield.noise import Noise, White
+from scorefield.noise import Colored, Independent, Weighted, White
 from scorefield.randomness import normal_like
 
 REAL, COMPLEX = torch.float64, torch.complex128
@@ -35,6 +35,9 @@ def lines(*shape: int) -> Tensor:
 def scattered(*shape: int) -> Tensor:
     return torch.rand(shape, generator=seeded(2)) < 0.4
 
+
+ROOT = randn(3, 3, dtype=COMPLEX, seed=4)
+COVARIANCE = ROOT @ ROOT.mH + 0.1 * torch.eye(3)
 
 # name: (operator, dtype of its images, closed form of the innovation's covariance for white noise)
 CASES = {
@@ -91,6 +94,8 @@ CASES = {
         COMPLEX,
         False,
     ),
+    "whitening": (lambda: ops.Whitening(Weighted(0.3 + scattered(4, 3).double()), (2, 4, 3)), REAL, False),
+    "whitening, colored": (lambda: ops.Whitening(Colored(COVARIANCE), (3, 4)), COMPLEX, False),
     "multiple": (lambda: -0.7 * ops.Blur((1, 5, 6), randn(3, 4)), REAL, True),
     "multiple, complex": (lambda: (0.3 - 1.1j) * ops.Fourier((1, 4, 5)), COMPLEX, True),
     "multiple, complex of a real image": (lambda: (0.3 - 1.1j) * ops.RealToComplex((1, 2, 3)), REAL, True),
@@ -126,7 +131,7 @@ def images(name: str, n: int = 3, seed: int = 10) -> Tensor:
     return randn(n, *operator.shape_in, dtype=dtype, seed=seed)
 
 
-class Uneven(Noise):
+class Uneven(Independent):
     """Noise whose variance differs between the data."""
 
     def __init__(self, values: Tensor):

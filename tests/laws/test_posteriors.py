@@ -17,7 +17,7 @@ from scorefield.kernels import DPMpp2M
 from scorefield.linalg.solve import Combination, inner
 from scorefield.measurement import Measurement
 from scorefield.nets import UNet
-from scorefield.noise import White
+from scorefield.noise import Colored, Weighted, White
 from scorefield.operators import (
     Fourier,
     Identity,
@@ -38,6 +38,7 @@ from scorefield.posteriors import (
     NormMatched,
     PiGDM,
     Projection,
+    ScoreALD,
 )
 from scorefield.posteriors import mmps as mmps_module
 from scorefield.prior import Prior, level
@@ -65,6 +66,8 @@ def combined(mean: Tensor, covariance: Tensor, a: Tensor, y: Tensor, std: float,
     precision = inverse + torch.eye(len(mean)) / sigma**2 + a.T @ a / std**2
     return torch.linalg.solve(precision, inverse @ mean + x / sigma**2 + a.T @ y / std**2)
 
+
+ROOT = normal(4, 4, seed=12)
 
 # --- every posterior is a prior
 
@@ -114,6 +117,46 @@ def test_single_precision_stays_single(cls):
     torch.testing.assert_close(
         found.double(), cls(BENCH.prior, BENCH.measurement).denoise(x, LEVELS), rtol=0.02, atol=0.02
     )
+
+
+NOISES = {"weighted": Weighted(t(0.05, 0.1, 0.2, 0.4)), "colored": Colored(ROOT @ ROOT.T / 100)}
+ALIEN = UNAWARE | {ScoreALD}  # ScoreALD adds white noise to the data in their own units
+
+
+@every
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+def test_any_gaussian_noise(cls, noise):
+    """The posterior of a scan is that of the whitened scan; where no noise plays a part, that of any other noise."""
+    given, x = Measurement(BENCH.measurement.y, BENCH.measurement.operator, noise), 2 * normal(3, 8)
+    found = cls(BENCH.prior, given).denoise(x, LEVELS)
+    other = cls(BENCH.prior, BENCH.measurement).denoise(x, LEVELS)
+    if cls in UNAWARE:
+        assert torch.equal(found, other)
+        return
+    assert (found - other).norm() > 1e-3
+    if cls not in ALIEN:
+        expected = cls(BENCH.prior, given.whitened).denoise(x, LEVELS)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+def test_score_ald_adds_white_noise_to_any_other(noise):
+    given, x, a = Measurement(BENCH.measurement.y, BENCH.measurement.operator, noise), normal(3, 8), BENCH.matrix
+    covariance = noise.color(noise.color(torch.eye(4, dtype=torch.float64))) + 0.49 * torch.eye(4)
+    pull = torch.linalg.solve(covariance, (given.y - x @ a.T).T).T @ a
+    found = ScoreALD(BENCH.prior, given).score(x, 0.7)
+    torch.testing.assert_close(found, BENCH.prior.score(x, 0.7) + pull)
+
+
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+def test_moment_matching_is_exact_under_any_gaussian_noise(noise):
+    given, x = Measurement(BENCH.measurement.y, BENCH.measurement.operator, noise), 2 * normal(3, 8)
+    a, y, identity = BENCH.matrix, BENCH.measurement.y[0], torch.eye(4, dtype=torch.float64)
+    for sigma in LEVELS:
+        law = (BENCH.prior.mean, BENCH.prior.covariance, noise.whiten(identity) @ a, noise.whiten(y[None])[0], 1.0)
+        expected = torch.stack([combined(*law, u, sigma) for u in x])
+        for posterior in (MMPS(BENCH.prior, given, **ACCURATE), Exact(BENCH.prior, given)):
+            torch.testing.assert_close(posterior.denoise(x, sigma), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_conditioning_a_conditioned_law():

@@ -42,6 +42,10 @@ def test_correlated_noise_is_whitened_in_its_block():
     torch.testing.assert_close(both.noise.whiten(r), expected)
     torch.testing.assert_close(both.noise.log_prob(r), first.noise.log_prob(r[:, :2]) + second.noise.log_prob(r[:, 2:]))
     torch.testing.assert_close(both.noise.solve(r)[:, 2:], r[:, 2:] / 0.04)
+    torch.testing.assert_close(both.noise.color(both.noise.whiten(r)), r)
+    shifted = torch.linalg.solve(covariance + 0.3 * torch.eye(2), r[:, :2].T).T
+    torch.testing.assert_close(both.noise.solve(r, 0.3)[:, :2], shifted)
+    torch.testing.assert_close(both.noise.precision, (torch.linalg.inv(covariance).trace() + 2 / 0.04) / 4)
 
 
 def test_a_chain_walks_on_counts_and_linear_data_at_once():
@@ -51,7 +55,7 @@ def test_a_chain_walks_on_counts_and_linear_data_at_once():
     drawn = sample(prior, kernel, Karras(0.5, 2.0).grid(3), n=4, seed=0, like=like).draws
     assert bool(drawn.isfinite().all())
     with pytest.raises(InputError, match="no fixed noise variance"):
-        _ = join(counts(), linear()).noise.variance
+        _ = join(counts(), linear()).whitened
 
 
 def test_levels_of_all_data_follow_the_data_to_their_device():

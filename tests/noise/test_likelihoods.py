@@ -13,11 +13,14 @@ from scorefield import noise
 from scorefield.errors import InputError
 from scorefield.kernels import Descent, DPMpp2M, MarkovChain, PerturbAndMap, SplitGibbs
 from scorefield.linalg.covariance import Isotropic
+from scorefield.linalg.parts import as_rows, from_rows
+from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
-from scorefield.noise import Colored, NonGaussian, PoissonEmission, PoissonTransmission, Rician, Weighted, White
+from scorefield.noise import Colored, Gaussian, PoissonEmission, PoissonTransmission, Rician, Weighted, White
 from scorefield.operators import Identity, Matrix, Mix, birdcage, mri
 from scorefield.posteriors import MMPS
 from scorefield.priors.gaussian import DiagonalGaussian
+from scorefield.randomness import normal_like
 from scorefield.sampling import walk
 from scorefield.schedules import Karras
 from support import complex_normal, normal
@@ -79,6 +82,34 @@ def test_draws_belong_to_the_density(name, generator):
     assert abs(ratio.mean() - 1) < 5 * ratio.std() / math.sqrt(n)
     slope = ((score - law.score(y, other)) / step).flatten(1).real.mean(0).sum()
     assert slope.item() == pytest.approx(score.flatten(1).real.sum(1).var().item(), rel=0.1)
+
+
+GAUSSIAN = [name for name, (law, _) in LAWS.items() if isinstance(law, Gaussian)]
+
+
+@pytest.mark.parametrize("name", GAUSSIAN)
+def test_the_powers_of_a_covariance(name):
+    """Whitening is symmetric and a root of the precision; coloring is its inverse; a shift is added to R."""
+    law, a = LAWS[name]
+    b, like = law.color(normal_like(a, torch.Generator().manual_seed(7))), a[:1]
+    torch.testing.assert_close(inner(law.whiten(a), b), inner(a, law.whiten(b)))
+    torch.testing.assert_close(law.whiten(law.whiten(a)), law.solve(a))
+    torch.testing.assert_close(law.whiten(law.color(a)), a)
+    covariance = dense(lambda v: law.color(law.color(v)), like)
+    shift = torch.tensor([0.0, 1.7], dtype=torch.float64)
+    for one, found in zip(shift, law.solve(a, shift), strict=True):
+        i = int(one > 0)
+        matrix = covariance + one * torch.eye(len(covariance))
+        torch.testing.assert_close(as_rows(found[None])[0], torch.linalg.solve(matrix, as_rows(a[i : i + 1])[0]))
+    components = 2 if a.is_complex() else 1
+    torch.testing.assert_close(components * law.log_det(a).double(), torch.logdet(covariance))
+    torch.testing.assert_close(law.precision.double(), torch.linalg.inv(covariance).diagonal().mean())
+
+
+def dense(apply, like: Tensor) -> Tensor:
+    """The real matrix of a linear map on data like ``like``."""
+    size = as_rows(like).shape[1]
+    return as_rows(apply(from_rows(torch.eye(size, dtype=torch.float64), like))).mT
 
 
 def test_counts_are_normalized():
@@ -145,21 +176,23 @@ def test_the_density_of_colored_noise(root):
     torch.testing.assert_close(Colored(root @ root.mH).log_prob(residual), expected)
 
 
-def test_prewhitening_keeps_the_information(generator):
-    """The same likelihood up to a constant, the same score; then any Gaussian method applies."""
+def test_the_whitened_scan_has_the_same_information(generator):
+    """The same likelihood up to a constant, the same score, the same posterior."""
     maps = birdcage(3, (1, 6, 5)).to(torch.complex128)
     operator = mri(torch.rand(1, 6, 5, generator=generator) < 0.6, maps)
     law = Colored(COMPLEX_ROOT @ COMPLEX_ROOT.mH)
     x = complex_normal(4, 1, 6, 5)
     given = Measurement(law.corrupt(operator(x[:1]), generator), operator, law)
-    white = law.prewhiten(given)
+    white = given.whitened
+    assert isinstance(white.noise, White)
+    torch.testing.assert_close(white.residual(x), white.y - white.operator(x))
     torch.testing.assert_close(white.score(x), given.score(x))
     gap = white.log_likelihood(x) - given.log_likelihood(x)
     torch.testing.assert_close(gap, gap[:1].expand(4))
     prior = DiagonalGaussian(torch.zeros(1, 6, 5, dtype=torch.complex128), torch.tensor(1.0))
-    assert bool(MMPS(prior, white).denoise(x, 0.5).isfinite().all())
-    with pytest.raises(InputError, match="prewhiten"):
-        MMPS(prior, given).denoise(x, 0.5)
+    torch.testing.assert_close(MMPS(prior, white).denoise(x, 0.5), MMPS(prior, given).denoise(x, 0.5))
+    with pytest.raises(InputError, match=r"measurement\.whitened"):
+        law.prewhiten(given)
 
 
 def test_a_map_of_levels_is_dense_algebra(generator):
@@ -201,7 +234,11 @@ def test_a_posterior_without_gaussian_noise(law, generator):
 @pytest.mark.parametrize("law", [PoissonEmission(), PoissonTransmission(10.0), Rician(1.0)])
 def test_methods_that_need_a_variance_say_so(law):
     given = Measurement(torch.ones(4).double(), Identity((4,)), law)
-    assert isinstance(law, NonGaussian)
+    assert not isinstance(law, Gaussian)
+    posterior = MMPS(DiagonalGaussian(torch.zeros(4), torch.ones(())), given)
+    for ask in (lambda: given.whitened, lambda: posterior.denoise(torch.zeros(1, 4), 1.0)):
+        with pytest.raises(InputError, match=r"no fixed noise variance.*SplitGibbs"):
+            ask()
     with pytest.raises(InputError, match="no fixed noise variance"):
         given.innovation(normal(2, 4), Isotropic(1.0))
     with pytest.raises(InputError, match="MarkovChain"):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
-from scorefield.noise import Noise, White
+from scorefield.noise import Independent, White
 from scorefield.operators import Blur, Downsample, Fourier, Mask, RealToComplex, Sample, birdcage, cartesian_mask, mri
 from scorefield.priors import DiagonalGaussian, IndependentParts
 from scorefield.randomness import normal_like
@@ -22,7 +22,7 @@ def lines(*shape: int) -> Tensor:
     return cartesian_mask(shape, 2, center_fraction=0.2, generator=g(1))
 
 
-class Uneven(Noise):
+class Uneven(Independent):
     """Noise whose level differs between the data."""
 
     def __init__(self, values: Tensor):

@@ -118,7 +118,8 @@ TENSORS = {
 }
 OTHER = {
     "noise.Noise",
-    "noise.NonGaussian",
+    "noise.Gaussian",
+    "noise.Independent",
     "kernels.Kernel",
     "kernels.LikelihoodStep",
     "schedules.Schedule",

@@ -1,7 +1,7 @@
 r"""The data term all baselines share: :math:`f(x) = \tfrac12 \|W (A x - y)\|^2`.
 
-:math:`W^2 = \bar v R^{-1}` with :math:`1/\bar v` the mean of :math:`1/R`: samples count by their precision,
-relative to the average one.  For white noise W is the identity, so weights and ridges have their textbook
+:math:`W^2 = \bar v R^{-1}` with :math:`1/\bar v` the mean of the diagonal of :math:`R^{-1}`: samples count by their
+precision, relative to the average one.  For white noise W is the identity, so weights and ridges have their textbook
 meaning.
 """
 
@@ -20,19 +20,22 @@ class Fidelity:
     Args:
         measurement: the data y, operator A and noise R.
 
+    Raises:
+        InputError: the noise is not Gaussian.
+
     Attributes:
         rhs: ``A^H W^2 y``, (1, *shape); it also fixes the image's dtype and device.
     """
 
     def __init__(self, measurement: Measurement):
         self.measurement = measurement
-        precision = 1 / measurement.noise.variance
-        self.variance = float(1 / precision.mean())
+        self.noise = measurement.gaussian
+        self.variance = float(1 / self.noise.precision)
         self.rhs = self.back(measurement.y)
 
     def back(self, data: Tensor) -> Tensor:
         """``A^H W^2`` of data (B, *data)."""
-        return self.measurement.operator.H(self.variance * self.measurement.noise.solve(data))
+        return self.measurement.operator.H(self.variance * self.noise.solve(data))
 
     def gram(self, x: Tensor) -> Tensor:
         """``A^H W^2 A x`` for images (B, *shape)."""
@@ -41,10 +44,10 @@ class Fidelity:
     def value(self, x: Tensor) -> Tensor:
         """``f(x)`` for images (B, *shape): (B,)."""
         residual = self.measurement.residual(x)
-        return 0.5 * self.variance * inner(residual, self.measurement.noise.solve(residual))
+        return 0.5 * self.variance * inner(residual, self.noise.solve(residual))
 
     def noise_in_image(self) -> float:
         """Root mean square of ``A^H W^2 n`` for one (fixed) draw of the noise n: the scale of a TV weight."""
         given = self.measurement
         generator = torch.Generator(given.y.device).manual_seed(0)
-        return float(self.back(given.noise.sample(given.y, generator)).abs().square().mean().sqrt())
+        return float(self.back(self.noise.sample(given.y, generator)).abs().square().mean().sqrt())

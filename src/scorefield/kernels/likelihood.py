@@ -58,10 +58,10 @@ class PerturbAndMap(LikelihoodStep):
 
     def draw(self, measurement: Measurement, center: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
         u = center + rho * normal_like(center, generator)
-        residual = measurement.residual(u)
-        residual = residual - measurement.noise.sample(residual, generator)
+        noise, residual = measurement.gaussian, measurement.residual(u)
+        residual = residual - noise.sample(residual, generator)
         operator, spread = measurement.operator, Isotropic(rho**2)
-        return u + spread(operator.H(operator.gram_solve(measurement.noise, spread, residual)))
+        return u + spread(operator.H(operator.gram_solve(noise, spread, residual)))
 
 
 @dataclass(frozen=True)

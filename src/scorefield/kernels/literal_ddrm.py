@@ -19,8 +19,8 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.measurement import Measurement
+from scorefield.operators.spectrum import Spectrum
 from scorefield.posteriors.ddrm import restoration_gain
-from scorefield.posteriors.spectrum import Spectrum
 from scorefield.prior import Prior
 from scorefield.randomness import normal_like
 
@@ -54,7 +54,7 @@ class LiteralDDRM(Kernel[Spectrum]):
             raise InputError(f"LiteralDDRM needs eta, etab between 0 and 1, got {self.eta:g} and {self.etab:g}.")
 
     def start(self, x: Tensor) -> State[Spectrum]:
-        return State(x, Spectrum(self.measurement))
+        return State(x, Spectrum(self.measurement.whitened.operator, self.measurement.y))
 
     def step(
         self, prior: Prior, state: State[Spectrum], sigma: Tensor, target: Tensor, generator: torch.Generator
@@ -62,7 +62,7 @@ class LiteralDDRM(Kernel[Spectrum]):
         spectrum, t, d = state.memory, target.double(), state.memory.d
         mean, fresh = prior.denoise(state.x, sigma), normal_like(state.x, generator)
         change = (1 - self.eta**2) ** 0.5 * target / sigma * (state.x - mean) + self.eta * target * fresh
-        observed = spectrum.observed(self.measurement.residual(mean))
+        observed = spectrum.observed(self.measurement.whitened.residual(mean))
         gain = restoration_gain(t * d, self.eta, self.etab)
         above = ((t * d).square() - self.etab**2).clamp(min=0).sqrt() / d.clamp(min=torch.finfo(d.dtype).tiny)
         renewed = torch.where(t * d >= 1, above, self.eta * t)

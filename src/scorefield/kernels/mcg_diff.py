@@ -1,6 +1,6 @@
 r"""MCG-Diff: particles that find the data where the noise of the image is as large as that of the data.
 
-In the singular coordinates of :mod:`scorefield.posteriors.spectrum` a measured coordinate is
+In the singular coordinates of :mod:`scorefield.operators.spectrum` a measured coordinate is
 :math:`\bar y_i = \bar x_{0,i} + \tau_i z_i` with :math:`\tau_i = 1/d_i`: a datum is what the walk's own
 :math:`\bar x_{s,i}` is at the level :math:`s = \tau_i`.  A path of the diffusion that meets every :math:`\bar y_i` at
 its :math:`\tau_i` ends in the posterior.  At a level :math:`t \le \tau_i` the likelihood of such a meeting is exact,
@@ -55,7 +55,7 @@ from scorefield.errors import InputError
 from scorefield.kernels.population import ParticleFilter, Population, in_parts
 from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
-from scorefield.posteriors.spectrum import Spectrum
+from scorefield.operators.spectrum import Spectrum
 from scorefield.prior import Prior
 from scorefield.randomness import normal_like
 
@@ -70,7 +70,7 @@ class MCGDiff(ParticleFilter):
 
     A level costs ``oversampling`` denoiser evaluations a draw and no vector-Jacobian product: cheaper than
     ``Particles``, which look ahead by the posterior's covariance and stay together where the data are many or the noise
-    is small.  The singular basis must be known (:mod:`scorefield.posteriors.spectrum`).  Walk from well above the
+    is small.  The singular basis must be known (:mod:`scorefield.operators.spectrum`).  Walk from well above the
     distance of the modes down to below the noise of the data.
 
     Differences from the paper: a second-order reverse step, systematic resampling, more particles than draws, and exact
@@ -138,15 +138,15 @@ class _Data:
     """
 
     def __init__(self, measurement: Measurement, kappa: float):
-        noise, y = measurement.noise, measurement.y
-        self.spectrum = Spectrum(measurement)
+        noise, scan = measurement.gaussian, measurement.whitened
+        self.spectrum = Spectrum(scan.operator, scan.y)
         d = self.spectrum.d
         self.measured = d > 0
         self.tau = 1 / torch.where(self.measured, d, 1)
         self.floor = kappa * (1 + self.tau.square())
-        self.observed = self.spectrum.observed(y).double()
-        rest = as_rows(self.spectrum.whiten(y)).square().sum() - (self.observed * d).square().sum()
-        scale = noise.log_prob(torch.zeros_like(y)).double()
+        self.observed = self.spectrum.observed(scan.y).double()
+        rest = as_rows(scan.y).square().sum() - (self.observed * d).square().sum()
+        scale = noise.log_prob(torch.zeros_like(scan.y)).double()
         self.constant = scale + torch.where(self.measured, self.tau.log(), 0).sum() - rest / 2
 
     def open(self, sigma: Tensor) -> Tensor:

@@ -67,5 +67,5 @@ class ResampledGibbs(Kernel[Tensor | None]):
 
     def _log_evidence(self, residual: Tensor, rho: Tensor) -> Tensor:
         """``log N(y; A x0, R + rho^2 A A^H)`` of each image up to a constant: (B,)."""
-        operator, noise = self.measurement.operator, self.measurement.noise
+        operator, noise = self.measurement.operator, self.measurement.gaussian
         return -inner(residual, operator.gram_solve(noise, Isotropic(rho**2), residual)).double() / 2

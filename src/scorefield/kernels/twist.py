@@ -68,19 +68,19 @@ class Twisted(Posterior):
         """The twist at images x (B, *event), sigma ()."""
         denoised, vjp = self.prior.linearize(x, sigma)
         variance = level(sigma, x).square()
-        constant = self.measurement.noise.log_prob(torch.zeros_like(self.measurement.y)).double()
+        constant = self.measurement.gaussian.log_prob(torch.zeros_like(self.measurement.y)).double()
         weigh = self._dense if _count(self.measurement.y) <= self.rank else self._krylov
         guided, log = weigh(denoised, variance, vjp)
         return Twist(denoised, guided, constant + log)
 
     def _dense(self, denoised: Tensor, variance: Tensor, vjp: Vjp) -> tuple[Tensor, Tensor]:
-        operator, whiten = self.measurement.operator, self.measurement.noise.whiten
-        pulled = operator.H(whiten(units(self.measurement.y))).to(denoised.dtype)  # (m, *event): rows of R^-1/2 A
+        scan = self.measurement.whitened
+        pulled = scan.operator.H(units(scan.y)).to(denoised.dtype)  # (m, *event): rows of R^-1/2 A
         columns = torch.stack([variance * vjp(row.expand_as(denoised)) for row in pulled])
-        seen = torch.stack([as_rows(whiten(operator(column))) for column in columns], dim=-1).double()  # (B, m, m)
+        seen = torch.stack([as_rows(scan.operator(column)) for column in columns], dim=-1).double()  # (B, m, m)
         values, vectors = torch.linalg.eigh((seen + seen.mT) / 2)
         values = values.clamp(min=0) + 1  # a covariance has no negative eigenvalue; a learned Jacobian might
-        residual = as_rows(whiten(self.measurement.residual(denoised))).double().unsqueeze(-1)
+        residual = as_rows(scan.residual(denoised)).double().unsqueeze(-1)
         modes = (vectors.mT @ residual).squeeze(-1)
         solved = (vectors @ (modes / values).unsqueeze(-1)).squeeze(-1).to(denoised.real.dtype)  # (B, m)
         shaped = solved.T.reshape(len(pulled), -1, *[1] * (denoised.ndim - 1))

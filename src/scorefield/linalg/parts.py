@@ -11,6 +11,12 @@ def as_rows(x: Tensor) -> Tensor:
     return torch.view_as_real(x.resolve_conj()).flatten(1) if x.is_complex() else x.flatten(1)
 
 
+def from_rows(rows: Tensor, like: Tensor) -> Tensor:
+    """The inverse of :func:`as_rows`: real vectors (B, d) as data or images shaped like ``like`` (1 or B, ...)."""
+    shape = (len(rows), *like.shape[1:])
+    return torch.view_as_complex(rows.reshape(*shape, 2)) if like.is_complex() else rows.reshape(shape)
+
+
 def squared(v: Tensor) -> Tensor:
     """``|v|^2`` of each image, summed over its real components: (B, ...) to (B,)."""
     return as_rows(v).square().sum(1)

@@ -1,8 +1,7 @@
 r"""Noise that is correlated between channels, as between the coils of an MRI scanner.
 
-With :math:`C = L L^H` and white w of unit variance per real component, :math:`n = L w` at each sample, so that for
-complex data :math:`E\,n n^H = 2 C`.  :math:`L^{-1}` whitens: a measurement whose data and operator are both multiplied
-by it has white noise of level 1, and every method applies to it.
+With :math:`C = U \Lambda U^H` the covariance of the channels and white w of unit variance per real component,
+:math:`n = C^{1/2} w` at each sample, so that for complex data :math:`E\,n n^H = 2 C`.
 
 References:
     Roemer et al., "The NMR phased array", MRM 1990; Pruessmann et al., MRM 2001 (prewhitening).
@@ -10,23 +9,17 @@ References:
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.linalg.parts import mixed
-from scorefield.noise.base import Noise
-from scorefield.noise.white import White
-from scorefield.randomness import normal_like
-
-if TYPE_CHECKING:
-    from scorefield.measurement import Measurement
+from scorefield.linalg.parts import cast, mixed, per_image
+from scorefield.noise.gaussian import Gaussian
 
 
-class Colored(Noise):
+class Colored(Gaussian):
     """Gaussian noise with one covariance between the channels at each sample, independent between samples.
 
     Args:
@@ -47,39 +40,38 @@ class Colored(Noise):
                 " average n n^H / 2 over noise-only samples."
             )
         double = self.covariance.to(torch.promote_types(self.covariance.dtype, torch.float64))
-        root, failed = torch.linalg.cholesky_ex(double)
-        if bool(failed):
+        self._values, self._vectors = torch.linalg.eigh(double)
+        if not bool(self._values[0] > shape[0] * torch.finfo(torch.float64).eps * self._values[-1]):
             raise InputError("The noise covariance is not positive definite; drop the channels that repeat others.")
-        self._root, self._whitener = root, torch.linalg.inv(root)
+        self._root, self._whitener = self._power(0.5), self._power(-0.5)
 
     @property
-    def variance(self) -> Tensor:
-        """None: there is no variance for each datum alone.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError("Colored noise is correlated; pass noise.prewhiten(measurement), the same data made white.")
+    def precision(self) -> Tensor:
+        return (1 / self._values).mean()
 
     def whiten(self, residual: Tensor) -> Tensor:
         return mixed(self._whitener, residual)
 
-    def solve(self, residual: Tensor) -> Tensor:
-        return mixed(self._whitener.mH, self.whiten(residual))
+    def color(self, white: Tensor) -> Tensor:
+        return mixed(self._root, white)
 
-    def log_prob(self, residual: Tensor) -> Tensor:
-        log_det = self._root.diagonal().real.log().sum() * (residual[0].numel() / len(self._root))
-        components = 2 if residual.is_complex() else 1
-        constant = residual[0].numel() * math.log(2 * math.pi) / 2 + log_det
-        return -self.whiten(residual).abs().square().flatten(1).sum(1) / 2 - components * constant
+    def solve(self, residual: Tensor, shift: Tensor | float = 0.0) -> Tensor:
+        modes = mixed(self._vectors.mH, residual)
+        values = cast(self._values, modes).reshape(-1, *[1] * (modes.ndim - 2))
+        return mixed(self._vectors, modes / (values + per_image(shift, modes)))
 
-    def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return mixed(self._root, normal_like(like, generator))
+    def log_det(self, like: Tensor) -> Tensor:
+        return self._values.log().sum() * (like[0].numel() // len(self._values))
 
-    def prewhiten(self, measurement: Measurement) -> Measurement:
-        """The same information with white noise of level 1: data and operator multiplied by ``L^-1``."""
-        from scorefield.measurement import Measurement
-        from scorefield.operators.mix import Mix
+    def prewhiten(self, measurement: object) -> NoReturn:
+        """The form of version 0.1 of ``measurement.whitened``.
 
-        mix = Mix(self._whitener, measurement.operator.shape_out)
-        return Measurement(mix(measurement.y), mix @ measurement.operator, White(1.0))
+        Raises:
+            InputError: always; every method takes colored noise as it is.
+        """
+        raise InputError(
+            "Colored.prewhiten has become measurement.whitened; every method takes colored noise as it is."
+        )
+
+    def _power(self, exponent: float) -> Tensor:
+        return (self._vectors * self._values.pow(exponent)) @ self._vectors.mH

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from scorefield.noise.base import Noise
+from scorefield.noise.gaussian import Gaussian
+
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def joint(first: Noise, second: Noise, shapes: Shapes) -> Joint:
+    """The law of both blocks: Gaussian where both are."""
+    if isinstance(first, Gaussian) and isinstance(second, Gaussian):
+        return GaussianJoint(first, second, shapes)
+    return Joint(first, second, shapes)
 
 
 class Joint(Noise):
@@ -20,52 +30,58 @@ class Joint(Noise):
         shapes: shapes of the two blocks of data, without the batch.
     """
 
-    def __init__(self, first: Noise, second: Noise, shapes: tuple[tuple[int, ...], tuple[int, ...]]):
+    def __init__(self, first: Noise, second: Noise, shapes: Shapes):
         self.first, self.second, self.shapes = first, second, shapes
 
-    @property
-    def variance(self) -> Tensor:
-        first, second = (
-            noise.variance.expand(shape).reshape(math.prod(shape))
-            for noise, shape in zip((self.first, self.second), self.shapes, strict=True)
-        )
-        device = second.device if first.device.type == "cpu" else first.device  # a level of all data is on none
-        return torch.cat([first.to(device), second.to(device)])
-
-    def whiten(self, residual: Tensor) -> Tensor:
-        return self._joined("whiten", residual)
-
-    def solve(self, residual: Tensor) -> Tensor:
-        return self._joined("solve", residual)
-
-    def log_prob(self, residual: Tensor) -> Tensor:
-        return self._summed("log_prob", residual)
-
-    def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return self._joined("sample", like, generator=generator)
-
     def log_likelihood(self, y: Tensor, mean: Tensor) -> Tensor:
-        return self._summed("log_likelihood", y, mean)
-
-    def score(self, y: Tensor, mean: Tensor) -> Tensor:
-        return self._joined("score", y, mean)
-
-    def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return self._joined("corrupt", mean, generator=generator)
-
-    def _joined(self, method: str, *data: Tensor, **options: Any) -> Tensor:
-        """What the two laws say of their blocks, as data again."""
-        return torch.cat([part.flatten(1) for part in self._told(method, data, options)], 1)
-
-    def _summed(self, method: str, *data: Tensor) -> Tensor:
-        first, second = self._told(method, data, {})
+        first, second = _each(self, lambda law, *parts: law.log_likelihood(*parts), y, mean)
         return first + second
 
-    def _told(self, method: str, data: tuple[Tensor, ...], options: dict[str, Any]) -> list[Tensor]:
-        """What the two laws say of their blocks."""
+    def score(self, y: Tensor, mean: Tensor) -> Tensor:
+        return _whole(_each(self, lambda law, *parts: law.score(*parts), y, mean))
+
+    def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return _whole(_each(self, lambda law, part: law.corrupt(part, generator), mean))
+
+
+class GaussianJoint(Joint, Gaussian):
+    """Two blocks of Gaussian noise, R block diagonal."""
+
+    first: Gaussian
+    second: Gaussian
+
+    def __init__(self, first: Gaussian, second: Gaussian, shapes: Shapes):
+        super().__init__(first, second, shapes)
+
+    @property
+    def precision(self) -> Tensor:
         sizes = [math.prod(shape) for shape in self.shapes]
-        blocks = zip(*(each.split(sizes, 1) for each in data), strict=True)
-        return [
-            getattr(noise, method)(*(part.reshape(len(part), *shape) for part in parts), **options)
-            for noise, shape, parts in zip((self.first, self.second), self.shapes, blocks, strict=True)
-        ]
+        first, second = self.first.precision, self.second.precision
+        return (sizes[0] * first + sizes[1] * second.to(first.device)) / sum(sizes)
+
+    def whiten(self, residual: Tensor) -> Tensor:
+        return _whole(_each(self, lambda law, part: law.whiten(part), residual))
+
+    def color(self, white: Tensor) -> Tensor:
+        return _whole(_each(self, lambda law, part: law.color(part), white))
+
+    def solve(self, residual: Tensor, shift: Tensor | float = 0.0) -> Tensor:
+        return _whole(_each(self, lambda law, part: law.solve(part, shift), residual))
+
+    def log_det(self, like: Tensor) -> Tensor:
+        first, second = _each(self, lambda law, part: law.log_det(part), like)
+        return first + second
+
+
+def _each(joint: Joint, ask: Callable[..., Tensor], *data: Tensor) -> list[Tensor]:
+    """What each law says of its block of ``data``."""
+    sizes = [math.prod(shape) for shape in joint.shapes]
+    blocks = zip(*(each.split(sizes, 1) for each in data), strict=True)
+    return [
+        ask(law, *(part.reshape(len(part), *shape) for part in parts))
+        for law, shape, parts in zip((joint.first, joint.second), joint.shapes, blocks, strict=True)
+    ]
+
+
+def _whole(parts: list[Tensor]) -> Tensor:
+    return torch.cat([part.flatten(1) for part in parts], 1)

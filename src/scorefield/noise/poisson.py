@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise.nongaussian import NonGaussian, check_data, level
+from scorefield.noise.base import Noise
+from scorefield.noise.counts import as_counts, check_counts
 
 LEAST = -1.0  # line integral below which photons continue along their tangent
 
 
-class PoissonEmission(NonGaussian):
+class PoissonEmission(Noise):
     """Poisson counts of rate ``m + background``, m being what the operator predicts.
 
     Samplers try images with rates that no data have.  Below ``floor`` the logarithm of the rate continues along its
@@ -40,25 +41,25 @@ class PoissonEmission(NonGaussian):
         if not 0 < floor < math.inf:
             raise InputError(f"PoissonEmission needs a positive finite floor, got {floor:g} counts.")
         self.background, self.floor = background, floor
-        self._background = level(background, "background counts")
+        self._background = as_counts(background, "background counts")
 
     def log_likelihood(self, y: Tensor, mean: Tensor) -> Tensor:
-        check_data(y, mean)
+        check_counts(y, mean)
         rate = mean + self._background.to(mean)
         known = rate.clamp(min=self.floor)
         log_rate = known.log() + (rate - known) / self.floor
         return (y * log_rate - rate - torch.lgamma(y + 1)).flatten(1).sum(1)
 
     def score(self, y: Tensor, mean: Tensor) -> Tensor:
-        check_data(y, mean)
+        check_counts(y, mean)
         return y / (mean + self._background.to(mean)).clamp(min=self.floor) - 1
 
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        check_data(mean, mean)
+        check_counts(mean, mean)
         return torch.poisson(mean + self._background.to(mean), generator)
 
 
-class PoissonTransmission(NonGaussian):
+class PoissonTransmission(Noise):
     r"""Poisson counts of rate :math:`I_0 e^{-m} + b`: photons left after a line integral m of attenuation.
 
     Samplers try images with line integrals that no object has.  Below -1 the photons continue along their tangent: the
@@ -74,12 +75,12 @@ class PoissonTransmission(NonGaussian):
 
     def __init__(self, blank: Tensor | float, background: Tensor | float = 0.0):
         self.blank, self.background = blank, background
-        self._blank, self._background = level(blank, "blank scan"), level(background, "background counts")
+        self._blank, self._background = as_counts(blank, "blank scan"), as_counts(background, "background counts")
         if not bool((self._blank > 0).all()):
             raise InputError("A blank scan of 0 counts measures nothing; leave those data out.")
 
     def log_likelihood(self, y: Tensor, mean: Tensor) -> Tensor:
-        check_data(y, mean)
+        check_counts(y, mean)
         blank, beyond = self._blank.to(mean), (LEAST - mean).clamp(min=0)
         inside = mean.clamp(min=LEAST)
         passed = blank * torch.exp(-inside) * (1 + beyond)
@@ -90,7 +91,7 @@ class PoissonTransmission(NonGaussian):
         return (y * log_rate - passed - background - torch.lgamma(y + 1)).flatten(1).sum(1)
 
     def score(self, y: Tensor, mean: Tensor) -> Tensor:
-        check_data(y, mean)
+        check_counts(y, mean)
         beyond = (LEAST - mean).clamp(min=0)
         slope, background = self._blank.to(mean) * torch.exp(-mean.clamp(min=LEAST)), self._background.to(mean)
         passed, tiny = slope * (1 + beyond), torch.finfo(mean.dtype).tiny

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise.nongaussian import NonGaussian
+from scorefield.noise.base import Noise
 from scorefield.randomness import normal_like
 
 
-class Rician(NonGaussian):
+class Rician(Noise):
     r""":math:`y = |m + n|` for complex noise n of level ``std`` per real component; m real, of any sign, or complex.
 
     .. math:: p(y \mid m) = \frac{y}{s^2} \exp\Big(-\frac{y^2 + |m|^2}{2 s^2}\Big) I_0\Big(\frac{y |m|}{s^2}\Big).

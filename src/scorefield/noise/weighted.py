@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise.base import Noise
+from scorefield.noise.independent import Independent
 
 
-class Weighted(Noise):
+class Weighted(Independent):
     r"""Gaussian noise with a standard deviation for each datum: :math:`R = \mathrm{diag}(\mathrm{std}^2)`.
 
     The logarithm of Poisson counts c, as in low-dose CT, has about ``std = c ** -0.5``.

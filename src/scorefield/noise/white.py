@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise.base import Noise
+from scorefield.noise.independent import Independent
 
 
-class White(Noise):
+class White(Independent):
     """White noise of standard deviation ``std`` per real component.
 
     Args:

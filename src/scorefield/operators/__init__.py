@@ -18,6 +18,7 @@ from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask,
 from scorefield.operators.nonlinear import Nonlinear
 from scorefield.operators.resample import Blur, Downsample
 from scorefield.operators.stack import Stack
+from scorefield.operators.whitening import Whitening
 
 __all__ = [
     # the algebra
@@ -27,6 +28,7 @@ __all__ = [
     "Sum",
     "Multiple",
     "Stack",
+    "Whitening",
     "Isotropic",
     "Spread",
     # not linear

@@ -20,7 +20,7 @@ from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic, Spread
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients, warn_unless_solved
-from scorefield.noise import Noise
+from scorefield.noise import Gaussian, Independent
 from scorefield.portable import Portable
 
 Shape = tuple[int, ...]
@@ -85,26 +85,25 @@ class Operator(Portable, ABC):
         """``A^H A x``."""
         return self._adjoint(self(x))
 
-    def gram_solve(self, noise: Noise, spread: Spread, v: Tensor) -> Tensor:
+    def gram_solve(self, noise: Gaussian, spread: Spread, v: Tensor) -> Tensor:
         """``(R + A V A^H)^-1 v``, the innovation's covariance solved for data ``v`` (B, *shape_out).
 
-        Closed form where the class knows ``A A^H`` and V is isotropic; conjugate gradients on data in units of their
-        noise otherwise, with a warning where these have not converged.
+        Closed form where the class knows ``A A^H``, V is isotropic and the noise independent; otherwise conjugate
+        gradients on data in units of their noise, with a warning where these have not converged.
         """
-        if isinstance(spread, Isotropic):
+        if isinstance(spread, Isotropic) and isinstance(noise, Independent):
             variance = per_image(spread.variance, v)
             solution = self._solve_shifted(noise.variance.to(v.real.dtype).to(v.device), variance, v)
             if solution is not None:
                 return solution
-        scale = noise.variance.to(v.real.dtype).to(v.device).sqrt()
 
         def whitened(u: Tensor) -> Tensor:
-            return u + self(spread(self._adjoint(u / scale))) / scale
+            return u + noise.whiten(self(spread(self._adjoint(noise.whiten(u)))))
 
-        goal, tolerance = v / scale, max(TOLERANCE, torch.finfo(v.real.dtype).eps ** 0.75)
+        goal, tolerance = noise.whiten(v), max(TOLERANCE, torch.finfo(v.real.dtype).eps ** 0.75)
         solution = conjugate_gradients(whitened, goal, tolerance=tolerance, iterations=ITERATIONS)
         warn_unless_solved(goal - whitened(solution), goal, ACCEPTED, f"The covariance of the data of {self}")
-        return solution / scale
+        return noise.whiten(solution)
 
     def _solve_shifted(self, noise: Tensor, spread: Tensor, v: Tensor) -> Tensor | None:
         """``(noise I + spread A A^H)^-1 v`` in closed form, or None; both broadcast against v."""

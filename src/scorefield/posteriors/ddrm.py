@@ -9,8 +9,8 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
+from scorefield.operators.spectrum import Spectrum
 from scorefield.posteriors.base import Correction
-from scorefield.posteriors.spectrum import Spectrum
 from scorefield.prior import Prior, level
 
 
@@ -27,7 +27,7 @@ class DDRM(Correction):
     The published chains also scale the fresh noise direction by direction, with gains taken at the *next* level; they
     are no denoiser and an ancestral step.  ``kernels.LiteralDDRM`` is that chain, of both papers.
 
-    The singular basis must be known: see :mod:`scorefield.posteriors.spectrum`.
+    The singular basis must be known: see :mod:`scorefield.operators.spectrum`.
 
     Args:
         eta: share of fresh noise below the noise of the data; the papers use 0.85.
@@ -45,18 +45,22 @@ class DDRM(Correction):
         if not (0 <= eta <= 1 and 0 <= etab <= 1):
             raise InputError(f"DDRM needs eta and etab between 0 and 1, got {eta:g} and {etab:g}.")
         self.eta, self.etab = eta, etab
-        self._spectrum = Spectrum(measurement)
+        self._spectrum = _spectrum(measurement)
 
     def replace(self, *, prior: Prior | None = None, measurement: Measurement | None = None) -> DDRM:
         other = super().replace(prior=prior, measurement=measurement)
         if measurement is not None:
-            other._spectrum = Spectrum(measurement)
+            other._spectrum = _spectrum(measurement)
         return other
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
-        observed = self._spectrum.observed(self.measurement.residual(mean))
+        observed = self._spectrum.observed(self.measurement.whitened.residual(mean))
         gain = restoration_gain(level(sigma, x).reshape(-1, 1).double() * self._spectrum.d, self.eta, self.etab)
         return mean + self._spectrum.compose(gain.to(observed) * observed)
+
+
+def _spectrum(measurement: Measurement) -> Spectrum:
+    return Spectrum(measurement.whitened.operator, measurement.y)
 
 
 def restoration_gain(ratio: Tensor, eta: float, etab: float) -> Tensor:

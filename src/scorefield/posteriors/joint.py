@@ -3,7 +3,7 @@ r"""Two measurements of one image as one: stacked data, stacked operator, each p
 from __future__ import annotations
 
 from scorefield.measurement import Measurement
-from scorefield.noise.joint import Joint
+from scorefield.noise.joint import joint
 from scorefield.operators.stack import Stack
 
 
@@ -18,5 +18,5 @@ def join(first: Measurement, second: Measurement) -> Measurement:
         InputError: images of different shapes, or data of which only one is complex.
     """
     operator = Stack(first.operator, second.operator)
-    noise = Joint(first.noise, second.noise, (first.operator.shape_out, second.operator.shape_out))
+    noise = joint(first.noise, second.noise, (first.operator.shape_out, second.operator.shape_out))
     return Measurement(operator.flatten(first.y, second.y), operator, noise)

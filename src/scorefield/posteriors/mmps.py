@@ -63,17 +63,16 @@ class MMPS(Guided):
             vjp: ``v -> J^T v`` of the prior's denoiser.
             r: data (B, *shape_out).
         """
-        noise = self.measurement.noise
-        scale = noise.variance.to(r.real.dtype).to(r.device).sqrt()
-        system = _Whitened(self.measurement, scale, variance, vjp)
-        r = r / scale
+        noise = self.measurement.gaussian
+        system = _Whitened(self.measurement, variance, vjp)
+        r = noise.whiten(r)
         u, combination = flexible_gmres(
             system, r, system.precondition, tolerance=self.tolerance, iterations=self.iterations
         )
         tiny = torch.finfo(r.real.dtype).tiny
         stretch = (inner(u, u) / inner(r, r).clamp(min=tiny)).sqrt().clamp(min=1)
         image = combination(system.pulled)
-        return u / per_image(stretch, u) / scale, image / per_image(stretch, image)
+        return noise.whiten(u / per_image(stretch, u)), image / per_image(stretch, image)
 
     def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         del residual
@@ -87,17 +86,17 @@ class _Whitened:
         pulled: ``J^T A^H R^-1/2 u`` for each u so far.
     """
 
-    def __init__(self, measurement: Measurement, scale: Tensor, variance: Tensor, vjp: Vjp):
-        self.operator, self.scale, self.variance, self.vjp = measurement.operator, scale, variance, vjp
+    def __init__(self, measurement: Measurement, variance: Tensor, vjp: Vjp):
+        self.operator, self.variance, self.vjp = measurement.whitened.operator, variance, vjp
         self.pulled: list[Tensor] = []
         self.model: Stationary | None = None
 
     def __call__(self, u: Tensor) -> Tensor:
-        image = self.operator.H(u / self.scale)
+        image = self.operator.H(u)
         self.pulled.append(self.vjp(image))
         spread = self.variance * self.pulled[-1]
         self.model = self.model or Stationary(image, spread)
-        return u + self.operator(spread) / self.scale
+        return u + self.operator(spread)
 
     def precondition(self, b: Tensor) -> Tensor:
         """The inverse with a stationary model in place of V, once there is one."""
@@ -106,6 +105,6 @@ class _Whitened:
             return b
 
         def approximate(u: Tensor) -> Tensor:
-            return u + self.operator(model(self.operator.H(u / self.scale))) / self.scale
+            return u + self.operator(model(self.operator.H(u)))
 
         return conjugate_gradients(approximate, b, **INNER)

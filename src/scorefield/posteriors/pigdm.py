@@ -33,6 +33,6 @@ class PiGDM(Guided):
         self.data_std = data_std
 
     def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
-        operator, noise = self.measurement.operator, self.measurement.noise
+        operator, noise = self.measurement.operator, self.measurement.gaussian
         spread = Isotropic((variance * self.data_std**2 / (variance + self.data_std**2)).reshape(-1))
         return lambda r: vjp(operator.H(operator.gram_solve(noise, spread, r)))

@@ -36,8 +36,8 @@ class ScoreALD(Correction):
 
     def _pull(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         residual = self.measurement.residual(x)
-        noise = self.measurement.noise.variance.to(residual.real.dtype).to(residual.device)
-        return self.measurement.operator.at(x).H(residual / (noise + self.inflation * level(sigma, residual).square()))
+        shift = self.inflation * level(sigma, residual).square()
+        return self.measurement.operator.at(x).H(self.measurement.gaussian.solve(residual, shift))
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self.prior.score(x, sigma) + self._pull(x, sigma)

@@ -19,7 +19,8 @@ class TMPD(Guided):
     coefficients) that were measured directly, under a prior that is diagonal in the same basis.  Row sums are the
     right size for operators with non-negative entries (inpainting, blur, block averages).  With mixed signs they
     can be negative: a variance below 0 is taken as 0, and one below -R, where the published quotient changes
-    sign and sampling diverges, is refused.
+    sign and sampling diverges, is refused.  The sums are those of data in units of their noise,
+    :math:`R^{-1/2} A V A^H R^{-1/2} 1`; for white noise, the paper's, that is the same.
 
     The 1 of complex data is 1 + i: real and imaginary parts are numbers of their own.
 
@@ -31,18 +32,17 @@ class TMPD(Guided):
     """
 
     def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
-        operator, noise = self.measurement.operator, self.measurement.noise
+        operator, noise = self.measurement.whitened.operator, self.measurement.gaussian
         ones = torch.ones_like(residual)
         ones = torch.complex(ones.real, ones.real) if ones.is_complex() else ones
         rows = _parts(operator(variance * vjp(operator.H(ones))))
-        floor = noise.variance.to(rows.dtype).to(rows.device).unsqueeze(-1)
-        if bool((rows <= -floor).any()):
+        if bool((rows <= -1).any()):
             raise InputError(
-                "TMPD needs row sums of A V A^H above minus the noise variance, but the lowest is"
+                "TMPD needs row sums of A V A^H, in units of the noise variance, above -1, but the lowest is"
                 f" {rows.min().item():.3g}: the operator or the prior's Jacobian has mixed signs; use MMPS."
             )
-        total = floor + rows.clamp(min=0)
-        return lambda r: vjp(operator.H(_whole(_parts(r) / total, r)))
+        total = 1 + rows.clamp(min=0)
+        return lambda r: vjp(operator.H(_whole(_parts(noise.whiten(r)) / total, r)))
 
 
 def _parts(v: Tensor) -> Tensor:

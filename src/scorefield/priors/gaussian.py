@@ -61,18 +61,18 @@ def update(means: Tensor, roots: Tensor, measurement: Measurement) -> Update:
         roots: L, (K, d, d), or (1, d, d) when all share one covariance.
         measurement: data may be complex; they are viewed as real pairs.
     """
-    whiten, operator = measurement.noise.whiten, measurement.operator
+    scan = measurement.whitened
     d = roots.shape[-1]
     identity = torch.eye(d, dtype=means.dtype, device=means.device)
-    columns = as_rows(whiten(operator(identity.reshape(d, *means.shape[1:]))))  # (d, m): A^T R^-1/2
-    residual = as_rows(whiten(measurement.residual(means))).unsqueeze(-1)  # (K, m, 1)
+    columns = as_rows(scan.operator(identity.reshape(d, *means.shape[1:])))  # (d, m): A^T R^-1/2
+    residual = as_rows(scan.residual(means)).unsqueeze(-1)  # (K, m, 1)
     w = roots.mT @ columns  # (K, d, m): W^T
     cholesky = torch.linalg.cholesky(identity + w @ w.mT)
     shift = torch.cholesky_solve(w @ residual, cholesky)
     half = torch.linalg.solve_triangular(cholesky, roots.mT, upper=False)
     # r^T (I + W W^T)^-1 r as a sum of squares: the misfit that is left and the price of the shift
     misfit = (residual - w.mT @ shift).square().sum((-2, -1)) + shift.square().sum((-2, -1))
-    constant = measurement.noise.log_prob(torch.zeros_like(measurement.y))
+    constant = measurement.gaussian.log_prob(torch.zeros_like(measurement.y))
     log_det = cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     moved = means + (roots @ shift).reshape(means.shape)
     return Update(moved, half.mT @ half, constant - misfit / 2 - log_det)

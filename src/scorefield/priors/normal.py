@@ -170,35 +170,36 @@ class ConditionedGaussian(Normal):
 
     def __init__(self, prior: Normal, measurement: Measurement):
         check_data(measurement, prior.event_shape)
-        residual = measurement.residual(prior.mean.unsqueeze(0))
-        super().__init__((prior.mean + prior.covary(_pull(measurement, prior.covary, residual)))[0])
-        self.prior, self.measurement = prior, measurement
+        scan = measurement.whitened
+        residual = scan.residual(prior.mean.unsqueeze(0))
+        super().__init__((prior.mean + prior.covary(_pull(scan, prior.covary, residual)))[0])
+        self.prior, self.measurement, self._scan = prior, measurement, scan
 
     def covary(self, v: Tensor) -> Tensor:
         product = self.prior.covary(v)
-        seen = self.measurement.operator(product)
-        return product - self.prior.covary(_pull(self.measurement, self.prior.covary, seen))
+        seen = self._scan.operator(product)
+        return product - self.prior.covary(_pull(self._scan, self.prior.covary, seen))
 
     def shrink(self, v: Tensor, sigma: Tensor | float) -> Tensor:
         product = self.prior.shrink(v, sigma)
-        seen = self.measurement.operator(product)
-        return product - self._spread(sigma)(_pull(self.measurement, self._spread(sigma), seen))
+        seen = self._scan.operator(product)
+        return product - self._spread(sigma)(_pull(self._scan, self._spread(sigma), seen))
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        residual = self.measurement.residual(self.prior.denoise(x, sigma))
-        pulled = _pull(self.measurement, self._spread(sigma), residual)
+        residual = self._scan.residual(self.prior.denoise(x, sigma))
+        pulled = _pull(self._scan, self._spread(sigma), residual)
         return self.prior.score(x, sigma) + self.prior.shrink(pulled, sigma)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        residual = self.measurement.residual(self.prior.denoise(x, sigma))
-        solved = _solve(self.measurement, self._spread(sigma), residual)
+        residual = self._scan.residual(self.prior.denoise(x, sigma))
+        solved = _solve(self._scan, self._spread(sigma), residual)
         return self.prior.log_prob(x, sigma) - inner(residual, solved) / 2
 
     def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         x = self.prior.rsample(n, generator)
-        residual = self.measurement.residual(x)
-        residual = residual - self.measurement.noise.sample(residual, generator)
-        return x + self.prior.covary(_pull(self.measurement, self.prior.covary, residual))
+        residual = self._scan.residual(x)
+        residual = residual - normal_like(residual, generator)
+        return x + self.prior.covary(_pull(self._scan, self.prior.covary, residual))
 
     def _spread(self, sigma: Tensor | float) -> Callable[[Tensor], Tensor]:
         return lambda v: level(sigma, v).square() * self.prior.shrink(v, sigma)
@@ -206,23 +207,23 @@ class ConditionedGaussian(Normal):
     def _apply(self, fn: Callable, recurse: bool = True) -> ConditionedGaussian:
         super()._apply(fn, recurse)
         self.measurement = move_with(self.measurement, fn, self.measurement.y)
+        self._scan = self.measurement.whitened
         return self
 
 
-def _solve(measurement: Measurement, spread: Callable[[Tensor], Tensor], residual: Tensor) -> Tensor:
-    """``(R + A V A^H)^-1 residual``."""
-    operator, real = measurement.operator, residual.real.dtype
-    variance = measurement.noise.variance.to(real).to(residual.device)
+def _solve(scan: Measurement, spread: Callable[[Tensor], Tensor], residual: Tensor) -> Tensor:
+    """``(I + A V A^H)^-1 residual`` of a whitened scan."""
+    operator = scan.operator
 
     def matrix(u: Tensor) -> Tensor:
-        return variance * u + operator(spread(operator.H(u)))
+        return u + operator(spread(operator.H(u)))
 
-    eps = torch.finfo(real).eps
+    eps = torch.finfo(residual.real.dtype).eps
     solution = conjugate_gradients(matrix, residual, tolerance=eps**0.75, iterations=ITERATIONS)
     warn_unless_solved(residual - matrix(solution), residual, math.sqrt(eps), "A Gaussian posterior")
     return solution
 
 
-def _pull(measurement: Measurement, spread: Callable[[Tensor], Tensor], residual: Tensor) -> Tensor:
-    """``A^H (R + A V A^H)^-1 residual``."""
-    return measurement.operator.H(_solve(measurement, spread, residual))
+def _pull(scan: Measurement, spread: Callable[[Tensor], Tensor], residual: Tensor) -> Tensor:
+    """``A^H (I + A V A^H)^-1 residual`` of a whitened scan."""
+    return scan.operator.H(_solve(scan, spread, residual))

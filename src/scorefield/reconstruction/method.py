@@ -105,7 +105,8 @@ def unconditional(prior: Prior, measurement: Measurement) -> Prior:
 
 def resolution(measurement: Measurement) -> float:
     """``1 / |R^-1/2 A|``, the least standard deviation to which few data determine any direction; infinite if none."""
-    rows = measurement.operator.H(measurement.noise.whiten(units(measurement.y)))
+    scan = measurement.whitened
+    rows = scan.operator.H(units(scan.y))
     size = float(torch.linalg.matrix_norm(as_rows(rows).double(), ord=2))
     return 1 / size if size > 0 else math.inf
 

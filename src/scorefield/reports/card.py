@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorefield.data.display import number
 from scorefield.measurement import Measurement
+from scorefield.noise import Gaussian
 
 if TYPE_CHECKING:
     from scorefield.samples import Samples
@@ -27,8 +28,9 @@ def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any
         "data": f"{_shape(measurement.y.shape[1:])} {kind} samples",
         "image": _shape(measurement.shape),
         "noise": type(noise).__name__,
-        "noise std per real component": float(noise.variance.double().mean().sqrt()),
     }
+    if isinstance(noise, Gaussian):
+        scan["noise std per real component"] = float(noise.precision.double().rsqrt())
     spent = {
         "draws": len(samples.draws),
         "forward evaluations": cost.forward,

@@ -1,0 +1,80 @@
+r"""Additive Gaussian noise: :math:`y = m + n`, :math:`n \sim N(0, R)`, R the covariance of each real component.
+
+For complex data :math:`E\,n n^H = 2 R`, and the log-density of a residual r is, up to a constant,
+:math:`-\tfrac12 \|R^{-1/2} r\|^2`, whether r is real or complex.  The root :math:`R^{1/2}` is the symmetric one, so
+that whitening is its own adjoint.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from scorefield.errors import InputError
+from scorefield.linalg.parts import squared
+from scorefield.noise.base import Noise
+from scorefield.randomness import normal_like
+
+
+class Gaussian(Noise):
+    """Noise with a covariance R that does not depend on the image; a subclass multiplies by its powers.
+
+    Data and residuals are (B, *data), real or complex; what comes back has their shape and precision.
+    """
+
+    @property
+    @abstractmethod
+    def precision(self) -> Tensor:
+        """The mean of the diagonal of ``R^-1``, ()."""
+
+    @abstractmethod
+    def whiten(self, residual: Tensor) -> Tensor:
+        """``R^-1/2 residual``: residuals in units of their noise, uncorrelated."""
+
+    @abstractmethod
+    def color(self, white: Tensor) -> Tensor:
+        """``R^1/2 white``, the inverse of :meth:`whiten`."""
+
+    @abstractmethod
+    def solve(self, residual: Tensor, shift: Tensor | float = 0.0) -> Tensor:
+        """``(R + shift I)^-1 residual``; ``shift`` >= 0 is () or one for each image, (B,)."""
+
+    @abstractmethod
+    def log_det(self, like: Tensor) -> Tensor:
+        """``log det R`` for data shaped like ``like`` (B, *data), each entry counted as one real number: ()."""
+
+    def log_prob(self, residual: Tensor) -> Tensor:
+        """Log-density of a residual, normalized, summed over the data: (B,)."""
+        components = 2 if residual.is_complex() else 1
+        constant = residual[0].numel() * math.log(2 * math.pi) + self.log_det(residual)
+        return -(squared(self.whiten(residual)) + components * constant) / 2
+
+    def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One realization of the noise shaped like ``like`` (B, *data)."""
+        return self.color(normal_like(like, generator))
+
+    def log_likelihood(self, y: Tensor, mean: Tensor) -> Tensor:
+        return self.log_prob(y - mean)
+
+    def score(self, y: Tensor, mean: Tensor) -> Tensor:
+        return self.solve(y - mean)
+
+    def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return mean + self.sample(mean, generator)
+
+
+def gaussian(noise: Noise) -> Gaussian:
+    """``noise``, for a method that needs its covariance.
+
+    Raises:
+        InputError: the law is not Gaussian.
+    """
+    if not isinstance(noise, Gaussian):
+        raise InputError(
+            f"{type(noise).__name__} data have no fixed noise variance, which this method needs; take one that asks for"
+            " the likelihood's score alone, such as kernels.SplitGibbs(measurement, likelihood=kernels.MarkovChain())."
+        )
+    return noise
