@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from scorefield.baselines import BM3D, bm3d, tuned_total_variation
-from scorefield.baselines.bm3d import _collaborate, _Table, cosine, haar
+from scorefield.baselines.bm3d import BlockTable, cosine, filter_groups, haar
 from scorefield.data.phantoms import Disks
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
@@ -50,7 +50,7 @@ def test_cosine_transform_is_that_of_its_definition():
     from scipy.fft import dctn
 
     image = normal(11, 13)
-    table = _Table(image, 8)
+    table = BlockTable(image, 8)
     block = torch.from_numpy(dctn(image[2:10, 3:11].numpy(), norm="ortho"))
     torch.testing.assert_close(table.rows[2 * 6 + 3].reshape(8, 8), block)
 
@@ -60,7 +60,7 @@ def test_matches_are_the_nearest_blocks_in_the_window_by_brute_force(shape):
     image, step, reach, count = normal(*shape), 3, 5, 4
     blocks = image.unfold(0, 8, 1).unfold(1, 8, 1)
     rows, columns = blocks.shape[:2]
-    indices, distances = _Table(image, 8).matches(step, reach, count)
+    indices, distances = BlockTable(image, 8).matches(step, reach, count)
     references = set()
     for places, found in zip(indices, distances, strict=True):
         r, c = divmod(int(places[0]), columns)
@@ -81,27 +81,27 @@ def test_matches_are_the_nearest_blocks_in_the_window_by_brute_force(shape):
 def test_all_kept_gives_the_image_back():
     """Of all gains 1, nothing is left to average: any grouping, any window, the same image."""
     image = normal(21, 26)
-    table = _Table(image, 8)
+    table = BlockTable(image, 8)
     settings = BM3D(window=9, groups=(4, 4))
-    torch.testing.assert_close(settings._pass(table, table, 0, torch.ones_like, 1.0), image)
+    torch.testing.assert_close(settings.one_pass(table, table, 0, torch.ones_like, 1.0), image)
 
 
-def test_a_group_is_heard_by_the_inverse_of_its_squared_gains_and_keeps_its_mean():
+def test_a_group_is_weights_of_blocks_by_the_inverse_of_its_squared_gains_and_keeps_its_mean():
     """Gains one half but for the group's mean: half of each block's difference from it, weight 1 / (1 + 7 / 4)."""
     rows = normal(5, 4)
-    total, heard = torch.zeros(5, 4, dtype=torch.float64), torch.zeros(5, 1, dtype=torch.float64)
+    total, weights_of_blocks = torch.zeros(5, 4, dtype=torch.float64), torch.zeros(5, 1, dtype=torch.float64)
     group = torch.tensor([[3], [0]])
-    _collaborate(group, rows, rows, lambda s: torch.full_like(s, 0.5), total, heard)
+    filter_groups(group, rows, rows, lambda s: torch.full_like(s, 0.5), total, weights_of_blocks)
     mean, weight = torch.zeros(4, dtype=torch.float64), 1 / (1 + 7 / 4)
     mean[0] = (rows[3, 0] + rows[0, 0]) / 2
     for block in (0, 3):
         torch.testing.assert_close(total[block], weight * (mean + rows[block]) / 2)
-    assert heard.flatten().tolist() == pytest.approx([weight, 0, 0, weight, 0])
+    assert weights_of_blocks.flatten().tolist() == pytest.approx([weight, 0, 0, weight, 0])
     assert not total[[1, 2, 4]].any()
 
 
 def test_blocks_go_back_under_a_kaiser_window_by_brute_force():
-    table = _Table(normal(10, 11), 8)
+    table = BlockTable(normal(10, 11), 8)
     weights = normal(12, 1).abs()
     blocks = normal(12, 8, 8)
     window = torch.from_numpy(np.outer(np.kaiser(8, 2.0), np.kaiser(8, 2.0)))
@@ -169,16 +169,16 @@ def test_it_is_above_total_variation_at_its_best_on_a_photograph():
     y = truth + 0.1 * normal(1, 80, 80)
     found = psnr(BM3D()(y, 0.1), truth, peak=1.0)
     assert found > tuned_total_variation(given(y), truth).psnr + 0.5 - 20 * math.log10(float(truth.max()))
-    table = _Table(y[0] - y.mean(), 8)
-    first = BM3D()._pass(table, table, 0, lambda s: (s.abs() > 0.27).to(s), 0.1) + y.mean()
+    table = BlockTable(y[0] - y.mean(), 8)
+    first = BM3D().one_pass(table, table, 0, lambda s: (s.abs() > 0.27).to(s), 0.1) + y.mean()
     assert found > psnr(first[None], truth, peak=1.0)
 
 
 def test_of_pure_noise_the_first_pass_leaves_what_the_threshold_lets_through():
     """E[z^2; |z| > 2.7] = .063 of a coefficient, and at most the mean of a block; averages of blocks have less."""
     noise = normal(64, 64)
-    table = _Table(noise, 8)
-    first = BM3D()._pass(table, table, 0, lambda s: (s.abs() > 2.7).to(s), 1.0)
+    table = BlockTable(noise, 8)
+    first = BM3D().one_pass(table, table, 0, lambda s: (s.abs() > 2.7).to(s), 1.0)
     passed = 2 * (2.7 * math.exp(-(2.7**2) / 2) / math.sqrt(2 * math.pi) + 0.5 * math.erfc(2.7 / math.sqrt(2)))
     assert first.square().mean().item() < passed + 1 / 64
     assert BM3D()(noise, 1.0).square().mean().item() < first.square().mean().item()

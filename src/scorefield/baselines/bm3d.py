@@ -29,6 +29,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -98,24 +99,34 @@ class BM3D:
 
     def _filtered(self, plane: Tensor, std: float) -> Tensor:
         offset = plane.mean()  # not to be lost by rounding in the differences
-        noisy = _Table(plane - offset, self.block)
-        pilot = self._pass(noisy, noisy, 0, lambda s: (s.abs() > self.threshold * std).to(s), std)
-        guide = _Table(pilot, self.block)
-        return offset + self._pass(noisy, guide, 1, lambda s: s.square() / (s.square() + std**2), std)
+        noisy = BlockTable(plane - offset, self.block)
+        pilot = self.one_pass(noisy, noisy, 0, lambda s: (s.abs() > self.threshold * std).to(s), std)
+        guide = BlockTable(pilot, self.block)
+        return offset + self.one_pass(noisy, guide, 1, lambda s: s.square() / (s.square() + std**2), std)
 
-    def _pass(self, noisy: _Table, guide: _Table, number: int, gains: Callable[[Tensor], Tensor], std: float) -> Tensor:
-        """The noisy image filtered with the guide's groups and gains."""
+    def one_pass(
+        self, noisy: BlockTable, guide: BlockTable, number: int, gains: Callable[[Tensor], Tensor], std: float
+    ) -> Tensor:
+        """The noisy image, filtered with the groups of the guide and with gains.
+
+        Args:
+            noisy: the blocks of the image.
+            guide: the blocks that are compared, and whose spectra give the gains.
+            number: 0 or 1, which of the two settings for groups and differences counts.
+            gains: the gain of each coefficient of a group of the guide.
+            std: standard deviation of the noise.
+        """
         matches, distances = guide.matches(self.step, self.window // 2, self.groups[number])
         close = (distances <= self.similar[number] * std**2 * self.block**2).sum(1)
-        total, heard = torch.zeros_like(noisy.rows), noisy.rows.new_zeros(len(noisy.rows), 1)
+        total, weights = torch.zeros_like(noisy.rows), noisy.rows.new_zeros(len(noisy.rows), 1)
         n = 1
         while n <= matches.shape[1]:
             largest = 2 * n > matches.shape[1]
             chosen = matches[(close >= n) & ((close < 2 * n) | largest), :n]
             for part in chosen.split(max(1, CHUNK // (n * self.block**2))):
-                _collaborate(part.T, noisy.rows, guide.rows, gains, total, heard)
+                filter_groups(part.T, noisy.rows, guide.rows, gains, total, weights)
             n *= 2
-        return noisy.image(total, heard, self.kaiser)
+        return noisy.image(total, weights, self.kaiser)
 
 
 def bm3d(measurement: Measurement, strength: float = 1.0, *, settings: BM3D | None = None) -> Tensor:
@@ -139,7 +150,7 @@ def bm3d(measurement: Measurement, strength: float = 1.0, *, settings: BM3D | No
     return (settings or BM3D())(image, strength * std)
 
 
-class _Table:
+class BlockTable:
     """All blocks of an image (H, W), in raster order, in the cosine basis: ``rows`` (blocks, p^2)."""
 
     def __init__(self, image: Tensor, block: int):
@@ -170,19 +181,19 @@ class _Table:
         distances, places = d.topk(count, dim=1, largest=False)
         return other[places], distances
 
-    def image(self, total: Tensor, heard: Tensor, beta: float) -> Tensor:
+    def image(self, total: Tensor, weights: Tensor, beta: float) -> Tensor:
         """Weighted blocks (blocks, p^2) back in their places, over their weights (blocks, 1)."""
         ends = torch.kaiser_window(self.block, False, beta, dtype=total.dtype, device=total.device)
         window = (ends[:, None] * ends).flatten()
         pixels = (total @ self.basis) * window
-        above, below = (F.fold(part.T[None], self.size, self.block)[0, 0] for part in (pixels, heard * window))
+        above, below = (F.fold(part.T[None], self.size, self.block)[0, 0] for part in (pixels, weights * window))
         return above / below
 
 
-def _collaborate(
-    group: Tensor, noisy: Tensor, guide: Tensor, gains: Callable[[Tensor], Tensor], total: Tensor, heard: Tensor
+def filter_groups(
+    group: Tensor, noisy: Tensor, guide: Tensor, gains: Callable[[Tensor], Tensor], total: Tensor, weights: Tensor
 ) -> None:
-    """Filter groups, indices (n, groups) of blocks, and add what they say to ``total``, their weights to ``heard``."""
+    """Filter groups, indices (n, groups) of blocks; add the blocks to ``total`` and their weights to ``weights``."""
     n, groups = group.shape
     transform, shape = haar(n, noisy), (n, groups, noisy.shape[1])
     gain = gains(transform @ guide[group].flatten(1)).reshape(shape)
@@ -191,15 +202,14 @@ def _collaborate(
     spectrum = (transform @ noisy[group].flatten(1)).reshape(shape) * gain * weight[:, None]
     blocks = group.flatten()
     total.index_add_(0, blocks, (transform.T @ spectrum.flatten(1)).reshape(-1, noisy.shape[1]))
-    heard.index_add_(0, blocks, weight.expand(n, -1).reshape(-1, 1))
+    weights.index_add_(0, blocks, weight.expand(n, -1).reshape(-1, 1))
 
 
 def cosine(n: int, like: Tensor) -> Tensor:
     """The orthonormal cosine transform (DCT-II), (n, n), in the precision of ``like``."""
-    k = torch.arange(n, dtype=torch.float64)
-    basis = torch.cos(torch.pi / n * k[:, None] * (k + 0.5)) * math.sqrt(2 / n)
-    basis[0] /= math.sqrt(2)
-    return basis.to(like)
+    from scipy.fft import dct
+
+    return torch.from_numpy(dct(np.eye(n), norm="ortho", axis=0)).to(like)
 
 
 def haar(n: int, like: Tensor) -> Tensor:
