@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
+from cachetools import LRUCache, cachedmethod
 
 from scorefield.data.image import Image
 from scorefield.data.reading import Header, Slices
-from scorefield.data.recent import Recent
 from scorefield.data.sources import PathLike, Source, expand
 from scorefield.errors import InputError
 from scorefield.randomness import stream
@@ -136,8 +137,10 @@ class Images(Sequence[Image]):
 
     def _forget(self) -> None:
         """Start with nothing in memory, and no file open."""
-        self._kept: Recent[Image] = Recent(self.cache_bytes, _size)
-        self._open: Recent[Slices] = Recent(OPEN_VOLUMES, lambda volume: 1)
+        budget = max(1, self.cache_bytes)
+        # an image above the budget counts as all of it, so that the last one always stays, alone
+        self._kept: LRUCache[Any, Image] = LRUCache(budget, lambda image: min(max(1, _size(image)), budget))
+        self._open: LRUCache[Any, Slices] = LRUCache(OPEN_VOLUMES)
 
     def _header(self, source: Source) -> Header:
         if source not in self._headers:
@@ -155,12 +158,23 @@ class Images(Sequence[Image]):
 
     def _stored(self, source: Source, cut: int | None, axis: int | None) -> Image:
         if cut is None or axis is None:
-            return self._kept.get(source, source.read)
+            return self._whole(source)
         if self._header(source).nbytes <= self.cache_bytes:
-            return self._kept.get(source, source.read).slice(cut, axis)
+            return self._whole(source).slice(cut, axis)
+        return self._slice(source, cut, axis)
+
+    @cachedmethod(attrgetter("_kept"))
+    def _whole(self, source: Source) -> Image:
+        return source.read()
+
+    @cachedmethod(attrgetter("_kept"))
+    def _slice(self, source: Source, cut: int, axis: int) -> Image:
         # a forked process must not share its parent's place in an open file
-        volume = self._open.get((os.getpid(), source), source.slices)
-        return self._kept.get((source, cut, axis), lambda: volume.slice(cut, axis))
+        return self._volume(source, os.getpid()).slice(cut, axis)
+
+    @cachedmethod(attrgetter("_open"))
+    def _volume(self, source: Source, process: int) -> Slices:
+        return source.slices()
 
     def _measure(self, source: Source) -> float:
         from scorefield.units import intensity_of
