@@ -5,7 +5,7 @@ from scorefield.baselines.denoising import as_denoiser
 from scorefield.baselines.epll import epll
 from scorefield.baselines.linear import filtered_back_projection, least_squares, zero_filled
 from scorefield.baselines.nonlocal_means import non_local_means
-from scorefield.baselines.oracle import TunedTotalVariation, tuned_total_variation
+from scorefield.baselines.oracle import tuned_total_variation
 from scorefield.baselines.plug_and_play import plug_and_play, tuned_plug_and_play
 from scorefield.baselines.tuning import Tuned, tune
 from scorefield.baselines.tv import total_variation
@@ -14,7 +14,6 @@ from scorefield.baselines.wavelet import wavelet_shrinkage
 __all__ = [
     "BM3D",
     "Tuned",
-    "TunedTotalVariation",
     "as_denoiser",
     "bm3d",
     "epll",

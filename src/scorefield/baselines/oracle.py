@@ -6,57 +6,32 @@ A prior that beats this *oracle* beats total variation at any weight; one that b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from scorefield.baselines.fidelity import Fidelity
+from scorefield.baselines.tuning import Tuned, tune
 from scorefield.baselines.tv import Iterate, solve, warn_unless_converged
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.metrics import peak_of, psnr
+from scorefield.metrics import psnr
 
 PER_DECADE = 4
 DECADES = (-2, 1)  # around the noise that reaches the image; denoising is best at about half of it
-EXTENSIONS = 6  # decades the grid may grow when the best weight is at its edge
-GOLDEN = (math.sqrt(5) - 1) / 2
+EXTENSIONS = 24  # weights by which the grid may grow when the best one is at its edge
 COARSE = 1e-2  # gap on the grid: moves PSNR by less than 0.1 dB, neighbors differ by more
 COARSE_ITERATIONS = 150
-REFINEMENTS = 8  # shrink the bracket of half a decade to a hundredth
-
-
-@dataclass(frozen=True)
-class TunedTotalVariation:
-    """The best of total variation.
-
-    Attributes:
-        image: the reconstruction (C, *spatial) of highest PSNR.
-        weight: its weight.
-        psnr: its PSNR in dB, relative to ``peak``.
-        peak: the maximum of ``|truth|``.
-        weights: all weights tried, ascending.
-        psnrs: their PSNR.
-        interior: whether smaller and larger weights were tried and found worse.
-    """
-
-    image: Tensor
-    weight: float
-    psnr: float
-    peak: float
-    weights: tuple[float, ...]
-    psnrs: tuple[float, ...]
-    interior: bool
 
 
 def tuned_total_variation(
     measurement: Measurement, truth: Tensor, *, iterations: int = 1000, tolerance: float = 1e-3
-) -> TunedTotalVariation:
-    """Total variation with the weight of highest PSNR: a logarithmic grid, then golden-section refinement.
+) -> Tuned:
+    """Total variation with the weight of highest PSNR: a logarithmic grid, then a search between its best neighbors.
 
-    The grid has four weights a decade over three decades (13) around the noise's level in the image, grows
-    while the best is at its edge, and all its weights are solved at once.
+    The grid has four weights a decade over three decades (13) around the noise's level in the image, all solved at
+    once, and grows while the best is at its edge.
 
     Args:
         measurement: the scan.
@@ -64,99 +39,57 @@ def tuned_total_variation(
         iterations: most steps for each weight, see :func:`total_variation`.
         tolerance: relative gap at which each weight stops.
 
+    Returns:
+        The best image and, as its ``parameter``, the weight.
+
     Raises:
         InputError: a truth that is zero or shaped unlike the scan's images.
     """
     if tuple(truth.shape) != measurement.shape:
         raise InputError(f"The truth has shape {tuple(truth.shape)} but the scan's images {measurement.shape}.")
-    fidelity = Fidelity(measurement)
-
-    def reconstruct(weights: list[float], start: Iterate | None) -> Iterate:
-        values = torch.tensor(weights, dtype=fidelity.rhs.real.dtype, device=fidelity.rhs.device)
-        # the grid only brackets the weight: its small weights, the slowest, are far from the best
-        if start is None:
-            return solve(
-                fidelity, values, iterations=min(iterations, COARSE_ITERATIONS), tolerance=max(tolerance, COARSE)
-            )
-        return solve(fidelity, values, start=start, iterations=iterations, tolerance=tolerance)
-
-    search = _Search(truth, peak_of(truth), reconstruct)
-    scale = fidelity.noise_in_image()
+    solutions = _Solutions(Fidelity(measurement), iterations, tolerance)
+    scale = solutions.fidelity.noise_in_image()
     low, high = (PER_DECADE * d for d in DECADES)
-    search.add([scale * 10 ** (k / PER_DECADE) for k in range(low, high + 1)])
-    for _ in range(EXTENSIONS):
-        if search.interior:
-            break
-        factor = 0.1 if search.best == 0 else 10.0
-        edge = search.weights[search.best]
-        search.add([edge * factor ** (k / PER_DECADE) for k in range(1, PER_DECADE + 1)])
-    interior = search.interior
-    best = search.refine()
-    i = search.weights.index(best)
-    warn_unless_converged(fidelity, torch.tensor([best]).to(fidelity.rhs.real), search.states[i], tolerance)
-    return TunedTotalVariation(
-        search.states[i].x[0],
-        search.weights[i],
-        search.psnrs[i],
-        search.peak,
-        tuple(search.weights),
-        tuple(search.psnrs),
-        interior,
-    )
+    grid = [scale * 10 ** (k / PER_DECADE) for k in range(low, high + 1)]
+    solutions.bracket(grid)
+    best = tune(solutions.image, truth.to(solutions.fidelity.rhs.device), grid, extensions=EXTENSIONS)
+    image = solutions.final(best.parameter)
+    return replace(best, image=image, psnr=psnr(image, truth.to(image.device), peak=best.peak))
 
 
-@dataclass
-class _Search:
-    """Weights tried so far, ascending, with their solutions and PSNR."""
+class _Solutions:
+    """Total variation at any weight, each solution started from that of the nearest weight solved before."""
 
-    truth: Tensor
-    peak: float
-    reconstruct: Callable[[list[float], Iterate | None], Iterate]
-    weights: list[float] = field(default_factory=list)
-    psnrs: list[float] = field(default_factory=list)
-    states: list[Iterate] = field(default_factory=list)
+    def __init__(self, fidelity: Fidelity, iterations: int, tolerance: float):
+        self.fidelity, self.iterations, self.tolerance = fidelity, iterations, tolerance
+        self._iterates: dict[float, Iterate] = {}
 
-    def add(self, weights: list[float], start: Iterate | None = None) -> None:
-        """Solve for more weights, from ``start`` if given."""
-        state = self.reconstruct(weights, start)
+    def bracket(self, weights: list[float]) -> None:
+        """Solve for a grid of weights at once, roughly: the small ones, which take longest, are far from the best."""
+        most, tolerance = min(self.iterations, COARSE_ITERATIONS), max(self.tolerance, COARSE)
+        state = solve(self.fidelity, self._tensor(weights), iterations=most, tolerance=tolerance)
         for i, weight in enumerate(weights):
-            one = Iterate(*(part[i : i + 1] for part in (state.x, state.z, state.u, state.rho)))
-            self.weights.append(weight)
-            self.states.append(one)
-            self.psnrs.append(psnr(one.x[0], self.truth.to(one.x.device), peak=self.peak))
-        order = sorted(range(len(self.weights)), key=self.weights.__getitem__)
-        self.weights = [self.weights[i] for i in order]
-        self.states = [self.states[i] for i in order]
-        self.psnrs = [self.psnrs[i] for i in order]
+            self._iterates[weight] = Iterate(*(part[i : i + 1] for part in (state.x, state.z, state.u, state.rho)))
 
-    @property
-    def best(self) -> int:
-        return max(range(len(self.psnrs)), key=self.psnrs.__getitem__)
+    def image(self, weight: float) -> Tensor:
+        """The image (C, *spatial) of a weight, as it was solved for or else to the tolerance."""
+        if weight not in self._iterates:
+            self._solve(weight)
+        return self._iterates[weight].x[0]
 
-    @property
-    def interior(self) -> bool:
-        return 0 < self.best < len(self.weights) - 1
+    def final(self, weight: float) -> Tensor:
+        """The image of a weight to the tolerance; a RuntimeWarning if the iterations do not suffice."""
+        self._solve(weight)
+        warn_unless_converged(self.fidelity, self._tensor([weight]), self._iterates[weight], self.tolerance)
+        return self._iterates[weight].x[0]
 
-    def refine(self) -> float:
-        """Golden-section search on log(weight) between the best one's neighbors: the best weight it tried."""
-        i = self.best
-        low = math.log(self.weights[max(i - 1, 0)])
-        high = math.log(self.weights[min(i + 1, len(self.weights) - 1)])
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        tried = {point: self._try(point) for point in (left, right)}
-        for _ in range(REFINEMENTS - 2):
-            if tried[left] >= tried[right]:
-                high, right = right, left
-                left = high - GOLDEN * (high - low)
-                tried[left] = self._try(left)
-            else:
-                low, left = left, right
-                right = low + GOLDEN * (high - low)
-                tried[right] = self._try(right)
-        return math.exp(max(tried, key=tried.__getitem__))
+    def _solve(self, weight: float) -> None:
+        near = min(self._iterates, key=lambda other: abs(math.log(other / weight)))
+        # the multiplier scales with the weight, and so keeps |p| <= w
+        start = replace(self._iterates[near], rho=self._iterates[near].rho * (weight / near))
+        self._iterates[weight] = solve(
+            self.fidelity, self._tensor([weight]), start=start, iterations=self.iterations, tolerance=self.tolerance
+        )
 
-    def _try(self, log_weight: float) -> float:
-        weight, near = math.exp(log_weight), self.states[self.best]
-        factor = weight / self.weights[self.best]  # the multiplier scales with the weight, and so keeps |p| <= w
-        self.add([weight], replace(near, rho=near.rho * factor))
-        return self.psnrs[self.weights.index(weight)]
+    def _tensor(self, weights: list[float]) -> Tensor:
+        return torch.tensor(weights, dtype=self.fidelity.rhs.real.dtype, device=self.fidelity.rhs.device)

@@ -56,32 +56,33 @@ def tune(
     grid = tuple(parameters)
     if len(grid) < 3 or not grid[0] > 0 or any(a >= b for a, b in pairwise(grid)):
         raise InputError("Tuning needs a grid of at least three ascending positive values.")
-    peak, found = peak_of(truth), dict[float, tuple[float, Tensor]]()
+    peak, tried = peak_of(truth), dict[float, tuple[float, Tensor]]()
 
-    def loss(log_parameter: float) -> float:
-        image = reconstruct(math.exp(log_parameter))
-        found[log_parameter] = (psnr(image, truth, peak=peak), image)
-        return -found[log_parameter][0]
+    def loss(parameter: float) -> float:
+        image = reconstruct(parameter)
+        tried[parameter] = (psnr(image, truth, peak=peak), image)
+        return -tried[parameter][0]
 
     for value in grid:
-        loss(math.log(value))
-    places, best = _ranked(found)
+        loss(value)
+    values, best = _ranked(tried)
     for _ in range(extensions):
-        if 0 < best < len(places) - 1:
+        if 0 < best < len(values) - 1:
             break
-        loss(2 * places[best] - places[1 if best == 0 else -2])
-        places, best = _ranked(found)
-    interior = 0 < best < len(places) - 1
+        loss(values[best] ** 2 / values[1 if best == 0 else -2])
+        values, best = _ranked(tried)
+    interior = 0 < best < len(values) - 1
     if interior:
         from scipy.optimize import minimize_scalar
 
-        bounds = (places[best - 1], places[best + 1])
-        minimize_scalar(loss, bounds=bounds, method="bounded", options={"maxiter": REFINEMENTS})
-    place = max(found, key=lambda key: found[key][0])
-    return Tuned(found[place][1], math.exp(place), found[place][0], peak, interior)
+        bounds = (math.log(values[best - 1]), math.log(values[best + 1]))
+        options = {"maxiter": REFINEMENTS}
+        minimize_scalar(lambda place: loss(math.exp(place)), bounds=bounds, method="bounded", options=options)
+    parameter = max(tried, key=lambda value: tried[value][0])
+    return Tuned(tried[parameter][1], parameter, tried[parameter][0], peak, interior)
 
 
-def _ranked(found: dict[float, tuple[float, Tensor]]) -> tuple[list[float], int]:
-    """The places tried, ascending, and which of them is the best."""
-    places = sorted(found)
-    return places, max(range(len(places)), key=lambda i: found[places[i]][0])
+def _ranked(tried: dict[float, tuple[float, Tensor]]) -> tuple[list[float], int]:
+    """The values tried, ascending, and which of them is the best."""
+    values = sorted(tried)
+    return values, max(range(len(values)), key=lambda i: tried[values[i]][0])
