@@ -353,3 +353,27 @@ def test_objects_say_what_they_are(tmp_path, oblique):
     assert repr(image) == "Image((1, 5, 7, 3), 1.5 x 0.75 x 4 mm, HU, here)"
     write(image, tmp_path / "a.npy")
     assert repr(Images(tmp_path, axis=2)) == f"Images(3 from {tmp_path})"
+
+
+def test_a_pair_is_two_files_and_one_image(tmp_path, oblique):
+    image = Image(noise(2, 4, 5, 6), affine=oblique, unit="HU")
+    again = read(write(image, tmp_path / "a.hdr"))
+    assert sorted(os.listdir(tmp_path)) == ["a.hdr", "a.img"]
+    assert torch.equal(again.pixels, image.pixels)
+    assert np.allclose(again.affine, oblique, atol=1e-5)
+    assert again.unit == "HU"
+    assert torch.equal(read(tmp_path).pixels, image.pixels)  # the folder holds one image
+    (tmp_path / "a.img").unlink()
+    with pytest.raises(InputError, match=r"a\.hdr"):
+        read(tmp_path / "a.hdr")
+
+
+def test_a_pair_cut_short_or_of_analyze_is_refused(tmp_path):
+    write(noise(4, 5, 6), tmp_path / "a.hdr", like=Image(noise(1, 4, 5, 6)))
+    pixels = (tmp_path / "a.img").read_bytes()
+    (tmp_path / "a.img").write_bytes(pixels[:-4])
+    with pytest.raises(InputError, match=r"a\.hdr"):
+        read(tmp_path / "a.hdr")
+    nib.save(nib.AnalyzeImage(np.zeros((2, 3, 4), np.float32), None), tmp_path / "b.hdr")
+    with pytest.raises(InputError, match="convert it to NIfTI"):
+        read(tmp_path / "b.hdr")

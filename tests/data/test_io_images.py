@@ -227,7 +227,11 @@ def write_scaled(path, affine):
 
 @pytest.fixture(
     params=[
-        *(f"{kind}{suffix}" for kind in ("plain", "channels", "complex") for suffix in (".npy", ".nii", ".nii.gz")),
+        *(
+            f"{kind}{suffix}"
+            for kind in ("plain", "channels", "complex")
+            for suffix in (".npy", ".nii", ".nii.gz", ".hdr")
+        ),
         *("scaled.nii", "scaled.nii.gz", "series", "fortran.npy"),
     ]
 )

@@ -7,7 +7,7 @@ import pytest
 
 from scorefield.errors import InputError
 from scorefield.store import atomic
-from scorefield.store.atomic import atomic_folder, atomic_path
+from scorefield.store.atomic import atomic_files, atomic_folder, atomic_path
 
 
 class Stop(BaseException):
@@ -161,3 +161,57 @@ def test_files_get_the_permissions_of_any_new_file(tmp_path):
         (folder / "inner").chmod(0o600)
     assert (tmp_path / "one").stat().st_mode == ordinary
     assert (tmp_path / "many" / "inner").stat().st_mode == ordinary
+
+
+def test_several_files_appear_together_and_replace_those_of_their_names(tmp_path):
+    (tmp_path / "a.hdr").write_text("old")
+    (tmp_path / "other").write_text("other")
+    with atomic_files(tmp_path) as folder:
+        (folder / "a.hdr").write_text("new")
+        (folder / "a.img").write_text("pixels")
+        assert (tmp_path / "a.hdr").read_text() == "old"
+    found = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert found == {"a.hdr": "new", "a.img": "pixels", "other": "other"}
+
+
+def write_pair(path, *, stop=False):
+    with atomic_files(path) as folder:
+        (folder / "a.hdr").write_text("new")
+        (folder / "a.img").write_text("new pixels")
+        if stop:
+            raise ValueError
+
+
+@pytest.mark.parametrize("failing", ["block", "first", "second", "folder"])
+def test_of_several_files_none_appears_when_one_fails(tmp_path, monkeypatch, failing):
+    (tmp_path / "a.hdr").write_text("old")
+    (tmp_path / "a.img").mkdir() if failing == "folder" else (tmp_path / "a.img").write_text("old pixels")
+    moves, replace = [], os.replace
+
+    def full(source, target):
+        moves.append(target)
+        if failing in ("first", "second") and len(moves) == {"first": 2, "second": 4}[failing]:
+            raise OSError("disk full")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises((OSError, InputError, ValueError)):
+        write_pair(tmp_path, stop=failing == "block")
+    assert sorted(os.listdir(tmp_path)) == ["a.hdr", "a.img"]
+    assert (tmp_path / "a.hdr").read_text() == "old"
+    assert failing == "folder" or (tmp_path / "a.img").read_text() == "old pixels"
+
+
+def test_files_whose_names_are_new_leave_nothing_behind(tmp_path, monkeypatch):
+    replace, count = os.replace, []
+
+    def full(source, target):
+        count.append(target)
+        if len(count) == 2:
+            raise OSError("disk full")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_pair(tmp_path)
+    assert os.listdir(tmp_path) == []

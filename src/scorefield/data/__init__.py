@@ -6,6 +6,7 @@ coordinate conventions are in :mod:`scorefield.data.image`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +23,7 @@ from scorefield.data.reading import Window
 from scorefield.data.sample_scans import ct_slice, mr_slice, skimage_images
 from scorefield.data.sources import PathLike, expand
 from scorefield.errors import InputError
-from scorefield.store.atomic import atomic_path
+from scorefield.store.atomic import atomic_files
 
 __all__ = [
     "Frame",
@@ -83,7 +84,8 @@ def write(image: Image | Tensor, path: PathLike, *, like: HasFrame | None = None
 
     Args:
         image: an Image, or a tensor (C, \*spatial) or, for ``like`` or two axes, (\*spatial).
-        path: ``.nii``, ``.nii.gz`` (values and geometry), ``.npy`` (values), ``.png`` and others (a picture).
+        path: ``.nii``, ``.nii.gz``, ``.hdr`` with its ``.img`` (values and geometry), ``.npy`` (values), ``.png`` and
+            others (a picture).
         like: Image or Scan whose spacing, affine and unit the result takes.
         window: (lo, hi) shown as black and white in a picture; the range of the data by default.
 
@@ -95,10 +97,10 @@ def write(image: Image | Tensor, path: PathLike, *, like: HasFrame | None = None
     """
     target = Path(path).expanduser()
     chosen = formats.find(target, formats.FORMATS)
-    image = _as_image(image, like)
+    image, place = _as_image(image, like), Path(os.path.realpath(target))
     try:
-        with atomic_path(target) as temporary:
-            chosen.write(image, temporary, window)
+        with atomic_files(place.parent) as folder:
+            chosen.write(image, folder / place.name, window)
     except OSError as error:
         raise InputError(f"Cannot write {path} ({error.strerror or error}); choose another place.") from error
     return target

@@ -44,6 +44,39 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_files(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary folder whose files move into the folder ``path`` when the block succeeds: all of them, or none.
+
+    For formats of several files.  Files of the same names are replaced; when the block raises, or a file cannot be put
+    in its place, the folder is as it was.  Missing folders are made.  A machine that stops between two files leaves the
+    first of them: no file system renames two at once.
+
+    Args:
+        path: the folder that takes the files; what else is in it stays.
+
+    Raises:
+        InputError: one of the names is a folder there.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    target.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(target / "files")
+    new, old = temporary / "new", temporary / "old"
+    try:
+        for folder in (temporary, new, old):
+            folder.mkdir()
+        yield new
+        for file in new.iterdir():
+            if (target / file.name).is_dir():
+                raise InputError(f"Cannot write a file to {target / file.name}, which is a folder; give another name.")
+            _share(file)
+            _flush(file)
+        _move_all(new, target, old)
+        _flush(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def atomic_folder(path: str | os.PathLike[str], *, obsolete: Collection[str] = ()) -> Iterator[Path]:
     """A temporary folder beside ``path`` that becomes ``path`` when the block succeeds.
 
@@ -99,6 +132,23 @@ def check_replaceable(path: str | os.PathLike[str], names: Collection[str]) -> N
 def _refuse_file(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise InputError(f"Cannot write a folder to {target}, which is a file; give another name.")
+
+
+def _move_all(new: Path, target: Path, old: Path) -> None:
+    """Move the files of ``new`` into ``target``, and those that they replace into ``old``; undo it where one fails."""
+    done: list[str] = []
+    try:
+        for file in sorted(new.iterdir()):
+            if (target / file.name).exists():
+                os.replace(target / file.name, old / file.name)
+            done.append(file.name)
+            os.replace(file, target / file.name)
+    except BaseException:
+        for name in done:
+            (target / name).unlink(missing_ok=True)
+        for file in old.iterdir():
+            os.replace(file, target / file.name)
+        raise
 
 
 def _exchange(new: Path, target: Path) -> None:

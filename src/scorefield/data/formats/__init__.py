@@ -1,8 +1,8 @@
 """File formats of images, one module each; this list is the registry.
 
 A format is a module with ``suffixes``, ``matches(path)``, ``read(path) -> Image``, ``header(path) -> Header`` (sizes,
-without the pixels) and ``write(image, path, window)``; one that holds volumes also has ``slices(path) -> Slices``,
-which reads single slices of them.
+without the pixels) and ``write(image, path, window)``, which may write further files of the same stem beside ``path``;
+one that holds volumes also has ``slices(path) -> Slices``, which reads single slices of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 single files, ``.nii`` and ``.nii.gz``, either byte order.
+"""NIfTI-1 and NIfTI-2, either byte order: ``.nii``, ``.nii.gz`` and pairs of ``.hdr`` and ``.img``, named by the first.
 
 Stored slope and intercept are applied.  The affine is the sform, else the qform; lengths are converted to mm.
 Several channels are the fifth dimension, as in NIfTI vectors.  A volume one slice thick is a 2-D image.  The
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import nibabel as nib
     from torch import Tensor
 
-suffixes = (".nii", ".nii.gz")
+suffixes = (".nii", ".nii.gz", ".hdr")
 _FIX = "it is damaged, cut short or not NIfTI, so copy or convert it again"
 _SIGNATURE = "scorefield"
 _MM = {
@@ -35,7 +35,7 @@ _MM = {
 
 
 def matches(path: Path) -> bool:
-    """Whether the name ends in ``.nii`` or ``.nii.gz``."""
+    """Whether the name ends in ``.nii``, ``.nii.gz`` or ``.hdr``; an ``.img`` goes with its header."""
     return path.name.lower().endswith(suffixes)
 
 
@@ -65,24 +65,20 @@ def header(path: Path) -> Header:
     Raises:
         InputError: damaged, or several volumes.
     """
-    import nibabel as nib
-
     with reading(path, _FIX):
-        file: Any = nib.load(path)
+        file = _opened(path)
         sizes = _five(file.shape, path)
         _chosen(sizes[3], None, path)
         return Header(sizes[:3], sizes[4], file.get_data_dtype().kind == "c")
 
 
 class Mapped:
-    """A volume of a ``.nii`` mapped into memory: a slice costs the pages of the file that it touches."""
+    """A volume of a ``.nii`` or a pair mapped into memory: a slice costs the pages of the file that it touches."""
 
     def __init__(self, path: Path):
-        import nibabel as nib
-
         self.path = path
         with reading(path, _FIX):
-            file: Any = nib.load(path)
+            file = _opened(path)
             self._proxy, self._frame = file.dataobj, _frame(file, path)
             self._array = self._proxy.get_unscaled()
 
@@ -107,11 +103,9 @@ class Streamed:
     """
 
     def __init__(self, path: Path):
-        import nibabel as nib
-
         self.path = path
         with reading(path, _FIX):
-            file: Any = nib.load(path, keep_file_open=True)
+            file = _opened(path, keep_file_open=True)
             self._proxy, self._frame = file.dataobj, _frame(file, path)
 
     def slice(self, index: int, axis: int) -> Image:
@@ -150,8 +144,8 @@ def write(image: Image, path: Path, window: Window | None = None) -> None:
     array = np.moveaxis(image.pixels.numpy(force=True), 0, -1)
     array = array.reshape(*image.spatial, *[1] * (4 - len(image.spatial)), array.shape[-1])
     array = array[..., 0, 0] if array.shape[-1] == 1 else array
-    kind = nib.Nifti1Image if max(array.shape) < 2**15 else nib.Nifti2Image  # NIfTI-1 counts in int16
-    file = kind(array, image.affine)
+    one, two = (nib.Nifti1Pair, nib.Nifti2Pair) if path.suffix.lower() == ".hdr" else (nib.Nifti1Image, nib.Nifti2Image)
+    file = (one if max(array.shape) < 2**15 else two)(array, image.affine)  # NIfTI-1 counts in int16
     header: Any = file.header
     if image.affine is not None:
         file.set_sform(image.affine, code=1)  # 1: scanner coordinates
@@ -167,7 +161,7 @@ def write(image: Image, path: Path, window: Window | None = None) -> None:
     nib.save(file, path)
 
 
-def _mirror_in_qform(file: nib.Nifti1Image, affine: np.ndarray) -> None:
+def _mirror_in_qform(file: nib.Nifti1Pair, affine: np.ndarray) -> None:
     """Repeat a rotation in the qform, which holds nothing else: some programs read no sform."""
     cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     orthogonal = np.allclose(cosines.T @ cosines, np.eye(3), atol=1e-6)
@@ -197,10 +191,26 @@ def _frame(file: Any, path: Path) -> Frame:
     return Frame(spacing, affine, header["intent_name"].item().decode() if signed else UNKNOWN, str(path))
 
 
-def _load(path: Path) -> nib.Nifti1Image:
+def _opened(path: Path, **options: Any) -> Any:
+    """The image in a file or a pair, its pixels not yet read.
+
+    Raises:
+        InputError: a pair in the older Analyze format, which says nothing of where the image lies.
+    """
+    import nibabel as nib
+
+    file: Any = nib.load(path, **options)
+    if not isinstance(file, nib.Nifti1Pair):
+        raise InputError(f"{path} is no NIfTI header but {type(file).__name__}; convert it to NIfTI.")
+    return file
+
+
+def _load(path: Path) -> nib.Nifti1Pair:
     """Parse the whole file at once: nibabel alone stops reading before gzip's checksum."""
     import nibabel as nib
 
+    if path.suffix.lower() == ".hdr":
+        return _opened(path)
     raw = path.read_bytes()
     if path.suffix.lower() == ".gz":
         raw = gzip.decompress(raw)
