@@ -115,7 +115,7 @@ CASES = (
         "other brains",
         "brain-t1",
         MRI,
-        array("coils", lambda c: _turned(c, 1 / 16)),
+        array("coils", lambda c: turned(c, 1 / 16)),
     ),
     Case("operator: coil maps mirrored", "other brains", "brain-t1", MRI, array("coils", lambda c: c.flip(-1))),
 )
@@ -125,7 +125,7 @@ OWN = {
 }
 
 
-def _turned(coils: Tensor, part: float) -> Tensor:
+def turned(coils: Tensor, part: float) -> Tensor:
     """Coil maps turned by a part of a circle: between those of neighbors, phase by phase."""
     n, height, width = coils.shape[-3:]
     angle = 2 * math.pi * part

@@ -59,9 +59,9 @@ def test_a_stated_noise_is_the_only_thing_that_changes():
 def test_turned_coils_are_the_maps_turned(part: float):
     """By quarters of a circle, where pixels meet pixels, either way round."""
     maps = birdcage(4, (1, 16, 16))
-    turned, quarters = trust._turned(maps, part), round(4 * part)
+    found, quarters = trust.turned(maps, part), round(4 * part)
     candidates = [torch.rot90(maps, sign * quarters, (1, 2)) for sign in (1, -1)]
-    assert min(float((turned - wanted).abs().max()) for wanted in candidates) < 1e-4
+    assert min(float((found - wanted).abs().max()) for wanted in candidates) < 1e-4
 
 
 def test_windows_are_square_and_from_the_images():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scorefield.kernels import MarkovChain
-from scorefield.kernels.likelihood import _curvature
+from scorefield.kernels.likelihood import curvature
 from scorefield.measurement import Measurement
 from scorefield.noise import PoissonTransmission, Rician, White
 from scorefield.operators import Identity, Matrix, parallel_beam
@@ -24,14 +24,14 @@ def test_of_linear_data_it_is_the_largest_eigenvalue():
     left, right = (torch.linalg.qr(normal(6, 6, seed=seed)).Q for seed in (1, 2))
     matrix = left @ torch.tensor([3.0, 1.0, 0.8, 0.5, 0.3, 0.1]).double().diag() @ right
     given = Measurement(normal(6), Matrix(matrix), White(0.2))
-    found = _curvature(given, normal(3, 6, seed=3), torch.tensor(0.5), generator())
+    found = curvature(given, normal(3, 6, seed=3), torch.tensor(0.5), generator())
     assert float(found) == pytest.approx(9 / 0.04, rel=1e-3)
 
 
 def test_where_the_law_curves_downward_no_step_is_limited():
     """Near 0, far below a magnitude of 6, -log p curves by -(6 / 0.16)^2 / 2, and nowhere by more than 1 / 0.16."""
     given = Measurement(torch.tensor([6.0]).double(), Identity((1,)), Rician(0.4))
-    found = _curvature(given, torch.full((50, 1), 0.02).double(), torch.tensor(0.1), generator())
+    found = curvature(given, torch.full((50, 1), 0.02).double(), torch.tensor(0.1), generator())
     assert float(found) <= 1 / 0.16
 
 

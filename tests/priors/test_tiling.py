@@ -167,14 +167,15 @@ def test_positions_are_those_of_training():
     pixels = Pixels()
     Tiling(pixels, size=size, pad=pad, coin=(2, 1, 0)).denoise(torch.zeros(1, 1, height, width), 0.1)
     tiles = Tiles([torch.zeros(1, height, width, dtype=torch.float64)], 4, pad=pad, sizes=((size, 1.0, 1),))
-    whole = tiles._crops[0]._held.parts[0].image[1:]
+    generator = torch.Generator().manual_seed(0)
+    trained = torch.cat([tiles(step, generator)[:, 1:] for step in range(400)])  # 108 places, each about 15 times
+    assert bool((trained.abs() <= 1).all())
     grid = Tiling(Pixels(), size=size, pad=pad, coin=(2, 1, 0)).grid(torch.zeros(1, 1, height, width))
-    assert bool((whole.abs() <= 1).all())
     compared = 0
     for k, (r, c) in enumerate((r, c) for r in grid.rows for c in grid.columns):
-        seen = whole[:, r + pad : r + pad + size, c + pad : c + pad + size]
-        if seen.shape == (2, size, size):
-            torch.testing.assert_close(pixels.x[k, -2:].double(), seen, rtol=1e-6, atol=1e-6)
+        if -pad <= r <= height + pad - size and -pad <= c <= width + pad - size:  # others reach beyond the zeros
+            gaps = (trained - pixels.x[k, -2:].double()).abs().flatten(1).amax(1)
+            assert gaps.min() < 1e-6
             compared += 1
     assert compared >= 2
 

@@ -80,6 +80,15 @@ def test_unmeasured_samples_stored_as_zeros_do_not_count():
     assert residual_check(samples, masked).count == int(keep.sum())
 
 
+def test_measurements_that_happen_to_be_zero_count():
+    """Only entries that every draw predicts as zero too were not measured."""
+    samples, measurement = gaussian_posterior(2)
+    y = measurement.y.clone()
+    y[..., :7] = 0
+    given = Measurement(y, measurement.operator, measurement.noise)
+    assert residual_check(samples, given).count == 1600
+
+
 def test_bad_input_is_named():
     samples, measurement = gaussian_posterior(2)
     with pytest.raises(InputError, match="shape"):

@@ -88,7 +88,7 @@ class MarkovChain(LikelihoodStep):
 
     def draw(self, measurement: Measurement, center: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
         law = Tethered(measurement, center, rho)
-        scale = (rho**-2 + _curvature(measurement, center, rho, generator)).rsqrt()
+        scale = (rho**-2 + curvature(measurement, center, rho, generator)).rsqrt()
         return arrive(law, self.kernel, center, scale.expand(self.steps + 1), generator)
 
 
@@ -116,7 +116,7 @@ class Tethered(Density):
         return self.measurement.score(x) + (self.center - x) / self.rho**2
 
 
-def _curvature(measurement: Measurement, x: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
+def curvature(measurement: Measurement, x: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
     """Largest curvature of -log p(y | x) at ``x`` and at a point ``rho`` from it, over the batch: ()."""
     found = [_curvature_at(measurement, at, generator) for at in (x, x + rho * normal_like(x, generator))]
     largest = torch.stack(found).max()

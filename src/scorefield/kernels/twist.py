@@ -69,11 +69,12 @@ class Twisted(Posterior):
         denoised, vjp = self.prior.linearize(x, sigma)
         variance = level(sigma, x).square()
         constant = self.measurement.gaussian.log_prob(torch.zeros_like(self.measurement.y)).double()
-        weigh = self._dense if _count(self.measurement.y) <= self.rank else self._krylov
+        weigh = self.dense if _count(self.measurement.y) <= self.rank else self.krylov
         guided, log = weigh(denoised, variance, vjp)
         return Twist(denoised, guided, constant + log)
 
-    def _dense(self, denoised: Tensor, variance: Tensor, vjp: Vjp) -> tuple[Tensor, Tensor]:
+    def dense(self, denoised: Tensor, variance: Tensor, vjp: Vjp) -> tuple[Tensor, Tensor]:
+        """``D_y`` and the log of the twist (but for a constant), from the covariance of the data as a matrix."""
         scan = self.measurement.whitened
         pulled = scan.operator.H(units(scan.y)).to(denoised.dtype)  # (m, *event): rows of R^-1/2 A
         columns = torch.stack([variance * vjp(row.expand_as(denoised)) for row in pulled])
@@ -86,7 +87,8 @@ class Twisted(Posterior):
         shaped = solved.T.reshape(len(pulled), -1, *[1] * (denoised.ndim - 1))
         return denoised + (shaped * columns).sum(0), -0.5 * (modes.square() / values + values.log()).sum(-1)
 
-    def _krylov(self, denoised: Tensor, variance: Tensor, vjp: Vjp) -> tuple[Tensor, Tensor]:
+    def krylov(self, denoised: Tensor, variance: Tensor, vjp: Vjp) -> tuple[Tensor, Tensor]:
+        """``D_y`` and the log of the twist without its determinant, from ``rank`` Krylov iterations."""
         residual = self.measurement.residual(denoised)
         matched = MMPS(self.prior, self.measurement, iterations=self.rank)
         solved, pulled = matched.solve(variance, vjp, residual)
