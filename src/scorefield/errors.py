@@ -30,7 +30,7 @@ class Diverged(InputError, ArithmeticError):
         self.level, self.culprit = level, culprit
 
 
-def renamed(**names: str) -> Callable[[F], F]:
+def rename_arguments(**names: str) -> Callable[[F], F]:
     """A function decorator: an argument of version 0.1 is taken under its new name.
 
     Args:

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorefield.errors import Diverged, InputError, renamed
+from scorefield.errors import Diverged, InputError, rename_arguments
 from scorefield.kernel import Kernel, M, State
 from scorefield.prior import Prior
 from scorefield.randomness import stream
 from scorefield.runs.cost import Metered, metered
 from scorefield.runs.divergence import Watch, is_finite
 from scorefield.runs.progress import Silent
-from scorefield.runs.provenance import nameof, provenance
+from scorefield.runs.provenance import name_of, provenance
 from scorefield.samples.keep import All, Keep, R, Run
 from scorefield.start import Start, begin
 
@@ -39,7 +39,7 @@ def walk(prior: Prior, kernel: Kernel[M], x: Tensor, sigmas: Tensor, generator: 
         yield state
 
 
-@renamed(partial="keep")
+@rename_arguments(partial="keep")
 def sample(
     prior: Prior,
     kernel: Kernel[Any],
@@ -83,7 +83,7 @@ def sample(
     seed = secrets.randbits(31) if seed is None else seed
     like = torch.empty(0) if like is None else like
     batch = min(batch or n, n)
-    origin = provenance(prior, kernel, sigmas, seed=seed, batch=batch) | {"start": nameof(start)}
+    origin = provenance(prior, kernel, sigmas, seed=seed, batch=batch) | {"start": name_of(start)}
     keeper = keep.begin(Run(prior, kernel, start, origin, n, like.device))
     left = [first for first in range(0, n, batch) if first not in keeper.finished]
 

@@ -36,7 +36,7 @@ from scorefield.reconstruction.method import Method
 from scorefield.reconstruction.pipeline import reconstruct
 from scorefield.runs.fingerprint import fingerprint, fingerprint_of_scan
 from scorefield.runs.progress import Silent
-from scorefield.runs.provenance import named, nameof
+from scorefield.runs.provenance import name_of, outline
 from scorefield.samples import Samples
 from scorefield.start import begin
 from scorefield.store.atomic import atomic_path
@@ -191,15 +191,15 @@ def _origin(prior: Prior, experiment: Experiment, first: Measurement, method: Me
     """Prior, truths, scanner (with its first scan) and method as plain data that is the same in another process."""
     simulate = experiment.simulate
     return {
-        "prior": {"fields": named(prior), "numbers": fingerprint(prior, (method or Method()).kernel, begin)},
+        "prior": {"fields": outline(prior), "numbers": fingerprint(prior, (method or Method()).kernel, begin)},
         "truths": repr(experiment.truths),
         "scans": {
-            "by": repr(simulate) if is_dataclass(simulate) else nameof(simulate),
+            "by": repr(simulate) if is_dataclass(simulate) else name_of(simulate),
             "first": fingerprint_of_scan(first),
         },
         "method": method
         and {
-            "posterior": nameof(method.posterior),
+            "posterior": name_of(method.posterior),
             "kernel": repr(method.kernel),
             "levels": [method.steps, method.sigma_max, method.sigma_min],
         },

@@ -41,6 +41,6 @@ class Ancestral(Kernel[None]):
     ) -> State[None]:
         denoised = prior.denoise(state.x, sigma)
         up = self.eta * target * (sigma**2 - target**2).clamp(min=0).sqrt() / sigma
-        kept = (target**2 - up**2).clamp(min=0)  # round-off, when target is far below sigma
-        x = denoised + kept.sqrt() / sigma * (state.x - denoised)
+        rest = (target**2 - up**2).clamp(min=0)  # round-off, when target is far below sigma
+        x = denoised + rest.sqrt() / sigma * (state.x - denoised)
         return state.at(x + up * normal_like(x, generator) if bool(up > 0) else x)

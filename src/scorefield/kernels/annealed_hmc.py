@@ -56,8 +56,8 @@ class AnnealedHMC(Kernel[Chain | None]):
     ) -> State[Chain | None]:
         before, waits = state.info.accepted, torch.zeros(len(state.x), dtype=torch.bool, device=state.x.device)
         for _ in range(self.proposals):
-            moved = self.kernel.step(prior, state, sigma, target, generator)
-            state = _where(waits, state, moved)
+            proposal = self.kernel.step(prior, state, sigma, target, generator)
+            state = _where(waits, state, proposal)
             waits = torch.as_tensor(state.info.accepted - before >= self.accepted)
             if bool(waits.all()):
                 break

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from scorefield.kernel import State
 from scorefield.kernels.drift import Drift
-from scorefield.kernels.steps import Relative, StepSize, replaced
+from scorefield.kernels.steps import Relative, StepSize, replace_arguments
 from scorefield.prior import Prior
 
 
-@replaced(step_size="Absolute(...)")
+@replace_arguments(step_size="Absolute(...)")
 @dataclass(frozen=True)
 class Ascent(Drift[None]):
     r"""``x + a s(x, sigma)``: Langevin without its noise, at level ``sigma``; ``target`` plays no part.
@@ -29,4 +29,4 @@ class Ascent(Drift[None]):
     def step(
         self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
     ) -> State[None]:
-        return state.at(self.moved(prior, state.x, sigma))
+        return state.at(self.ascend(prior, state.x, sigma))

@@ -35,6 +35,6 @@ class Drift(Kernel[M]):
         """
         return as_step(self.rate).of(sigma**2)
 
-    def moved(self, prior: Prior, x: Tensor, sigma: Tensor) -> Tensor:
+    def ascend(self, prior: Prior, x: Tensor, sigma: Tensor) -> Tensor:
         """``x + a s(x, sigma)``."""
         return x + self.size(sigma) * prior.score(x, sigma)

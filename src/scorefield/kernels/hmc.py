@@ -11,11 +11,11 @@ from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
 from scorefield.kernels.acceptance import Acceptance, ByDensity
 from scorefield.kernels.hamiltonian import Chain, Hamiltonian
-from scorefield.kernels.steps import Relative, StepSize, as_step, replaced
+from scorefield.kernels.steps import Relative, StepSize, as_step, replace_arguments
 from scorefield.prior import Prior
 
 
-@replaced(step_size="Absolute(...)", exponent="Relative(..., exponent=...)")
+@replace_arguments(step_size="Absolute(...)", exponent="Relative(..., exponent=...)")
 @dataclass(frozen=True)
 class HMC(Kernel[Chain | None]):
     r"""A proposal of ``leapfrogs`` leapfrog steps with a fresh momentum, accepted or rejected: exact for every stride.

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from scorefield.kernel import State
 from scorefield.kernels.drift import Drift
-from scorefield.kernels.steps import replaced
+from scorefield.kernels.steps import replace_arguments
 from scorefield.prior import Prior
 from scorefield.randomness import normal_like
 
 
-@replaced(step_size="Absolute(...)")
+@replace_arguments(step_size="Absolute(...)")
 @dataclass(frozen=True)
 class Langevin(Drift[None]):
     r"""Unadjusted Langevin step: :math:`x + a\,s(x,\sigma) + \sqrt{2a}\,z` at level ``sigma``.
@@ -30,4 +30,4 @@ class Langevin(Drift[None]):
         self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
     ) -> State[None]:
         noise = (2 * self.size(sigma)).sqrt() * normal_like(state.x, generator)
-        return state.at(self.moved(prior, state.x, sigma) + noise)
+        return state.at(self.ascend(prior, state.x, sigma) + noise)

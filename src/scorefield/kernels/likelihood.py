@@ -118,8 +118,8 @@ class Tethered(Density):
 
 def curvature(measurement: Measurement, x: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
     """Largest curvature of -log p(y | x) at ``x`` and at a point ``rho`` from it, over the batch: ()."""
-    found = [_curvature_at(measurement, at, generator) for at in (x, x + rho * normal_like(x, generator))]
-    largest = torch.stack(found).max()
+    curvatures = [_curvature_at(measurement, at, generator) for at in (x, x + rho * normal_like(x, generator))]
+    largest = torch.stack(curvatures).max()
     if not bool(largest.isfinite()):
         raise InputError(
             f"The curvature of the {type(measurement.noise).__name__} likelihood is not finite; the guess is too far"
@@ -136,10 +136,10 @@ def _curvature_at(measurement: Measurement, x: Tensor, generator: torch.Generato
         score = noise.score(y, mean)
 
     def curve(v: Tensor) -> Tensor:
-        seen = operator(v)
-        (slope,) = torch.autograd.grad(score, mean, seen, retain_graph=True, materialize_grads=True)
+        image = operator(v)
+        (slope,) = torch.autograd.grad(score, mean, image, retain_graph=True, materialize_grads=True)
         # where -log p curves downward (a magnitude near 0) it limits no step
-        return operator.H(torch.where((slope.conj() * seen).real < 0, -slope, 0))
+        return operator.H(torch.where((slope.conj() * image).real < 0, -slope, 0))
 
     v, largest = normal_like(x, generator), x.real.new_zeros(())
     for _ in range(POWER_STEPS):

@@ -66,5 +66,5 @@ class LiteralDDRM(Kernel[Spectrum]):
         gain = restoration_gain(t * d, self.eta, self.etab)
         above = ((t * d).square() - self.etab**2).clamp(min=0).sqrt() / d.clamp(min=torch.finfo(d.dtype).tiny)
         renewed = torch.where(t * d >= 1, above, self.eta * t)
-        seen = gain.to(observed) * observed + renewed.to(observed) * spectrum.coordinates(fresh)
-        return state.at(mean + change + spectrum.compose(seen - spectrum.coordinates(change)))
+        inside = gain.to(observed) * observed + renewed.to(observed) * spectrum.coordinates(fresh)
+        return state.at(mean + change + spectrum.compose(inside - spectrum.coordinates(change)))

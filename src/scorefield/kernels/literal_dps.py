@@ -62,5 +62,5 @@ class LiteralDPS(Kernel[None]):
         residual = self.measurement.residual(mean)
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
         uphill = vjp(self.measurement.operator.at(mean).H(residual)) / per_image(norm, mean)
-        moved = Ancestral(self.eta).step(Known(mean), state, sigma, target, generator)
-        return moved.at(moved.x + self.zeta * uphill)
+        after = Ancestral(self.eta).step(Known(mean), state, sigma, target, generator)
+        return after.at(after.x + self.zeta * uphill)

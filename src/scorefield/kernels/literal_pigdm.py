@@ -51,5 +51,5 @@ class LiteralPiGDM(Kernel[None]):
         square, pixels = level(sigma, mean).square(), self.data_std**2
         variance = square * pixels / (square + pixels)
         guidance = variance * vjp(self.measurement.innovation(mean, Isotropic(variance.reshape(-1))))
-        moved = Ancestral(self.eta).step(Known(mean), state, sigma, target, generator)
-        return moved.at(moved.x + guidance)
+        after = Ancestral(self.eta).step(Known(mean), state, sigma, target, generator)
+        return after.at(after.x + guidance)

@@ -11,11 +11,11 @@ from scorefield.kernel import State
 from scorefield.kernels.acceptance import Acceptance, ByDensity
 from scorefield.kernels.drift import Drift
 from scorefield.kernels.hamiltonian import Chain, Hamiltonian
-from scorefield.kernels.steps import replaced
+from scorefield.kernels.steps import replace_arguments
 from scorefield.prior import Prior
 
 
-@replaced(step_size="Absolute(...)")
+@replace_arguments(step_size="Absolute(...)")
 @dataclass(frozen=True)
 class MALA(Drift[Chain | None]):
     r"""Langevin proposals :math:`x' = x + a\,s(x,\sigma) + \sqrt{2a}\,z`, accepted or rejected: exact for every a.

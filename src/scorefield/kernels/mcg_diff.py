@@ -102,15 +102,15 @@ class MCGDiff(ParticleFilter):
 
     def _enter(self, prior: Prior, x: Tensor, sigma: Tensor, batch: int) -> Population:
         data = _Data(self.measurement, self.kappa)
-        seen = in_parts(data.spectrum.coordinates, x, batch)
-        closed = data.log_potential(seen, data.variances(sigma), data.measured & ~data.open(sigma))
+        coordinates = in_parts(data.spectrum.coordinates, x, batch)
+        closed = data.log_potential(coordinates, data.variances(sigma), data.measured & ~data.open(sigma))
         goals = in_parts(lambda part: prior.denoise(part, sigma), x, batch).unsqueeze(0)
         return Population(x, data.constant + closed, torch.zeros_like(closed), goals, sigma, context=data)
 
     def _foresee(self, cloud: Population, target: Tensor, batch: int) -> Population:
         data, (means, spread) = cloud.context, _step(cloud, target)
-        seen = in_parts(data.spectrum.coordinates, means, batch)
-        log = data.log_potential(seen, data.variances(target, spread) + spread**2, data.open(cloud.level))
+        coordinates = in_parts(data.spectrum.coordinates, means, batch)
+        log = data.log_potential(coordinates, data.variances(target, spread) + spread**2, data.open(cloud.level))
         return replace(cloud, log_weights=cloud.log_weights + log - cloud.log)
 
     def _advance(
@@ -122,8 +122,8 @@ class MCGDiff(ParticleFilter):
         variances, chosen = data.variances(target, spread), data.open(cloud.level)
         pairs = zip(means.split(batch), normal_like(means, generator).split(batch), strict=True)
         x = torch.cat([data.guided(mean, spread * z, variances, chosen, spread) for mean, z in pairs])
-        seen = in_parts(data.spectrum.coordinates, x, batch)
-        log = data.log_potential(seen, variances, data.open(target))
+        coordinates = in_parts(data.spectrum.coordinates, x, batch)
+        log = data.log_potential(coordinates, variances, data.open(target))
         goals = in_parts(lambda part: prior.denoise(part, target), x, batch).unsqueeze(0)
         return cloud.arrived(x, target, gain=torch.zeros_like(log), log=log, goals=goals)
 
@@ -158,9 +158,9 @@ class _Data:
         known = torch.maximum((sigma.square() - self.tau.square()).abs(), self.floor)
         return torch.where(self.open(sigma), known.clamp(min=float(spread) ** 2), known)
 
-    def log_potential(self, seen: Tensor, variances: Tensor, chosen: Tensor) -> Tensor:
+    def log_potential(self, coordinates: Tensor, variances: Tensor, chosen: Tensor) -> Tensor:
         """``sum_i log N(observed_i; seen_i, v_i)`` (M,) over chosen coordinates, without factors 2 pi."""
-        log = (self.observed - seen).square() / variances + variances.log()
+        log = (self.observed - coordinates).square() / variances + variances.log()
         return -torch.where(chosen, log, 0).sum(1) / 2
 
     def guided(self, mean: Tensor, noise: Tensor, variances: Tensor, chosen: Tensor, spread: Tensor) -> Tensor:

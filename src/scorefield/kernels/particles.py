@@ -80,7 +80,7 @@ class Particles(ParticleFilter):
         return Twisted(prior, self.measurement, rank=self.rank)
 
     def _enter(self, prior: Prior, x: Tensor, sigma: Tensor, batch: int) -> Population:
-        log, goals = _seen(self._twisted(prior), x, sigma, batch)
+        log, goals = _ask(self._twisted(prior), x, sigma, batch)
         return Population(x, log, log, goals, sigma)
 
     def _advance(
@@ -88,30 +88,28 @@ class Particles(ParticleFilter):
     ) -> Population:
         twisted = self._twisted(prior)
         if self.move is not None:
-            cloud = _moved(self.move, twisted, cloud, batch, generator)
+            cloud = _move(self.move, twisted, cloud, batch, generator)
         if not bool(target > 0):
             return replace(cloud, x=cloud.goals[1], level=target)
         step, z = cloud.step(target), normal_like(cloud.x, generator)
         ahead, guided = step.means
         shift = (guided - ahead) / step.spread
         x = guided + step.spread * z
-        log, goals = _seen(twisted, x, target, batch)
+        log, goals = _ask(twisted, x, target, batch)
         gain = log - cloud.log - inner(z, shift).double() - 0.5 * inner(shift, shift).double()
         return cloud.arrived(x, target, gain=gain, log=log, goals=goals)
 
 
-def _moved(
-    move: Kernel[Any], twisted: Twisted, cloud: Population, batch: int, generator: torch.Generator
-) -> Population:
+def _move(move: Kernel[Any], twisted: Twisted, cloud: Population, batch: int, generator: torch.Generator) -> Population:
     """The particles after a move at their level; weights stay."""
     sigma = cloud.level
-    moved = (move.step(twisted, move.start(part), sigma, sigma, generator) for part in cloud.x.split(batch))
-    x = torch.cat([each.x for each in moved])
-    log, goals = _seen(twisted, x, sigma, batch)
+    states = (move.step(twisted, move.start(part), sigma, sigma, generator) for part in cloud.x.split(batch))
+    x = torch.cat([each.x for each in states])
+    log, goals = _ask(twisted, x, sigma, batch)
     return replace(cloud, x=x, log=log, goals=goals)
 
 
-def _seen(twisted: Twisted, x: Tensor, sigma: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+def _ask(twisted: Twisted, x: Tensor, sigma: Tensor, batch: int) -> tuple[Tensor, Tensor]:
     """Log of the twist (M,), and the goals D and D_y (2, M, *event), ``batch`` particles at a time."""
     parts = [twisted.at(part, sigma) for part in x.split(batch)]
     denoised, guided, log = Twist(*(torch.cat(column) for column in zip(*parts, strict=True)))

@@ -98,11 +98,11 @@ class Population:
     def step(self, target: Tensor) -> Step:
         """The second-order step to a positive level."""
         span = torch.log(self.level / target)
-        kept, spread = torch.exp(-2 * span), target * (-torch.expm1(-2 * span)).sqrt()
+        weight, spread = torch.exp(-2 * span), target * (-torch.expm1(-2 * span)).sqrt()
         ahead = self.goals
         if self.trend is not None:
             ahead = ahead + span / self.trend.span / 2 * self.trend.change
-        return Step(kept * self.x + (1 - kept) * ahead, spread)
+        return Step(weight * self.x + (1 - weight) * ahead, spread)
 
     def arrived(self, x: Tensor, target: Tensor, *, gain: Tensor, log: Tensor, goals: Tensor) -> Population:
         """The particles at x of the next level; ``gain`` (M,) is what their log weights grow by."""

@@ -18,7 +18,7 @@ from scorefield.randomness import normal_like
 class PriorNoise(Kernel[None]):
     r""":math:`x_t = D_y + t\,\big(\sqrt{1-\eta^2}\,\frac{x_s - D}{s} + \eta z\big)`.
 
-    The image is the posterior's, the noise that is kept is the prior's.
+    The image is the posterior's, the noise that stays is the prior's.
 
     No denoiser alone can say this: the kernel asks a posterior that corrects the denoised image (``DDNM``, ``DDS``,
     ``DiffPIR``, ``DDRM``) for both, at one denoiser evaluation.  For any other prior the two are the same image, and
@@ -46,7 +46,7 @@ class PriorNoise(Kernel[None]):
     ) -> State[None]:
         corrects = isinstance(prior, Correction)
         mean = (prior.prior if corrects else prior).denoise(state.x, sigma)
-        kept = (1 - self.eta**2) ** 0.5 * target / sigma * (state.x - mean)
-        x = (prior.correct(mean, state.x, sigma) if corrects else mean) + kept
+        old = (1 - self.eta**2) ** 0.5 * target / sigma * (state.x - mean)
+        x = (prior.correct(mean, state.x, sigma) if corrects else mean) + old
         fresh = self.eta * target
         return state.at(x + fresh * normal_like(x, generator) if bool(fresh > 0) else x)

@@ -55,5 +55,5 @@ class Project(Kernel[None]):
         std = self.noise * target
         goal = state.x if clean or self.noise == 0 else state.x - std * normal_like(state.x, generator)
         residual = self.measurement.residual(goal)  # y + c t A z - A x
-        moved = pseudo_inverse(self.measurement.operator, residual, iterations=self.iterations)
-        return state.at(state.x + (1.0 if clean else self.weight) * moved)
+        move = pseudo_inverse(self.measurement.operator, residual, iterations=self.iterations)
+        return state.at(state.x + (1.0 if clean else self.weight) * move)

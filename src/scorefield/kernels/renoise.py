@@ -40,6 +40,6 @@ class Renoise(Kernel[None]):
         self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
     ) -> State[None]:
         denoised = prior.denoise(state.x, sigma)
-        kept = (1 - self.fraction) ** 0.5 * target / sigma * (state.x - denoised)
+        old = (1 - self.fraction) ** 0.5 * target / sigma * (state.x - denoised)
         fresh = self.fraction**0.5 * target
-        return state.at(denoised + kept + (fresh * normal_like(kept, generator) if bool(fresh > 0) else 0))
+        return state.at(denoised + old + (fresh * normal_like(old, generator) if bool(fresh > 0) else 0))

@@ -83,7 +83,7 @@ def as_step(rate: StepSize | float) -> StepSize:
     return rate if isinstance(rate, StepSize) else Relative(rate)
 
 
-def replaced(**words: str) -> Callable[[C], C]:
+def replace_arguments(**words: str) -> Callable[[C], C]:
     """A class decorator: an argument of version 0.1 raises one sentence that shows how to write it now.
 
     Args:

@@ -78,8 +78,8 @@ class Twisted(Posterior):
         scan = self.measurement.whitened
         pulled = scan.operator.H(units(scan.y)).to(denoised.dtype)  # (m, *event): rows of R^-1/2 A
         columns = torch.stack([variance * vjp(row.expand_as(denoised)) for row in pulled])
-        seen = torch.stack([as_rows(scan.operator(column)) for column in columns], dim=-1).double()  # (B, m, m)
-        values, vectors = torch.linalg.eigh((seen + seen.mT) / 2)
+        matrix = torch.stack([as_rows(scan.operator(column)) for column in columns], dim=-1).double()  # (B, m, m)
+        values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
         values = values.clamp(min=0) + 1  # a covariance has no negative eigenvalue; a learned Jacobian might
         residual = as_rows(scan.residual(denoised)).double().unsqueeze(-1)
         modes = (vectors.mT @ residual).squeeze(-1)

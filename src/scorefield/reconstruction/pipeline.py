@@ -23,7 +23,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from scorefield.errors import renamed
+from scorefield.errors import rename_arguments
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients, inner
 from scorefield.measurement import Measurement
@@ -43,7 +43,7 @@ LINEARIZED = 5  # times, for the first image of an operator that is not linear
 LARGEST_BATCH = 8  # larger ones are slower on a CPU (cache), and the same seed should not depend on the memory free
 
 
-@renamed(partial="keep")
+@rename_arguments(partial="keep")
 def reconstruct(
     prior: Prior,
     measurement: Measurement,

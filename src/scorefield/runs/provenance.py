@@ -26,8 +26,8 @@ def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch
     """Where draws come from, as JSON-able data: objects, levels, random numbers, versions."""
 
     return {
-        "prior": named(prior),
-        "kernel": named(kernel),
+        "prior": outline(prior),
+        "kernel": outline(kernel),
         "sigmas": [round(float(s), 9) for s in sigmas],
         "seed": seed,
         "batch": batch,
@@ -39,14 +39,15 @@ def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch
     }
 
 
-def nameof(thing: object) -> str:
+def name_of(thing: object) -> str:
     """The name of a function, or of an object's class."""
     return getattr(thing, "__name__", type(thing).__name__)
 
 
-def merged(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """The origin of two runs together: their seeds and batches become lists, all else must agree;
-    what was said of the draws of one is dropped.
+def merge_origins(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """The origin of two runs together.
+
+    Their seeds and batches become lists, and all else must agree; what was said of the draws of one is dropped.
 
     Raises:
         InputError: another origin, or a seed that both drew with.
@@ -58,8 +59,8 @@ def merged(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]
     repeated = set(runs["seed"][0]) & set(runs["seed"][1])
     if repeated:
         raise InputError(f"Both samples hold draws of seed {min(repeated)}, so some are the same; use another seed.")
-    kept = {key: value for key, value in mine.items() if key not in DRAWS}
-    return {**kept, **{key: a + b for key, (a, b) in runs.items() if a + b}}
+    common = {key: value for key, value in mine.items() if key not in DRAWS}
+    return {**common, **{key: a + b for key, (a, b) in runs.items() if a + b}}
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
@@ -83,10 +84,7 @@ def _agree(old: Any, new: Any) -> bool:
     try:
         with torch.random.fork_rng(devices=[]):  # networks draw their weights
             return describe(build(old)) == new  # with the fields of today
-    except (
-        InputError,
-        TypeError,
-    ):  # a class that is not ours, or that holds data: fields that are new are not compared
+    except (InputError, TypeError):  # not ours, or with data: new fields are not compared
         return all(_agree(value, new.get(name)) for name, value in old.items())
 
 
@@ -94,7 +92,7 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def named(thing: Any) -> object:
+def outline(thing: Any) -> object:
     """The description of our own objects; of others the class, its plain fields and the objects of ours inside.
 
     Data are left out: a measurement's numbers do not belong into a description.
@@ -103,11 +101,11 @@ def named(thing: Any) -> object:
         return describe(thing)
     except InputError:
         values = {name: getattr(thing, name, None) for name in inspect.signature(type(thing)).parameters}
-        fields = {name: named(value) for name, value in values.items() if _told(value)}
+        fields = {name: outline(value) for name, value in values.items() if _is_plain(value)}
         return {"class": type(thing).__name__, "fields": fields}
 
 
-def _told(value: Any) -> bool:
+def _is_plain(value: Any) -> bool:
     if isinstance(value, (Prior, bool, int, float, str)):
         return True
     return type(value).__module__.startswith("scorefield.") and not isinstance(value, Measurement)

@@ -14,7 +14,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
-from scorefield.runs.provenance import merged
+from scorefield.runs.provenance import merge_origins
 from scorefield.store.tensors import TensorFile
 
 FILE = TensorFile("scorefield.samples", "samples", "give a file that Samples.save wrote")
@@ -100,7 +100,7 @@ class Samples:
         """
         if self.draws.shape[1:] != other.draws.shape[1:]:
             raise InputError(f"Cannot merge draws of shapes {tuple(self.draws.shape)} and {tuple(other.draws.shape)}.")
-        provenance = merged(self.provenance, other.provenance)
+        provenance = merge_origins(self.provenance, other.provenance)
         return Samples(torch.cat([self.draws, other.draws]), self.cost + other.cost, provenance)
 
     def save(self, path: str | Path) -> Path:
