@@ -78,7 +78,7 @@ def test_matches_are_the_nearest_blocks_in_the_window_by_brute_force(shape):
     assert len(indices) == len(references)
 
 
-def test_all_kept_gives_the_image_back():
+def test_gains_of_one_give_the_image_back():
     """Of all gains 1, nothing is left to average: any grouping, any window, the same image."""
     image = normal(21, 26)
     table = BlockTable(image, 8)

@@ -1,26 +1,31 @@
-r"""Block matching and 3-D filtering: similar blocks, stacked to a group, are sparse together.
+r"""Block matching and 3-D filtering (BM3D): a stack of similar blocks is sparse, and is filtered as one.
 
 All blocks of :math:`p \times p` pixels are written in the basis of the two-dimensional cosine transform, as rows
-:math:`T_i` of a table.  Around every third block i its most similar ones :math:`j_1 = i, j_2, \dots, j_n` are sought,
-n being the largest power of two with mean square differences up to :math:`\tau \sigma^2`, and filtered together:
+:math:`T_i` of a table.  Every third block i is a reference.  Its group is the n most similar blocks
+:math:`j_1 = i, j_2, \dots, j_n` around it, with n the largest power of two for which all mean square differences are at
+most :math:`\tau \sigma^2`.  A group is filtered as one:
 
 .. math:: \hat T_{j} = H^T (g \odot H T_{j}), \qquad H \text{ the orthonormal Haar transform along the group.}
 
 The gains g come from the same group of a *guide*.  In the first pass the guide is the noisy image and
-:math:`g = 1[|H T| > \lambda \sigma]`.  In the second it is the first's result, and
-:math:`g = (H T)^2 / ((H T)^2 + \sigma^2)`, Wiener's gain.  A group's mean has gain 1 in either, so that an added
-constant passes through.  Every filtered block goes back to its place with the weight :math:`w = 1 / \sum g^2`, which is
-:math:`1 / N_{har}` where gains are 0 or 1, times a Kaiser window K:
+:math:`g = 1[|H T| > \lambda \sigma]`.  In the second pass the guide is the result of the first, and
+:math:`g = (H T)^2 / ((H T)^2 + \sigma^2)` is the gain of Wiener.  In both passes the mean of a group has gain 1, so an
+added constant does not change.  Every filtered block returns to its place with the weight :math:`w = 1 / \sum g^2`
+(which is :math:`1 / N_{har}` if all gains are 0 or 1) times a Kaiser window K:
 
 .. math:: x = \frac{\sum_j w_j K B_j}{\sum_j w_j K}, \qquad B_j \text{ the pixels of } \hat T_j.
 
-Both sums run over the table first, since the transform of a block is linear: one inverse transform a block, however
-many groups it was in.
+Both sums are computed in the table first, because the transform of a block is linear: each block then has one inverse
+transform, for any number of groups.
 
-Where this differs from the paper: its first pass has a biorthogonal wavelet (bior1.5) in place of the cosine transform,
-which is its own choice in the second pass; and its bounds on the differences, 2500 and 400 for images up to 255, are
-here what they are at :math:`\sigma = 10`, 25 and four times :math:`\sigma^2`, so that the filter knows no unit.  (At
-:math:`\sigma = 25` they are 4 and 0.64, which at lower noise lose some 0.3 dB.)
+There are two differences from the paper.  Its first pass has a biorthogonal wavelet (bior1.5) in place of the cosine
+transform, which it has in the second pass only.  Its bounds on the differences are 2500 and 400 for images up to 255;
+here they are 25 and 4 times :math:`\sigma^2`, the same at :math:`\sigma = 10`, so that the filter has no unit.  (At
+:math:`\sigma = 25` the bounds of the paper are 4 and 0.64 times, which at lower noise lose about 0.3 dB.)
+
+References:
+    Dabov, Foi, Katkovnik, Egiazarian, "Image denoising by sparse 3-D transform-domain collaborative filtering", IEEE
+    TIP 2007.
 """
 
 from __future__ import annotations
@@ -38,21 +43,21 @@ from scorefield.baselines.denoising import as_channels, from_channels, noisy_ima
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 
-TILE = 8  # references to a side that are compared with their surroundings at once
+TILE = 8  # side of a square of references whose distances are computed at once
 CHUNK = 2**22  # numbers in the groups that are filtered at once
 
 
 @dataclass(frozen=True)
 class BM3D:
-    """The filter of image and noise level, ``BM3D()(x, sigma)``, with the published settings.
+    """The filter as a function of images and noise level, ``BM3D()(x, sigma)``, with the published settings.
 
     Args:
         block: side p of the blocks, in pixels.
         step: pixels between neighboring references.
-        window: side of the square around a reference in which blocks are sought, in blocks, odd.
-        groups: most blocks of a group in the first and in the second pass, powers of two.
-        similar: largest mean square difference to the reference in the two passes, in units of the noise's variance.
-        threshold: lambda, in units of the noise.
+        window: side of the square around a reference whose blocks are compared with it, in blocks, odd.
+        groups: largest numbers of blocks of a group in the first and in the second pass, powers of two.
+        similar: largest mean square differences from the reference in the two passes, in units of the noise variance.
+        threshold: lambda, in units of the standard deviation of the noise.
         kaiser: beta of the Kaiser window.
 
     Raises:
@@ -81,10 +86,10 @@ class BM3D:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """The denoised images, shaped like ``x``.
+        """Denoise images; the result is shaped like ``x``.
 
         Args:
-            x: real or complex images (..., H, W), each filtered by itself, and of complex ones each part.
+            x: real or complex images (..., H, W); each is filtered alone, and of complex images each part.
             sigma: standard deviation of the noise in each real component.
 
         Raises:
@@ -94,11 +99,12 @@ class BM3D:
         if x.ndim < 2 or min(x.shape[-2:]) < self.block:
             raise InputError(f"BM3D needs images (..., H, W) of at least {self.block} pixels, got {tuple(x.shape)}.")
         channels = as_channels(x.reshape(-1, *x.shape[-2:]))
-        found = torch.stack([self._filtered(plane, std) for plane in channels])
-        return from_channels(found, x).reshape(x.shape)
+        denoised = torch.stack([self._filter(plane, std) for plane in channels])
+        return from_channels(denoised, x).reshape(x.shape)
 
-    def _filtered(self, plane: Tensor, std: float) -> Tensor:
-        offset = plane.mean()  # not to be lost by rounding in the differences
+    def _filter(self, plane: Tensor, std: float) -> Tensor:
+        """Both passes for one real image (H, W)."""
+        offset = plane.mean()  # subtracted, because it would add rounding to the differences
         noisy = BlockTable(plane - offset, self.block)
         pilot = self.one_pass(noisy, noisy, 0, lambda s: (s.abs() > self.threshold * std).to(s), std)
         guide = BlockTable(pilot, self.block)
@@ -107,13 +113,13 @@ class BM3D:
     def one_pass(
         self, noisy: BlockTable, guide: BlockTable, number: int, gains: Callable[[Tensor], Tensor], std: float
     ) -> Tensor:
-        """The noisy image, filtered with the groups of the guide and with gains.
+        """Filter the noisy image with the groups of the guide: (H, W).
 
         Args:
             noisy: the blocks of the image.
             guide: the blocks that are compared, and whose spectra give the gains.
-            number: 0 or 1, which of the two settings for groups and differences counts.
-            gains: the gain of each coefficient of a group of the guide.
+            number: of the pass, 0 or 1, for the settings of groups and differences.
+            gains: a function from the coefficients of a group of the guide to their gains.
             std: standard deviation of the noise.
         """
         matches, distances = guide.matches(self.step, self.window // 2, self.groups[number])
@@ -134,8 +140,8 @@ def bm3d(measurement: Measurement, strength: float = 1.0, *, settings: BM3D | No
 
     Args:
         measurement: an image with white noise.
-        strength: multiplies the noise's standard deviation that the filter is told.
-        settings: the filter; the published one if not given.
+        strength: factor on the standard deviation of the noise in the filter.
+        settings: the filter; by default the published one.
 
     Returns:
         One image, shaped like ``measurement.shape``.
@@ -151,7 +157,15 @@ def bm3d(measurement: Measurement, strength: float = 1.0, *, settings: BM3D | No
 
 
 class BlockTable:
-    """All blocks of an image (H, W), in raster order, in the cosine basis: ``rows`` (blocks, p^2)."""
+    """All blocks of an image, in raster order, in the cosine basis.
+
+    Args:
+        image: real (H, W).
+        block: side p of the blocks.
+
+    Attributes:
+        rows: the coefficients of the blocks (blocks, p^2).
+    """
 
     def __init__(self, image: Tensor, block: int):
         self.size, self.block = tuple(image.shape), block
@@ -161,16 +175,25 @@ class BlockTable:
         self.rows = windows.reshape(-1, block**2) @ self.basis.T
 
     def matches(self, step: int, reach: int, count: int) -> tuple[Tensor, Tensor]:
-        """The blocks most like each reference, itself first: indices and square distances (references, count)."""
+        """The blocks most similar to each reference, the reference first: indices and square distances.
+
+        Args:
+            step: pixels between neighboring references.
+            reach: largest distance of a block from its reference along each axis, in blocks.
+            count: largest number of blocks.
+
+        Returns:
+            Two tensors (references, n), with n the largest power of two that is possible.
+        """
         count = 2 ** int(math.log2(min(count, math.prod(min(n, reach + 1) for n in self.shape))))
         rows, columns = (_references(n, step, self.rows.device) for n in self.shape)
         energy = self.rows.square().sum(1)
-        found = [self._nearest(r, c, reach, count, energy) for r in rows.split(TILE) for c in columns.split(TILE)]
-        indices, distances = zip(*found, strict=True)
+        tiles = [self._nearest(r, c, reach, count, energy) for r in rows.split(TILE) for c in columns.split(TILE)]
+        indices, distances = zip(*tiles, strict=True)
         return torch.cat(indices), torch.cat(distances)
 
     def _nearest(self, r: Tensor, c: Tensor, reach: int, count: int, energy: Tensor) -> tuple[Tensor, Tensor]:
-        """The same for the references in rows ``r`` and columns ``c``: distances are a matrix product away."""
+        """The same for the references in rows ``r`` and columns ``c``; a matrix product gives the distances."""
         near = [_around(places, reach, n) for places, n in zip((r, c), self.shape, strict=True)]
         own = (r[:, None] * self.shape[1] + c).flatten()
         other = (near[0][:, None] * self.shape[1] + near[1]).flatten()
@@ -182,7 +205,13 @@ class BlockTable:
         return other[places], distances
 
     def image(self, total: Tensor, weights: Tensor, beta: float) -> Tensor:
-        """Weighted blocks (blocks, p^2) back in their places, over their weights (blocks, 1)."""
+        """The image (H, W) of weighted blocks, divided by their weights.
+
+        Args:
+            total: coefficients of the blocks times their weights (blocks, p^2).
+            weights: of the blocks (blocks, 1).
+            beta: of the Kaiser window.
+        """
         ends = torch.kaiser_window(self.block, False, beta, dtype=total.dtype, device=total.device)
         window = (ends[:, None] * ends).flatten()
         pixels = (total @ self.basis) * window
@@ -193,7 +222,16 @@ class BlockTable:
 def filter_groups(
     group: Tensor, noisy: Tensor, guide: Tensor, gains: Callable[[Tensor], Tensor], total: Tensor, weights: Tensor
 ) -> None:
-    """Filter groups, indices (n, groups) of blocks; add the blocks to ``total`` and their weights to ``weights``."""
+    """Filter groups of blocks; add the blocks to ``total`` and their weights to ``weights``, in place.
+
+    Args:
+        group: indices of the blocks of each group (n, groups).
+        noisy: coefficients of the blocks of the image (blocks, p^2).
+        guide: coefficients of the blocks of the guide (blocks, p^2).
+        gains: a function from the coefficients of a group of the guide to their gains.
+        total: sums of weighted blocks (blocks, p^2).
+        weights: sums of weights (blocks, 1).
+    """
     n, groups = group.shape
     transform, shape = haar(n, noisy), (n, groups, noisy.shape[1])
     gain = gains(transform @ guide[group].flatten(1)).reshape(shape)
@@ -222,11 +260,11 @@ def haar(n: int, like: Tensor) -> Tensor:
 
 
 def _references(n: int, step: int, device: torch.device) -> Tensor:
-    """Every ``step``-th of n places, and the last."""
+    """Every ``step``-th of n places, and the last place."""
     places = torch.arange(0, n, step, device=device)
     return places if int(places[-1]) == n - 1 else torch.cat([places, places.new_tensor([n - 1])])
 
 
 def _around(places: Tensor, reach: int, n: int) -> Tensor:
-    """All places from the first less ``reach`` to the last plus ``reach``, of n."""
+    """All of n places that are at most ``reach`` before the first or after the last of ``places``."""
     return torch.arange(max(0, int(places[0]) - reach), min(n, int(places[-1]) + reach + 1), device=places.device)

@@ -1,8 +1,8 @@
-r"""The data term all baselines share: :math:`f(x) = \tfrac12 \|W (A x - y)\|^2`.
+r"""The data term of the baselines: :math:`f(x) = \tfrac12 \|W (A x - y)\|^2`.
 
-:math:`W^2 = \bar v R^{-1}` with :math:`1/\bar v` the mean of the diagonal of :math:`R^{-1}`: samples count by their
-precision, relative to the average one.  For white noise W is the identity, so weights and ridges have their textbook
-meaning.
+Here :math:`W^2 = \bar v R^{-1}`, with :math:`1/\bar v` the mean of the diagonal of :math:`R^{-1}`: the weight of a
+sample is its precision, relative to the mean precision.  For white noise W is the identity, so weights and ridges have
+their textbook meaning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Fidelity:
         InputError: the noise is not Gaussian.
 
     Attributes:
-        rhs: ``A^H W^2 y``, (1, *shape); it also fixes the image's dtype and device.
+        rhs: ``A^H W^2 y``, (1, *shape); the image has its dtype and device.
     """
 
     def __init__(self, measurement: Measurement):
@@ -47,7 +47,7 @@ class Fidelity:
         return 0.5 * self.variance * inner(residual, self.noise.solve(residual))
 
     def noise_in_image(self) -> float:
-        """Root mean square of ``A^H W^2 n`` for one (fixed) draw of the noise n: the scale of a TV weight."""
+        """Root mean square of ``A^H W^2 n`` for one draw of the noise n, always the same: the scale of a TV weight."""
         given = self.measurement
         generator = torch.Generator(given.y.device).manual_seed(0)
         return float(self.back(self.noise.sample(given.y, generator)).abs().square().mean().sqrt())
