@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scorefield.linalg import solve
 from scorefield.linalg.solve import conjugate_gradients, flexible_gmres, gmres
 from scorefield.randomness import normal_like
 
@@ -141,3 +142,27 @@ def test_flexible_gmres_combines_what_its_matrix_saw():
     space = torch.stack(seen, -1)
     best = torch.linalg.lstsq(matrix @ space, v.unsqueeze(-1)).solution
     torch.testing.assert_close(u, (space @ best).squeeze(-1), rtol=1e-8, atol=1e-8)
+
+
+def test_looking_seldom_whether_all_is_solved_changes_no_bit(monkeypatch):
+    """As on an accelerator: a batch takes a few steps too many, and draws that are done stay as they are."""
+    matrices = torch.stack([torch.eye(6), torch.diag(torch.logspace(0, 1, 6)), torch.eye(6)]).double()
+    v, calls = torch.stack([randn(6), randn(6, seed=1), torch.zeros(6, dtype=torch.float64)]), []
+
+    def matrix(u):
+        calls.append(u)
+        return batched(matrices)(u)
+
+    expected = conjugate_gradients(matrix, v, tolerance=1e-3)
+    fewest = len(calls)
+    calls.clear()
+    monkeypatch.setattr(solve, "period", lambda device: 8)
+    assert torch.equal(conjugate_gradients(matrix, v, tolerance=1e-3), expected)
+    assert fewest < len(calls) == 8
+
+
+def test_one_matrix_that_diverges_does_not_spoil_the_others():
+    matrices = torch.stack([2 * torch.eye(3), torch.full((3, 3), torch.inf)]).double()
+    found = gmres(batched(matrices), randn(2, 3), tolerance=1e-9, iterations=3)
+    torch.testing.assert_close(found[0], randn(2, 3)[0] / 2)
+    assert found[1].isnan().all()

@@ -1,23 +1,25 @@
-r"""A covariance that knows frequencies only: the preconditioner of systems with an expensive one.
+r"""Covariances of images: what a denoiser believes of an image, V, as a map from images to images.
 
-What a denoiser believes of an image, :math:`V = \sigma^2 J`, is costly to multiply by and has the frequency content of
-images: large where they vary slowly, next to nothing where noise hides them.  The circular convolution
-
-.. math:: C = F^H \mathrm{diag}(p(|k|))\, F, \qquad
-    p(\rho) = \frac{\sum_{|k| \in \rho} \mathrm{Re}\, \overline{(F v)_k}\, (F V v)_k}{\sum_{|k| \in \rho} |(F v)_k|^2}
-
-is V's Rayleigh quotient on each ring :math:`\rho` of frequencies, read off a single product by V, and costs two Fourier
-transforms.
+A covariance is anything that multiplies images by it (:data:`Spread`).  Two have a name: the isotropic one, for which
+many systems have a closed form, and the stationary one, which knows frequencies only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from scorefield.linalg.parts import per_image
+
+
+class Covariance(Protocol):
+    """A symmetric positive map of images (B, *shape), real or complex, each draw with its own."""
+
+    def __call__(self, v: Tensor, /) -> Tensor:
+        """``V v``."""
+        ...
 
 
 class Isotropic:
@@ -30,7 +32,7 @@ class Isotropic:
         return per_image(self.variance, v) * v
 
 
-Spread = Isotropic | Callable[[Tensor], Tensor]  # x0's covariance given x: isotropic, or a matrix-free product
+Spread = Isotropic | Covariance  # x0's covariance given x: isotropic, or a matrix-free product
 
 # in cycles per pixel: the mean, then rings that widen as the spectra of images flatten, up to the corner at 0.71
 EDGES = (0.01, 0.02, 0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.6)
@@ -38,7 +40,18 @@ FLOOR = 1e-4  # least power over the largest: a covariance is positive, a quotie
 
 
 class Stationary:
-    """A stationary covariance of images (B, C, *spatial), each draw with its own; a vector has one ring.
+    r"""A stationary covariance of images (B, C, *spatial), each draw with its own; a vector has one ring.
+
+    A model of a covariance V that is expensive to multiply by, as a preconditioner.  What a denoiser believes of an
+    image, :math:`V = \sigma^2 J`, has the frequency content of images: large where they vary slowly, next to nothing
+    where noise hides them.  The circular convolution
+
+    .. math:: C = F^H \mathrm{diag}(p(|k|))\, F, \qquad
+        p(\rho) = \frac{\sum_{|k| \in \rho} \mathrm{Re}\, \overline{(F v)_k}\, (F V v)_k}
+        {\sum_{|k| \in \rho} |(F v)_k|^2}
+
+    is V's Rayleigh quotient on each ring :math:`\rho` of frequencies, taken from a single product by V, and costs two
+    Fourier transforms.
 
     Args:
         v: any images with energy at all frequencies of interest, real or complex.

@@ -28,11 +28,17 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
     return (a.conj() * b).real.flatten(1).sum(1)
 
 
+def period(device: torch.device) -> int:
+    """Steps between two looks at whether all draws are solved; an accelerator has to be waited for at each."""
+    return 1 if device.type == "cpu" else 8
+
+
 def conjugate_gradients(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iterations: int = 100) -> Tensor:
     """Solve ``matrix(u) = v`` for a symmetric positive map, each draw on its own.
 
     A draw stops when its relative residual is below ``tolerance``, or when it meets a direction of non-positive
-    curvature (the map is then not positive, and a longer step would only amplify the defect).
+    curvature (the map is then not positive, and a longer step would only amplify the defect).  Steps after that leave
+    it as it is, so a batch on an accelerator may take a few more than it needs.
 
     Args:
         matrix: maps (B, *shape) to (B, *shape).
@@ -42,8 +48,9 @@ def conjugate_gradients(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iter
     p, rr = r, inner(r, r)
     goal = tolerance**2 * rr
     live = rr > goal
-    for _ in range(iterations):
-        if not bool(live.any()):
+    every = period(v.device)
+    for step in range(iterations):
+        if (step or every == 1) and step % every == 0 and not bool(live.any()):
             break
         q = matrix(p)
         curvature = inner(p, q)
@@ -138,8 +145,8 @@ def _least_squares(hessenberg: Tensor) -> tuple[Tensor, Tensor]:
     """Minimizer of ``|H w - e1|`` and its residual, by the pseudo-inverse (a draw may have converged early)."""
     e1 = torch.zeros(hessenberg.shape[:2], dtype=hessenberg.dtype, device=hessenberg.device)
     e1[:, 0] = 1
-    if not bool(hessenberg.isfinite().all()):  # a matrix that diverged; whoever walks it will say so
-        return torch.full_like(hessenberg[:, 0], torch.nan), torch.full_like(e1[:, 0], torch.nan)
+    finite = hessenberg.isfinite().all(2).all(1)[:, None]  # a matrix may diverge; the sampling will say so
+    hessenberg = torch.where(finite[:, :, None], hessenberg, 0)
     w = (torch.linalg.pinv(hessenberg, rtol=1e-12) @ e1.unsqueeze(-1)).squeeze(-1)
     residual = (hessenberg @ w.unsqueeze(-1)).squeeze(-1) - e1
-    return w, residual.norm(dim=1)
+    return torch.where(finite, w, torch.nan), torch.where(finite[:, 0], residual.norm(dim=1), torch.nan)
