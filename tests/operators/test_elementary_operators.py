@@ -11,6 +11,7 @@ from scorefield import operators as ops
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.noise import White
+from scorefield.operators import Differences
 from scorefield.randomness import normal_like
 
 
@@ -151,3 +152,10 @@ def test_bad_input_is_answered_with_a_sentence(name):
     with pytest.raises(InputError, match=words) as caught:
         make()
     assert str(caught.value).endswith(".")
+
+
+def test_differences_are_those_of_the_next_pixel_with_a_flat_border():
+    x = torch.tensor([[1.0, 4.0], [3.0, 9.0]]).reshape(1, 1, 2, 2)
+    down, right = Differences((1, 2, 2))(x)[0, :, 0]
+    assert down.tolist() == [[2.0, 5.0], [0.0, 0.0]]
+    assert right.tolist() == [[3.0, 0.0], [6.0, 0.0]]

@@ -34,6 +34,7 @@ from scorefield.errors import InputError
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients, inner
 from scorefield.measurement import Measurement
+from scorefield.operators.differences import Differences
 
 RELAXATION = 1.6  # Boyd et al. 2011, section 3.4.3: 1.5 to 1.8
 BALANCE_EVERY = 10
@@ -138,7 +139,7 @@ def first_state(fidelity: Fidelity, weights: Tensor) -> Iterate:
     curvature = inner(b, fidelity.gram(b))
     scale = torch.where(curvature > 0, inner(b, b) / torch.where(curvature > 0, curvature, 1), 0)  # steepest descent
     x = (per_image(scale, b) * b).expand(len(weights), *b.shape[1:]).clone()
-    z = gradient(x)
+    z = Differences(tuple(x.shape[1:]))(x)
     # rho = weight / (typical |Dx|) makes the shrinkage comparable with the edges, in any units
     edges = (inner(z, z) / x[0].numel()).sqrt()  # root mean square
     stiffness = torch.where(scale > 0, 1 / torch.where(scale > 0, scale, 1), 1)
@@ -161,14 +162,14 @@ def _advance_open(
 
 def advance(fidelity: Fidelity, weights: Tensor, state: Iterate) -> Iterate:
     """One over-relaxed step of ADMM."""
-    rho = per_image(state.rho, state.x)
+    rho, d = per_image(state.rho, state.x), Differences(tuple(state.x.shape[1:]))
 
     def normal(x: Tensor) -> Tensor:
-        return fidelity.gram(x) + rho * divergence(gradient(x))
+        return fidelity.gram(x) + rho * d.gram(x)
 
-    defect = fidelity.rhs + rho * divergence(state.z - state.u) - normal(state.x)
+    defect = fidelity.rhs + rho * d.H(state.z - state.u) - normal(state.x)
     x = state.x + conjugate_gradients(normal, defect, tolerance=0.1, iterations=12)
-    relaxed = RELAXATION * gradient(x) + (1 - RELAXATION) * state.z
+    relaxed = RELAXATION * d(x) + (1 - RELAXATION) * state.z
     u = state.u + relaxed
     z = shrink(u, weights / state.rho)
     return Iterate(x, z, u - z, state.rho)
@@ -186,35 +187,15 @@ def gap(fidelity: Fidelity, weights: Tensor, state: Iterate) -> Tensor:
 
     The first is the complementarity ``w |Dx| - <p, Dx>``, the second the stationarity ``|s| |x|``.
     """
-    x, dx = state.x, gradient(state.x)
+    x, d = state.x, Differences(tuple(state.x.shape[1:]))
+    dx = d(x)
     p = per_image(state.rho, state.u) * state.u
-    s = fidelity.gram(x) - fidelity.rhs + divergence(p)
+    s = fidelity.gram(x) - fidelity.rhs + d.H(p)
     variation = weights * length(dx).flatten(1).sum(1)
     value = fidelity.value(x) + variation
     rounding = 4 * torch.finfo(x.real.dtype).eps * (_norm(fidelity.rhs) * _norm(x) + value)
     parts = torch.stack([variation - inner(p, dx), _norm(s) * _norm(x) - rounding])
     return parts / value.clamp_min(torch.finfo(value.dtype).tiny)
-
-
-def gradient(x: Tensor) -> Tensor:
-    """Forward differences of images (B, C, *spatial), zero at the far border: (B, axes, C, *spatial)."""
-    parts = []
-    for axis in range(2, x.ndim):
-        last = x.narrow(axis, x.shape[axis] - 1, 1)
-        parts.append(torch.diff(x, dim=axis, append=last))
-    return torch.stack(parts, dim=1)
-
-
-def divergence(z: Tensor) -> Tensor:
-    """The adjoint ``D^T z`` of :func:`gradient` (minus the divergence)."""
-    out = torch.zeros_like(z[:, 0])
-    for i in range(z.shape[1]):
-        axis, part = i + 2, z[:, i]
-        size = part.shape[axis] - 1
-        inside = part.narrow(axis, 0, size)
-        out.narrow(axis, 0, size).sub_(inside)
-        out.narrow(axis, 1, size).add_(inside)
-    return out
 
 
 def length(z: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from scorefield.operators.checks import adjoint_error, operator_norm
 from scorefield.operators.ct import Projector, fan_beam, parallel_beam
 from scorefield.operators.ct_fbp import fbp, hann, ramlak, shepp_logan
 from scorefield.operators.ct_geometry import FanBeam, Geometry, ParallelBeam
+from scorefield.operators.differences import Differences
 from scorefield.operators.exponential import Exponential
 from scorefield.operators.fourier import Fourier
 from scorefield.operators.linear import Adjoint, Multiple, Operator, Product, Sum
@@ -41,6 +42,7 @@ __all__ = [
     "Mix",
     "Sample",
     "RealToComplex",
+    "Differences",
     # resolution
     "Blur",
     "Downsample",

@@ -25,26 +25,15 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import inner
+from scorefield.operators.differences import Differences
 from scorefield.prior import Density, level
 
 
-def differences(x: Tensor) -> list[Tensor]:
-    """``x[i+1] - x[i]`` along each spatial axis of images (B, C, *spatial), or along vectors (B, d)."""
-    return [x.diff(dim=axis) for axis in _axes(x)]
-
-
-def differences_adjoint(flows: list[Tensor], like: Tensor) -> Tensor:
-    """The adjoint of :func:`differences`: minus a divergence, shaped like ``like``."""
-    total = torch.zeros_like(like)
-    for axis, flow in zip(_axes(like), flows, strict=True):
-        edge = torch.zeros_like(like.narrow(axis, 0, 1))
-        total = total - torch.cat([edge, flow, edge], dim=axis).diff(dim=axis)
-    return total
-
-
-def _axes(x: Tensor) -> range:
-    return range(2, x.ndim) if x.ndim > 2 else range(1, 2)
+def differences(x: Tensor) -> Differences:
+    """The operator D of images like ``x`` (B, C, *spatial), or of vectors (B, d)."""
+    return Differences(tuple(x.shape[1:]))
 
 
 class Neighbors(Density):
@@ -61,11 +50,12 @@ class Neighbors(Density):
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """``log p(x)`` up to a constant: (B,); sigma must be 0."""
         _clean(sigma, x)
-        return -sum((self._energy(d).flatten(1).sum(1) for d in differences(x)), start=x.real.new_zeros(len(x)))
+        return -self._energy(differences(x)(x)).flatten(1).sum(1)
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         _clean(sigma, x)
-        return -differences_adjoint([self._slope(d) for d in differences(x)], x)
+        d = differences(x)
+        return -d.H(self._slope(d(x)))
 
 
 def _clean(sigma: Tensor | float, x: Tensor) -> None:
@@ -98,7 +88,8 @@ class GeneralizedGaussian(Neighbors):
         self.weight, self.exponent = _positive(weight, "weight"), _positive(exponent, "exponent")
 
     def _energy(self, d: Tensor) -> Tensor:
-        return self.weight * d.abs() ** self.exponent
+        size = torch.where(d == 0, 1, d.abs())  # the slope of a power below 1 is infinite at 0
+        return torch.where(d == 0, 0, self.weight * size**self.exponent)
 
     def _slope(self, d: Tensor) -> Tensor:
         size = torch.where(d == 0, 1, d.abs())  # sgn(0) = 0 makes the tie 0 whatever its power
@@ -137,22 +128,21 @@ class TotalVariation(Neighbors):
             tolerance: relative error of the result.
             iterations: at most so many; a RuntimeWarning says when they were not enough.
         """
-        radius = self.weight * level(step, x)
-        rate = 1 / (4 * len(_axes(x)))  # |D|^2 <= 4 for each axis
-        flows = [torch.zeros_like(d) for d in differences(x)]
-        ahead, t = flows, 1.0
+        d = differences(x)
+        rate = 1 / (4 * d.shape_out[0])  # |D|^2 <= 4 for each axis
+        flow = torch.zeros_like(d(x))
+        radius = per_image(self.weight * level(step, x), flow)
+        ahead, t = flow, 1.0
         goal = tolerance**2 * inner(x, x)
         u = x
         for _ in range(iterations):
-            ascent = differences(x - differences_adjoint(ahead, x))
-            new = [_project(a + rate * d, radius) for a, d in zip(ahead, ascent, strict=True)]
-            u = x - differences_adjoint(new, x)
-            gap = sum((_gap(d, f, radius) for d, f in zip(differences(u), new, strict=True)), torch.zeros_like(goal))
-            if bool((2 * gap <= goal).all()):
+            new = _project(ahead + rate * d(x - d.H(ahead)), radius)
+            u = x - d.H(new)
+            if bool((2 * _gap(d(u), new, radius) <= goal).all()):
                 break
             faster = (1 + math.sqrt(1 + 4 * t * t)) / 2
-            ahead = [n + (t - 1) / faster * (n - f) for n, f in zip(new, flows, strict=True)]
-            flows, t = new, faster
+            ahead = new + (t - 1) / faster * (new - flow)
+            flow, t = new, faster
         else:
             told = f"The proximal map stopped after {iterations} iterations, above its tolerance {tolerance:g}."
             warnings.warn(told, RuntimeWarning, stacklevel=2)
