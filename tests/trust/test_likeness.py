@@ -291,7 +291,7 @@ def test_the_report_and_the_record_say_it(tmp_path: Path):
         assert "trust" not in told.merge(samples).provenance  # of the first ones' draws, not of all
         assert trust.likeness is not None
         assert findings.kind(trust.likeness).tone == tone
-        page = report(samples, measurement, path=tmp_path / "r.html", likeness=trust.likeness).read_text()
+        page = report(trust.told(samples), measurement, path=tmp_path / "r.html").read_text()
         assert findings.kind(trust.likeness).title.replace("'", "&#39;") in page
     assert recorded_likeness({}) is None
 

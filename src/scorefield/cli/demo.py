@@ -11,7 +11,7 @@ from pydantic import Field
 from scorefield.cli.options import Options, make_command
 
 if TYPE_CHECKING:
-    from scorefield.cli.demo_cases import Row
+    from scorefield.cli.demo_cases import Score
 
 
 class DemoOptions(Options):
@@ -26,12 +26,12 @@ def run(options: DemoOptions) -> None:
     from scorefield.runs.progress import Bar
 
     for case in demo.CASES:
-        outcome = demo.run(case, options.out, draws=options.draws, seed=options.seed, progress=Bar())
+        result = demo.run(case, options.out, draws=options.draws, seed=options.seed, progress=Bar())
         typer.echo(f"\n{case.title}: {options.draws} draws from the prior '{case.prior}'")
         typer.echo(_HEADER)
-        for row in outcome.rows:
-            typer.echo(_line(row))
-        typer.echo(f"Report: {outcome.report}   images: {outcome.folder}\n")
+        for score in result.scores:
+            typer.echo(_line(score))
+        typer.echo(f"Report: {result.report}   images: {result.folder}\n")
     typer.echo("PSNR: peak is the true image's maximum.  SSIM: 7 x 7 uniform window, range up to that peak.")
     typer.echo("Coverage: pixels whose truth lies in the central 90 % interval.  Evaluations: network passes a draw.")
 
@@ -39,13 +39,13 @@ def run(options: DemoOptions) -> None:
 _HEADER = f"{'method':<28}{'PSNR dB':>9}{'SSIM':>8}{'coverage':>10}{'evaluations':>13}{'seconds':>9}{'MB':>7}"
 
 
-def _line(row: Row) -> str:
+def _line(score: Score) -> str:
     def cell(value: float | None, width: int, form: str) -> str:
         return f"{'-' if value is None else format(value, form):>{width}}"
 
-    scores = cell(row.psnr, 9, ".2f") + cell(row.ssim, 8, ".3f") + cell(row.coverage, 10, ".1%")
-    costs = cell(row.evaluations, 13, ".0f") + cell(row.seconds, 9, ".1f") + cell(row.memory_mb, 7, ".0f")
-    return f"{row.method:<28}{scores}{costs}"
+    scores = cell(score.psnr, 9, ".2f") + cell(score.ssim, 8, ".3f") + cell(score.coverage, 10, ".1%")
+    costs = cell(score.evaluations, 13, ".0f") + cell(score.seconds, 9, ".1f") + cell(score.memory_mb, 7, ".0f")
+    return f"{score.method:<28}{scores}{costs}"
 
 
 command = make_command(DemoOptions, run)

@@ -64,7 +64,7 @@ CASES = (
 
 
 @dataclass(frozen=True)
-class Row:
+class Score:
     """One line of the comparison; ``coverage``, ``evaluations`` and ``memory_mb`` only where a method has them."""
 
     method: str
@@ -77,16 +77,16 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a case came to: the comparison, and where its report and images are."""
+class CaseResult:
+    """The result of a case: the comparison, and where its report and images are."""
 
     case: Case
-    rows: tuple[Row, ...]
+    scores: tuple[Score, ...]
     report: Path
     folder: Path
 
 
-def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: Silent | None = None) -> Outcome:
+def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: Silent | None = None) -> CaseResult:
     """Measure, reconstruct, compare and report one case into ``folder``."""
     progress = progress or Silent()
     prior = checkpoint.load(shipped.find(case.prior))
@@ -95,18 +95,20 @@ def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: S
     truth, given = image.pixels, scan.measurement()
     peak = float(truth.abs().max())
 
-    def compared(method: str, build: Callable[[], Tensor]) -> tuple[Row, Tensor]:
+    def compare(method: str, build: Callable[[], Tensor]) -> tuple[Score, Tensor]:
         start = time.perf_counter()
         (x,) = progress.track((build() for _ in range(1)), total=1, label=f"{case.name}: {method}")
-        return Row(method, psnr(x, truth, peak=peak), ssim(x, truth, peak=peak), time.perf_counter() - start), x
+        return Score(method, psnr(x, truth, peak=peak), ssim(x, truth, peak=peak), time.perf_counter() - start), x
 
     name, linear = case.linear
-    first, first_image = compared(name, lambda: linear(given))
-    best, best_image = compared("TV, oracle weight", lambda: tuned_total_variation(given, truth).image)
+    first, first_image = compare(name, lambda: linear(given))
+    best, best_image = compare("TV, oracle weight", lambda: tuned_total_variation(given, truth).image)
     samples = reconstruct(prior, given, n=draws, seed=seed, progress=progress)
     scored, cost = evaluate(samples, truth), samples.cost
-    ours = Row("scorefield, posterior mean", scored.psnr, scored.ssim, cost.seconds, scored.coverage, cost.evaluations,
-               cost.peak_memory_mb)  # fmt: skip
+    ours = Score(
+        "scorefield, posterior mean", scored.psnr, scored.ssim, cost.seconds, scored.coverage, cost.evaluations,
+        cost.peak_memory_mb,
+    )  # fmt: skip
     record = {"prior": case.prior, "title": case.title}
     beside = {"truth": truth, "linear": first_image, "tv": best_image}
     out = save_run(samples, folder / case.name, scan=scan, record=record, beside=beside)
@@ -116,4 +118,4 @@ def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: S
         baselines={name: first_image, "TV, oracle weight": best_image},
         card={"scan": image.source, "protocol": case.protocol, "prior": case.prior},
     )  # fmt: skip
-    return Outcome(case, (first, best, ours), Path(page or folder / f"{case.name}.html"), out)
+    return CaseResult(case, (first, best, ours), Path(page or folder / f"{case.name}.html"), out)

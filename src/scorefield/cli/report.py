@@ -26,7 +26,6 @@ def run(options: ReportOptions) -> None:
     from scorefield.reconstruction.results import load_draws
     from scorefield.reports import View, report
     from scorefield.scans.scan import Scan
-    from scorefield.trust import recorded_likeness
 
     samples = load_draws(options.run)
     scan = Scan.load(options.run / "scan.scan")
@@ -40,7 +39,6 @@ def run(options: ReportOptions) -> None:
     report(
         samples, scan.measurement(), path=path, truth=truth, title=options.title, card=card,
         view=View.of(scan),
-        likeness=recorded_likeness(samples.provenance),
     )  # fmt: skip
     typer.echo(f"Wrote {path}.")
 

@@ -83,7 +83,7 @@ def _train(options: TrainOptions, *, first: bool) -> None:
     from scorefield.training.pool import Pool
     from scorefield.training.trainer import train
 
-    images, held = _images(options)
+    images, validation = _images(options)
     torch.manual_seed(options.seed)
     torch.set_flush_denormal(True)  # saturated units produce them, and a step then takes ten times as long
     prior = _prior(options, images[0])
@@ -97,7 +97,7 @@ def _train(options: TrainOptions, *, first: bool) -> None:
     noise = Geometric(options.sigma_min, options.sigma_max)
     train(
         prior, images, objective=NoiseConditional(noise, trainee.weight), budget=_budget(options), settings=settings,
-        batches=batches, validation=_validation(options, held), record=_record(options), seed=options.seed,
+        batches=batches, validation=_validation(options, validation), record=_record(options), seed=options.seed,
         progress=Bar() if first else Silent(),
     )  # fmt: skip
     if first:
@@ -109,13 +109,13 @@ def _images(options: TrainOptions) -> tuple[Normalized, Normalized | None]:
     from scorefield.data import Images
     from scorefield.data.normalized import Normalized
 
-    found = Images(options.images, axis=options.axis, unit=options.unit)
+    images = Images(options.images, axis=options.axis, unit=options.unit)
     if options.validate_on:
-        return Normalized(found), Normalized(Images(options.validate_on, axis=options.axis, unit=options.unit))
-    kept, held = found.split(options.hold_out, seed=options.seed)
-    if options.hold_out and not len(held):
+        return Normalized(images), Normalized(Images(options.validate_on, axis=options.axis, unit=options.unit))
+    part, rest = images.split(options.hold_out, seed=options.seed)
+    if options.hold_out and not len(rest):
         raise InputError("There is a single file, so none can be held out; name others with --validate-on.")
-    return Normalized(kept), Normalized(held) if len(held) else None
+    return Normalized(part), Normalized(rest) if len(rest) else None
 
 
 def _prior(options: TrainOptions, image: Tensor) -> Prior:
@@ -158,14 +158,14 @@ def _settings(options: TrainOptions) -> Settings:
     )  # fmt: skip
 
 
-def _validation(options: TrainOptions, held: Normalized | None) -> Validation | None:
+def _validation(options: TrainOptions, images: Normalized | None) -> Validation | None:
     from scorefield.training.trainer import Validation
 
-    if held is None:
+    if images is None:
         if options.patience is not None:
             raise InputError("--patience counts validations, and there is none; add --hold-out or --validate-on.")
         return None
-    return Validation(held, every=options.validate_every, patience=options.patience)
+    return Validation(images, every=options.validate_every, patience=options.patience)
 
 
 def _record(options: TrainOptions) -> Record:

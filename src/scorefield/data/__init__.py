@@ -73,10 +73,10 @@ def read_image(path: PathLike) -> Image:
     Raises:
         InputError: as :func:`read`; several images, or raw data.
     """
-    found = read(path)
-    if isinstance(found, Image):
-        return found
-    raise InputError(f"{path} holds {found!r}; give the file of one image.")
+    content = read(path)
+    if isinstance(content, Image):
+        return content
+    raise InputError(f"{path} holds {content!r}; give the file of one image.")
 
 
 def write(image: Image | Tensor, path: PathLike, *, like: HasFrame | None = None, window: Window | None = None) -> Path:

@@ -123,9 +123,9 @@ class Images(Sequence[Image]):
         if not 0 <= fraction <= 1:
             raise InputError(f"A fraction of the images lies between 0 and 1, got {fraction:g}.")
         count = len(self._sources)
-        held = min(max(round(fraction * count), 1 if fraction else 0), count - 1)
+        out = min(max(round(fraction * count), 1 if fraction else 0), count - 1)
         order = torch.randperm(count, generator=torch.Generator().manual_seed(stream(seed, "split"))).tolist()
-        return self._part(sorted(order[held:])), self._part(sorted(order[:held]))
+        return self._part(sorted(order[out:])), self._part(sorted(order[:out]))
 
     def _part(self, numbers: list[int]) -> Images:
         """The items of some of the sources."""

@@ -59,8 +59,8 @@ class Phantom(ABC):
         points = (torch.arange(fine, dtype=torch.float64, device=parameters.device) + 0.5) / self.samples
         parts = []
         for part in parameters.split(max(1, POINTS // fine**2)):
-            found = self.inside(part.unflatten(1, (-1, 1, 1)), points.unsqueeze(1), points)
-            blocks = found.float().reshape(len(part), 1, self.size, self.samples, self.size, self.samples)
+            inside = self.inside(part.unflatten(1, (-1, 1, 1)), points.unsqueeze(1), points)
+            blocks = inside.float().reshape(len(part), 1, self.size, self.samples, self.size, self.samples)
             parts.append(blocks.mean((3, 5)))
         return torch.cat(parts)
 

@@ -64,8 +64,8 @@ def skimage_images() -> Images:
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"
-    found = [folder / name for name in PHOTOGRAPHS if (folder / name).is_file()]
-    return Images([_present(file, "pictures", "scikit-image") for file in found or [folder / PHOTOGRAPHS[0]]])
+    files = [folder / name for name in PHOTOGRAPHS if (folder / name).is_file()]
+    return Images([_present(file, "pictures", "scikit-image") for file in files or [folder / PHOTOGRAPHS[0]]])
 
 
 def _present(file: Path | object, name: str, package: str) -> Path:

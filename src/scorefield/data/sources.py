@@ -83,12 +83,12 @@ def expand(path: PathLike) -> list[Source]:
         return [File(place)]
     if not glob.has_magic(str(place)):
         raise InputError(f"There is no file or folder {path}{_nearest(place)}; check the name.")
-    found = _natural(Path(name) for name in glob.iglob(str(place), recursive=True))
-    if not found:
+    places = _natural(Path(name) for name in glob.iglob(str(place), recursive=True))
+    if not places:
         raise InputError(f"The pattern {path} matches no file; check the folder and the suffix.")
-    if all(match.is_dir() for match in found):
-        return [source for folder in found for source in expand(folder)]
-    return _group(found, path)
+    if all(match.is_dir() for match in places):
+        return [source for folder in places for source in expand(folder)]
+    return _group(places, path)
 
 
 def _group(files: Sequence[Path], where: PathLike) -> list[Source]:

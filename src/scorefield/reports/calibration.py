@@ -55,21 +55,21 @@ def calibration_report(
         calibration: at least two simulated scans.
         path: the file to write; it appears whole or not at all.
         title: headline.
-        card: what else the run card should tell, nested plain data.
+        card: what the run card says beside, nested plain data.
 
     Raises:
         InputError: a path that cannot be written.
     """
     kinds = {"Pixels": calibration.pixels, "Regions": calibration.regions}
-    found = findings(calibration)
+    verdicts = findings(calibration)
     context = {
         "title": title,
         "summary": _summary(calibration),
-        "findings": found,
+        "findings": verdicts,
         "kinds": list(kinds),
         "rows": [_row(level, list(kinds.values())) for level in LEVELS],
         "conventions": _conventions(calibration),
-        "advice": _advice(calibration, found),
+        "advice": _advice(calibration, verdicts),
         "charts": _charts(calibration),
         "card": _card(calibration, card or {}),
     }
@@ -110,19 +110,19 @@ def _sure(scans: int) -> float:
 
 
 def _intervals(kind: str, quantities: Quantities) -> Finding:
-    found = quantities.coverage(LEVEL)
+    coverage = quantities.coverage(LEVEL)
     ratio, scans = quantities.spread_skill.ratio, len(quantities.truth)
     text = (
-        f"{found.observed:.1%} \N{PLUS-MINUS SIGN} {2 * found.error:.1%} of the true {kind} values lie inside their"
-        f" {LEVEL:.0%} intervals; a perfect sampler would reach {found.expected:.1%}."
+        f"{coverage.observed:.1%} \N{PLUS-MINUS SIGN} {2 * coverage.error:.1%} of the true {kind} values lie inside"
+        f" their {LEVEL:.0%} intervals; a perfect sampler would reach {coverage.expected:.1%}."
         f" The spread of the draws is {ratio:.2f} times the error of their mean (1 is right)."
     )
-    if narrow(found, scans):
+    if narrow(coverage, scans):
         return Finding("watch", f"{kind.capitalize()} intervals are too narrow", text)
-    if wide(found, scans):
+    if wide(coverage, scans):
         return Finding("watch", f"{kind.capitalize()} intervals are wider than needed", text)
-    if 2 * found.error > UNSURE:
-        more = math.ceil((2 * found.error / UNSURE) ** 2)
+    if 2 * coverage.error > UNSURE:
+        more = math.ceil((2 * coverage.error / UNSURE) ** 2)
         text += f" Some {more} times as many scans would tell to within {UNSURE:.0%}."
         return Finding("note", f"Too few scans to judge {kind} intervals", text)
     return Finding("good", f"{kind.capitalize()} intervals hold", text)
@@ -156,11 +156,11 @@ def _p(test: Uniformity) -> str:
     return "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
 
 
-def _advice(calibration: Calibration, found: list[Finding]) -> list[Advice]:
+def _advice(calibration: Calibration, verdicts: list[Finding]) -> list[Advice]:
     kinds = {"pixels": calibration.pixels, "regions": calibration.regions}
     scans, covered = calibration.n_scans, {name: q.coverage(LEVEL) for name, q in kinds.items()}
     wrong = {name: kinds[name] for name, c in covered.items() if narrow(c, scans) or wide(c, scans)}
-    doubts = [finding.title.lower() for finding in found if finding.tone == "watch"]
+    doubts = [finding.title.lower() for finding in verdicts if finding.tone == "watch"]
     few = any(2 * c.error > UNSURE for c in covered.values())
     if not wrong and doubts:
         why = Advice(f"Find out why before using the intervals: {'; '.join(doubts)}.")
@@ -196,9 +196,9 @@ def _advice(calibration: Calibration, found: list[Finding]) -> list[Advice]:
 
 
 def _row(level: float, kinds: list[Quantities]) -> Row:
-    found = [quantities.coverage(level) for quantities in kinds]
-    cells = [f"{found[0].expected:.1%}"]
-    for coverage, quantities in zip(found, kinds, strict=True):
+    coverages = [quantities.coverage(level) for quantities in kinds]
+    cells = [f"{coverages[0].expected:.1%}"]
+    for coverage, quantities in zip(coverages, kinds, strict=True):
         cells.append(f"{coverage.observed:.1%} \N{PLUS-MINUS SIGN} {2 * coverage.error:.1%}")
         low, high = quantities.factor_range(level)
         cells.append(f"{quantities.factor(level):.2f} ({low:.2f} to {high:.2f})")
@@ -247,16 +247,16 @@ def _coverage(calibration: Calibration) -> Figure:
     figure, axes = _chart()
     levels = np.array(LEVELS)
     kinds = {"pixels": (calibration.pixels, BLUE, "o"), "regions": (calibration.regions, ORANGE, "s")}
-    found = {name: [q.coverage(level) for level in LEVELS] for name, (q, _, _) in kinds.items()}
-    expected = [c.expected for c in found["pixels"]]
+    coverages = {name: [q.coverage(level) for level in LEVELS] for name, (q, _, _) in kinds.items()}
+    expected = [c.expected for c in coverages["pixels"]]
     axes.plot(levels, expected, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), label="perfect sampler")
     for name, (_, color, marker) in kinds.items():
-        values, errors = [c.observed for c in found[name]], [2 * c.error for c in found[name]]
+        values, errors = [c.observed for c in coverages[name]], [2 * c.error for c in coverages[name]]
         axes.errorbar(levels, values, errors, color=color, marker=marker, markersize=4.5, capsize=3, label=name)
     axes.set_xlabel("nominal probability of the interval")
     axes.set_ylabel("share of truths inside it")
     axes.set_xticks(levels, [f"{level:.0%}" for level in LEVELS])
-    axes.set_ylim(min(0.3, *(c.observed for c in found["pixels"] + found["regions"])) - 0.05, 1.02)
+    axes.set_ylim(min(0.3, *(c.observed for c in coverages["pixels"] + coverages["regions"])) - 0.05, 1.02)
     axes.legend(frameon=False, fontsize=8.5, loc="upper left", handlelength=2.2)
     return figure
 

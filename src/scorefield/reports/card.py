@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorefield.data.display import number
 from scorefield.measurement import Measurement
-from scorefield.noise import Gaussian
+from scorefield.noise.words import in_words
 
 if TYPE_CHECKING:
     from scorefield.samples import Samples
@@ -21,16 +21,14 @@ def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any
     provenance = dict(samples.provenance)
     provenance.pop("trust", None)  # has sentences of its own
     versions = provenance.pop("versions", None) or _versions()
-    cost, noise = samples.cost, measurement.noise
+    cost = samples.cost
     kind = "complex" if measurement.y.is_complex() else "real"
     scan: dict[str, Any] = {
         "operator": str(measurement.operator),
         "data": f"{_shape(measurement.y.shape[1:])} {kind} samples",
         "image": _shape(measurement.shape),
-        "noise": type(noise).__name__,
+        "noise per real component": in_words(measurement.noise),
     }
-    if isinstance(noise, Gaussian):
-        scan["noise std per real component"] = float(noise.precision.double().rsqrt())
     spent = {
         "draws": len(samples.draws),
         "forward evaluations": cost.forward,
@@ -47,10 +45,10 @@ def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any
 def rows(data: Any, name: str = "") -> Rows:
     """Nested mappings flattened to rows, names joined by a middle dot."""
     if isinstance(data, Mapping):
-        found: Rows = []
+        lines: Rows = []
         for key, value in data.items():
-            found += rows(value, f"{name} · {key}" if name else str(key))
-        return found
+            lines += rows(value, f"{name} · {key}" if name else str(key))
+        return lines
     return [(name, spell(data))]
 
 

@@ -25,6 +25,7 @@ from scorefield.metrics.uncertainty import BACKGROUND
 from scorefield.reports import figures, findings
 from scorefield.reports.card import run_card
 from scorefield.store.atomic import atomic_path
+from scorefield.trust.assess import recorded_likeness
 from scorefield.trust.likeness import LikenessCheck
 from scorefield.trust.residual import ResidualCheck, residual_check
 
@@ -48,20 +49,19 @@ def report(
     title: str = "Reconstruction report",
     view: View | None = None,
     card: Mapping[str, Any] | None = None,
-    likeness: LikenessCheck | None = None,
 ) -> Path:
     """Write one HTML page about a reconstruction, to be opened anywhere and shown to anybody.
 
     Args:
-        samples: at least two posterior draws (n, C, H, W) or (n, C, D, H, W).
+        samples: at least two posterior draws (n, C, H, W) or (n, C, D, H, W).  The page shows the likeness check that
+            they carry: see :meth:`scorefield.trust.Trust.told`.
         measurement: the scan they explain.
         path: the file to write; it appears whole or not at all.
         truth: the reference image (C, *spatial), if there is one.
         baselines: other reconstructions of the scan by name, each (C, *spatial).
         title: headline.
         view: how images are shown: unit, gray window, the patient's geometry.
-        card: what else the run card should tell, nested plain data: the prior's card, the patient's code.
-        likeness: how like the prior's training images the draws are, from :func:`scorefield.trust.assess`.
+        card: what the run card says beside, nested plain data: the prior's card, the patient's code.
 
     Returns:
         The path written.
@@ -73,7 +73,10 @@ def report(
     _check(samples, truth, baselines)
     page = _Page(samples, truth, baselines, view or View())
     check = residual_check(samples, measurement)
-    text = _render(page.context(check, likeness) | {"title": title, "card": run_card(samples, measurement, card or {})})
+    text = _render(
+        page.context(check, recorded_likeness(samples.provenance))
+        | {"title": title, "card": run_card(samples, measurement, card or {})}
+    )
     try:
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -215,9 +215,9 @@ def _unit(dataset: pydicom.Dataset) -> str:
 def _check_alike(slices: Sequence[_Slice]) -> None:
     counts = Counter(s.series for s in slices)
     if len(counts) > 1:
-        found = ", ".join(f"'{name}' ({n} files)" for (_, name), n in counts.most_common(5))
+        names = ", ".join(f"'{name}' ({n} files)" for (_, name), n in counts.most_common(5))
         raise InputError(
-            f"The {len(slices)} files in {slices[0].path.parent} belong to {len(counts)} series: {found};"
+            f"The {len(slices)} files in {slices[0].path.parent} belong to {len(counts)} series: {names};"
             " select one series with a glob."
         )
     first = slices[0]
