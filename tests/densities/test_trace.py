@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorefield.densities.trace import ExactTrace, Hutchinson, Rademacher, Sphere, StandardNormal, diagonal
+from scorefield.densities.trace import ExactTrace, Hutchinson, Rademacher, Sphere, StandardNormal, jacobian_diagonal
 from scorefield.linalg.parts import as_rows
 from support import complex_normal, normal
 
@@ -32,7 +32,7 @@ def linear(matrix: Tensor):
 @pytest.mark.parametrize("x", [normal(3, 2, 2), complex_normal(3, 2)], ids=["real", "complex"])
 def test_the_exact_trace_counts_every_real_component(x):
     matrix = normal(4, 4, seed=1)
-    torch.testing.assert_close(diagonal(linear(matrix), x), matrix.diagonal().expand(3, 4))
+    torch.testing.assert_close(jacobian_diagonal(linear(matrix), x), matrix.diagonal().expand(3, 4))
     torch.testing.assert_close(ExactTrace().of(linear(matrix), x), matrix.trace().expand(3))
     assert ExactTrace().draw(x, g()) == ()
 

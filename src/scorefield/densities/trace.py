@@ -100,7 +100,7 @@ class Trace(ABC):
         """
 
 
-def diagonal(vjp: Vjp, x: Tensor) -> Tensor:
+def jacobian_diagonal(vjp: Vjp, x: Tensor) -> Tensor:
     """The diagonal of the Jacobian: (B, d) for images of d real components, at the cost of d products.
 
     Args:
@@ -127,7 +127,7 @@ class ExactTrace(Trace):
         return ()
 
     def of(self, vjp: Vjp, x: Tensor, *probes: Tensor) -> Tensor:
-        return diagonal(vjp, x).sum(1)
+        return jacobian_diagonal(vjp, x).sum(1)
 
 
 @dataclass(frozen=True)

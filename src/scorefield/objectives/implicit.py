@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scorefield.densities.trace import ExactTrace, Trace, diagonal
+from scorefield.densities.trace import ExactTrace, Trace, jacobian_diagonal
 from scorefield.errors import InputError
 from scorefield.linalg.parts import squared
 from scorefield.objectives.base import Objective, check_level, linearized, perturbed
@@ -100,5 +100,5 @@ class Regularized(Objective):
     def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
         (x,) = drawn
         score, vjp = linearized(prior, x, self.sigma)
-        slopes = diagonal(vjp, x)
+        slopes = jacobian_diagonal(vjp, x)
         return slopes.sum(1) + 0.5 * squared(score) + self.strength * slopes.square().sum(1)
