@@ -2,107 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-
 import pytest
 import torch
+from registry import PRIORS, SHAPE, seen, white
 from torch import Tensor
 
-from scorefield import posteriors, priors
 from scorefield.errors import InputError
-from scorefield.measurement import Measurement
-from scorefield.nets import PatchMLP, UNet
-from scorefield.noise import White
-from scorefield.operators import Identity
 from scorefield.prior import Denoiser, Prior
-from scorefield.priors import (
-    VP,
-    AsComplex,
-    Conditional,
-    DiagonalGaussian,
-    Energy,
-    FieldOfExperts,
-    Frozen,
-    Gamma,
-    Gaussian,
-    GaussianMixture,
-    GeneralizedGaussian,
-    Given,
-    IndependentParts,
-    Kde,
-    MultiScale,
-    Network,
-    Pairs,
-    Scaled,
-    StationaryGaussian,
-    Tabulated,
-    Tiling,
-    TotalVariation,
-)
+from scorefield.priors import AsComplex, Frozen, IndependentParts, Scaled
 from scorefield.priors.cast import Cast
 from support import complex_normal, normal
 
-SHAPE = (2, 4, 4)
-UNIT = torch.ones(1, dtype=torch.float64)
-
-
-class Timeless(torch.nn.Module):
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        return 0.1 * x
-
-
-def unet(channels: int) -> UNet:
-    return UNet(channels=channels, widths=(4,), blocks=1).double()
-
-
-def white() -> DiagonalGaussian:
-    return DiagonalGaussian(torch.zeros(SHAPE, dtype=torch.float64), UNIT)
-
-
-def pairs() -> Gaussian:
-    return Gaussian(torch.zeros(2).double(), torch.eye(2).double())
-
-
-def detail() -> Conditional:
-    return Conditional(unet(8), known=2)
-
-
-def seen(shape: tuple[int, ...], *, as_complex: bool = False) -> Measurement:
-    data = complex_normal(1, *shape) if as_complex else normal(1, *shape)
-    return Measurement(data, Identity(shape), White(0.7))
-
-
-# each exported class: an example, the shape of its images, and what it cannot do
-EXAMPLES = {
-    Gaussian: (pairs, (2,), ""),
-    DiagonalGaussian: (white, SHAPE, ""),
-    StationaryGaussian: (
-        lambda: StationaryGaussian(torch.zeros(SHAPE).double(), torch.ones(SHAPE).double()), SHAPE, ""
-    ),
-    priors.ConditionedGaussian: (lambda: priors.ConditionedGaussian(white(), seen(SHAPE)), SHAPE, ""),
-    GaussianMixture: (lambda: GaussianMixture(torch.zeros(1, 2).double(), UNIT, UNIT), (2,), ""),
-    Kde: (lambda: Kde(normal(3, 2), 0.5), (2,), ""),
-    Gamma: (lambda: Gamma(2.0, 1.0), (1,), "posterior"),
-    TotalVariation: (lambda: Frozen(TotalVariation(1.0), 0.0), SHAPE, "rsample posterior"),
-    GeneralizedGaussian: (lambda: Frozen(GeneralizedGaussian(1.0, 2.0), 0.0), SHAPE, "rsample posterior"),
-    Pairs: (lambda: Pairs(pairs()), SHAPE, "log_prob rsample posterior"),
-    Tabulated: (lambda: Tabulated(pairs(), 0.5, low=-1, high=1, nodes=5), (2,), "log_prob rsample posterior"),
-    Network: (lambda: Network(unet(2)), SHAPE, "log_prob rsample posterior"),
-    Energy: (lambda: Energy(unet(2)), SHAPE, "rsample posterior"),
-    FieldOfExperts: (lambda: FieldOfExperts(PatchMLP(channels=2).double()), SHAPE, "log_prob rsample posterior"),
-    Conditional: (lambda: Conditional(unet(2), known=1), SHAPE, "log_prob rsample posterior"),
-    Tiling: (lambda: Tiling(Conditional(unet(4), known=2), size=4, pad=2), SHAPE, "log_prob rsample posterior"),
-    MultiScale: (lambda: MultiScale(Network(unet(2)), [detail()]), SHAPE, "log_prob rsample posterior"),
-    Given: (lambda: Given(Conditional(unet(3), known=1), normal(1, 1, 4, 4)), SHAPE, "log_prob rsample posterior"),
-    VP: (lambda: VP(Timeless()), SHAPE, "log_prob rsample posterior"),
-    Scaled: (lambda: Scaled(white(), 2.0), SHAPE, ""),
-    Frozen: (lambda: Frozen(white(), 0.4), SHAPE, "posterior"),
-    AsComplex: (lambda: AsComplex(white()), (1, 4, 4), ""),
-    IndependentParts: (lambda: IndependentParts(white()), SHAPE, "posterior"),
-    Cast: (lambda: Cast(white().float(), torch.float32), SHAPE, ""),
-    posteriors.Exact: (lambda: posteriors.Exact(white(), seen(SHAPE)), SHAPE, "posterior"),
-    posteriors.MMPS: (lambda: posteriors.MMPS(white(), seen(SHAPE)), SHAPE, "log_prob rsample posterior"),
-}  # fmt: skip
 FORWARD = (Scaled, Cast, Frozen, AsComplex, IndependentParts)  # pass on what they are asked, where they can
 KEPT_APART = {(Frozen, "posterior"), (IndependentParts, "posterior")}  # data tie the noise, or the parts, to the image
 WRAPPERS = {
@@ -115,11 +25,6 @@ WRAPPERS = {
     "two parts": lambda prior: IndependentParts(Cast(prior, torch.float64)),
 }
 SENTENCE = {"log_prob": "no log-density", "rsample": "no exact draws", "posterior": "no exact posterior"}
-
-
-def test_every_exported_prior_is_here():
-    exported = {cls for name in priors.__all__ if inspect.isclass(cls := getattr(priors, name))}
-    assert {cls for cls in exported if issubclass(cls, Prior)} <= set(EXAMPLES)
 
 
 def asked(prior: Prior, what: str, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
@@ -140,11 +45,11 @@ def to_blame(prior: Prior, what: str) -> Prior:
     return prior
 
 
-@pytest.mark.parametrize("cls", EXAMPLES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", PRIORS, ids=lambda cls: cls.__name__)
 @pytest.mark.parametrize("what", SENTENCE)
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 def test_each_works_or_says_who_cannot(cls, what, wrap):
-    make, shape, lacks = EXAMPLES[cls]
+    make, shape, lacks = PRIORS[cls]
     inner = make()
     if isinstance(inner, (AsComplex, IndependentParts)):
         prior = inner  # a prior on complex images is not lifted again
