@@ -102,8 +102,7 @@ class Measurement(Portable):
         Raises:
             InputError: the noise is not Gaussian.
         """
-        operator = self.operator.at(mean)
-        return operator.H(operator.gram_solve(self.gaussian, spread, self.residual(mean)))
+        return self.operator.at(mean).innovation(self.gaussian, spread, self.residual(mean))
 
 
 class Whitened(Measurement):

@@ -61,7 +61,7 @@ class PerturbAndMap(LikelihoodStep):
         noise, residual = measurement.gaussian, measurement.residual(u)
         residual = residual - noise.sample(residual, generator)
         operator, spread = measurement.operator, Isotropic(rho**2)
-        return u + spread(operator.H(operator.gram_solve(noise, spread, residual)))
+        return u + spread(operator.innovation(noise, spread, residual))
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,13 @@ class Operator(Portable, ABC):
         warn_unless_solved(goal - whitened(solution), goal, ACCEPTED, f"The covariance of the data of {self}")
         return noise.whiten(solution)
 
+    def innovation(self, noise: Gaussian, spread: Spread, residual: Tensor) -> Tensor:
+        """``A^H (R + A V A^H)^-1 r`` of residuals r (B, *shape_out); by default solved on the data.
+
+        An operator that knows another way (in the space of its images, say) overrides this method.
+        """
+        return self.H(self.gram_solve(noise, spread, residual))
+
     def _solve_shifted(self, noise: Tensor, spread: Tensor, v: Tensor) -> Tensor | None:
         """``(noise I + spread A A^H)^-1 v`` in closed form, or None; both broadcast against v."""
         del noise, spread, v

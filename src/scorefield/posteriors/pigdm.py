@@ -35,4 +35,4 @@ class PiGDM(Guided):
     def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         operator, noise = self.measurement.operator, self.measurement.gaussian
         spread = Isotropic((variance * self.data_std**2 / (variance + self.data_std**2)).reshape(-1))
-        return lambda r: vjp(operator.H(operator.gram_solve(noise, spread, r)))
+        return lambda r: vjp(operator.innovation(noise, spread, r))
