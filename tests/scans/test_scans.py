@@ -17,7 +17,7 @@ from scorefield import noise, operators, scans
 from scorefield.data import Frame
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.scans import Cartesian, FanBeam, ParallelBeam, Scan
+from scorefield.scans import Cartesian, FanBeam, ParallelBeam, Scan, projections
 from scorefield.scans.projections import Projectors
 
 KINDS = [kind for name in scans.__all__ if (kind := getattr(scans, name)) is not Scan]
@@ -231,13 +231,20 @@ def test_projectors_are_built_once_for_each_geometry():
     assert first.operator() is not other.operator()
 
 
-def test_the_projector_before_the_last_is_let_go():
-    """Unless it is in use: no two matrices are in memory for one that is asked for."""
+def test_the_projector_before_is_let_go_before_the_next_is_built(monkeypatch):
+    """Unless it is in use: no two matrices are in memory where one is asked for."""
     geometries = [operators.ParallelBeam(shape=(1, 4, 4), angles=[0.1], detectors=n) for n in (5, 6)]
-    projectors = Projectors()
-    gone = weakref.ref(projectors.get(geometries[0]))
-    assert gone() is projectors.get(geometries[0])
+    alive = []
+
+    def build(geometry):
+        alive.append(before() is not None)
+        return operators.Projector(geometry)
+
+    monkeypatch.setattr(projections, "Projector", build)
+    before, projectors = (lambda: None), Projectors()
+    before = weakref.ref(projectors.get(geometries[0]))
+    assert before() is projectors.get(geometries[0])
     used = projectors.get(geometries[1])
-    assert gone() is None
+    assert alive == [False, False]
     projectors.get(geometries[0])
     assert projectors.get(geometries[1]) is used
