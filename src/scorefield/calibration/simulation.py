@@ -39,8 +39,10 @@ from scorefield.runs.progress import Silent
 from scorefield.runs.provenance import name_of, outline
 from scorefield.samples import Samples
 from scorefield.start import begin
-from scorefield.store.atomic import atomic_path
+from scorefield.store.tensors import TensorFile
 from scorefield.trust import residual_check
+
+FILE = TensorFile("scorefield.calibration", "a simulated scan", "delete it to simulate anew")
 
 
 @dataclass(frozen=True)
@@ -207,24 +209,12 @@ def _origin(prior: Prior, experiment: Experiment, first: Measurement, method: Me
 
 
 def _save(scan: SimulatedScan, origin: Mapping[str, Any], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    tensors = {name: values.contiguous() for name, values in asdict(scan.observation).items()}
-    plain = {"origin": origin, "numbers": dict(scan.numbers)}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"scorefield.calibration": json.dumps(plain)})
+    FILE.write(path, asdict(scan.observation), {"origin": origin, "numbers": dict(scan.numbers)})
 
 
 def _load(path: Path, origin: Mapping[str, Any]) -> SimulatedScan:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), "pt") as file:
-            plain = json.loads((file.metadata() or {})["scorefield.calibration"])
-            observation = Observation(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        numbers, its_origin = plain["numbers"], plain["origin"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a simulated scan ({error}); delete it to simulate anew.") from error
+    with FILE.reading(path) as (tensors, record):
+        observation, numbers, its_origin = Observation(**tensors), record["numbers"], record["origin"]
     for name, value in json.loads(json.dumps(origin)).items():
         if its_origin.get(name) != value:
             raise InputError(
