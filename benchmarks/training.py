@@ -22,13 +22,13 @@ from skimage.data import camera
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from scorefield.lessons.crops import Crops
 from scorefield.nets import PatchMLP, UNet
 from scorefield.objectives import NoiseConditional
 from scorefield.prior import Prior
 from scorefield.priors import FieldOfExperts, Homogeneous, Network
 from scorefield.randomness import normal_like
 from scorefield.schedules import Geometric
-from scorefield.training.crops import Crops
 from scorefield.training.trainer import Minutes, Settings, descend, train
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -103,9 +103,9 @@ def time_to_good(minutes: float) -> dict:
     for budget in (1.0, minutes):
         torch.manual_seed(0)
         prior = FieldOfExperts(PatchMLP(size=3, levels=1), sigma_min=0.005)
-        objective = NoiseConditional(Geometric(0.005, 1.0), prior.trainee.weight)
+        lesson = prior.lesson().over(Geometric(0.005, 1.0))
         start = time.perf_counter()
-        train(prior, [clean], objective=objective, budget=Minutes(budget), settings=settings)
+        train(lesson, [clean], budget=Minutes(budget), settings=settings)
         found[budget] = psnr(prior, clean)
         print(f"3 x 3, {prior.trained_steps:5d} steps, {time.perf_counter() - start:5.0f} s: {found[budget]:.3f} dB")
     return {"psnr": found, "gap_db": found[minutes] - found[1.0]}
@@ -118,7 +118,7 @@ def main() -> None:
     args = parser.parse_args()
     patch = FieldOfExperts(PatchMLP(size=3, levels=1))
     net = Network(UNet(), Homogeneous())
-    rows = [rate("patch MLP 3 x 3, batch 2048", patch, patch.trainee, 2048, (2048, 320, 320), half=False)]
+    rows = [rate("patch MLP 3 x 3, batch 2048", patch, patch.lesson().trainee, 2048, (2048, 320, 320), half=False)]
     for half in (False, True):
         name = "U-Net 0.61 M, 16 x 64 x 64" + (", bf16" if half else "")
         rows.append(rate(name, net, net, 16, (1024, 1024, 1024), half=half))

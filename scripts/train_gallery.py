@@ -11,20 +11,20 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from scorefield.data.phantoms import Disks, Phantom, Rectangles
+from scorefield.lessons import Windows
+from scorefield.lessons.crops import Balance
 from scorefield.nets import OffsetInvariant, PatchMLP, ScaleInvariant, UNet
-from scorefield.objectives import NoiseConditional
 from scorefield.prior import Prior
 from scorefield.priors import FieldOfExperts, Homogeneous, Network
 from scorefield.runs.progress import Bar
 from scorefield.schedules import Geometric
 from scorefield.store import checkpoint
-from scorefield.training.crops import Balance, Crops
 from scorefield.training.trainer import Settings, Steps, train
 
 IMAGES = 1000
@@ -85,15 +85,14 @@ def main() -> None:
     prior = recipe.build()
     images = list(recipe.phantoms.draw(IMAGES, torch.Generator().manual_seed(1)))
     settings = Settings(batch=recipe.batch, rate=recipe.rate)
-    trainee = getattr(prior, "trainee", prior)
+    lesson = prior.lesson().over(recipe.noise)
+    cut = Windows(lesson.cut.side, balance=recipe.balance)
     start = time.process_time()
     train(
-        prior,
+        replace(lesson, cut=cut),
         images,
-        objective=NoiseConditional(recipe.noise, trainee.weight),
         budget=Steps(recipe.steps),
         settings=settings,
-        batches=Crops(images, trainee.crop, recipe.batch, balance=recipe.balance),
         progress=Bar(),
     )
     card = checkpoint.Card(

@@ -22,7 +22,6 @@ import torch
 import shipped_images as images
 from scorefield import shipped
 from scorefield.nets import PatchMLP, UNet
-from scorefield.objectives import NoiseConditional
 from scorefield.prior import Prior
 from scorefield.priors import FieldOfExperts, Homogeneous, Network
 from scorefield.runs.progress import Bar
@@ -179,10 +178,11 @@ def main() -> None:
         earlier = checkpoint.load(args.start)
         recipe.start(prior, earlier)
         before = {"prior": earlier.card.name, **earlier.card.training}  # pyright: ignore[reportOptionalMemberAccess]
-    side = getattr(prior, "crop", images.SMALLEST)
+    noise = Geometric(0.005, args.sigma_max)
+    lesson = prior.lesson().over(noise)
+    side = max(lesson.cut.side, images.SMALLEST)
     pictures = images.usable(recipe.source(args.data), side)
     validation = Validation(images.usable(recipe.held_out(args.data), side), every=200)
-    noise = Geometric(0.005, args.sigma_max)
     budget: Budget = Steps(args.steps) if args.steps else Minutes(args.minutes)
     length = f"--steps {args.steps}" if args.steps else f"--minutes {args.minutes:g}"
     training: dict[str, object] = {
@@ -195,12 +195,9 @@ def main() -> None:
         "command": f"python scripts/train_shipped.py {args.recipe} {length}" + (" --from BEFORE" if before else ""),
     }
     start = time.time()
-    trainee = getattr(prior, "trainee", prior)
-    objective = NoiseConditional(noise, trainee.weight)
     train(
-        prior,
+        lesson,
         pictures,
-        objective=objective,
         budget=budget,
         settings=recipe.settings,
         validation=validation,

@@ -10,17 +10,16 @@ import pytest
 import torch
 from benchmarks.study import __main__ as study
 from benchmarks.study import cells, images, plan, priors, tables
-from benchmarks.study.budget import objective_of, step_cost, steps_for
+from benchmarks.study.budget import step_cost, steps_for
 from benchmarks.study.methods import BASELINES, Learned, Method
 from benchmarks.study.priors import RECIPES, Learner
 from benchmarks.study.results import Results
 from benchmarks.study.statistics import paired
 from benchmarks.study.tasks import TASKS, Denoise
 
+from scorefield.lessons.crops import Crops
 from scorefield.nets import PatchMLP
 from scorefield.priors import DiagonalGaussian, FieldOfExperts, Network, Unitless
-from scorefield.schedules import Geometric
-from scorefield.training.crops import Crops
 from support import normal
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -52,20 +51,19 @@ def test_pairs_are_needed(a, b):
 def test_the_budget_counts_every_product_of_a_step():
     """A perceptron's step: each layer forward, and backward by its weights and by what it is given."""
     net = PatchMLP(size=3, levels=1, widths=(7, 5))
-    prior, batch = FieldOfExperts(net).trainee, 12
+    lesson, batch = FieldOfExperts(net).lesson(), 12
     batches = Crops((torch.rand(1, 20, 20),), 3, batch)
     products = [10 * 7, 7 * 5, 5 * 9]
-    assert step_cost(prior, batches) == batch * 3 * sum(products)
-    assert steps_for(prior, batches, 50 * step_cost(prior, batches)).count == 50
-    assert all(p.grad is None for p in prior.parameters())
+    assert step_cost(lesson, batches) == batch * 3 * sum(products)
+    assert steps_for(lesson, batches, 50 * step_cost(lesson, batches)).count == 50
+    assert all(p.grad is None for p in lesson.trainee.parameters())
 
 
 def test_counting_leaves_no_trace_in_running_variances():
     prior = RECIPES["local"].make()
     before = {name: t.clone() for name, t in prior.state_dict().items()}
-    step_cost(prior, Crops((torch.rand(1, 40, 40),), 32, 2))
+    step_cost(prior.lesson(), Crops((torch.rand(1, 40, 40),), 32, 2))
     assert all(torch.equal(t, before[name]) for name, t in prior.state_dict().items())
-    assert objective_of(prior).noise == Geometric(0.005, 2.0)
 
 
 def test_all_priors_do_the_same_work_a_pixel():

@@ -5,22 +5,14 @@ from __future__ import annotations
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scorefield.objectives import NoiseConditional
+from scorefield.lessons import Batches, Lesson
 from scorefield.prior import Prior
-from scorefield.schedules import Geometric
-from scorefield.training.descent import Batches
 from scorefield.training.trainer import Steps
 
 
-def objective_of(trainee: Prior) -> NoiseConditional:
-    """What ``train`` teaches by default: noise levels log-uniform on [0.005, 2], weighted as the prior asks."""
-    objective = NoiseConditional(Geometric(0.005, 2.0), trainee.weight)  # pyright: ignore[reportArgumentType]
-    return trainee.matching(objective) if hasattr(trainee, "matching") else objective  # pyright: ignore
-
-
-def step_cost(trainee: Prior, batches: Batches, probes: int = 1) -> float:
+def step_cost(lesson: Lesson[Prior], batches: Batches, probes: int = 1) -> float:
     """Multiply-adds of one training step, forward and backward, the mean of the first ``probes`` batches."""
-    objective, total = objective_of(trainee), 0.0
+    trainee, objective, total = lesson.trainee, lesson.objective, 0.0
     mode = trainee.training
     kept = {name: buffer.clone() for name, buffer in trainee.named_buffers()}
     trainee.train()
@@ -37,6 +29,6 @@ def step_cost(trainee: Prior, batches: Batches, probes: int = 1) -> float:
     return total / probes
 
 
-def steps_for(trainee: Prior, batches: Batches, work: float, probes: int = 1) -> Steps:
+def steps_for(lesson: Lesson[Prior], batches: Batches, work: float, probes: int = 1) -> Steps:
     """As many steps as ``work`` multiply-adds pay for."""
-    return Steps(max(1, round(work / step_cost(trainee, batches, probes))))
+    return Steps(max(1, round(work / step_cost(lesson, batches, probes))))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from scorefield.lessons import Batches, PreparedBatches
+from scorefield.lessons.tiles import Tiles
 from scorefield.nets import Equivariant, LocalCNN, OffsetInvariant, PatchMLP, ScaleInvariant, UNet
 from scorefield.prior import Prior
 from scorefield.priors import EDM, Conditional, FieldOfExperts, Homogeneous, MultiScale, Network, Tiling
@@ -21,9 +23,6 @@ from scorefield.priors.multiscale import pyramid
 from scorefield.randomness import stream
 from scorefield.store.atomic import atomic_folder
 from scorefield.store.checkpoint import WEIGHTS, Card
-from scorefield.training.crops import Crops
-from scorefield.training.descent import Batches
-from scorefield.training.tiles import Tiles
 from scorefield.training.trainer import Settings, train
 
 from .budget import steps_for
@@ -81,12 +80,11 @@ def taught(recipe: Recipe, images: Sequence[Tensor], work: float, seed: int = 0)
     torch.manual_seed(stream(seed, "weights"))
     prior, steps = recipe.make(), 0
     for k, lesson in enumerate(recipe.lessons(prior, images)):
-        trainee = getattr(lesson.pupil, "trainee", lesson.pupil)
-        batches = lesson.batches or Crops(tuple(lesson.images), trainee.crop, lesson.settings.batch)  # pyright: ignore
-        budget = steps_for(trainee, batches, work * lesson.share, lesson.probes)
-        train(
-            lesson.pupil, lesson.images, budget=budget, settings=lesson.settings, batches=batches, seed=stream(seed, k)
-        )
+        own = lesson.pupil.lesson()
+        batches = lesson.batches or own.cut.batches(tuple(lesson.images), lesson.settings.batch)
+        budget = steps_for(own, batches, work * lesson.share, lesson.probes)
+        own = replace(own, cut=PreparedBatches(batches, own.cut))
+        train(own, lesson.images, budget=budget, settings=lesson.settings, seed=stream(seed, k))
         steps += budget.count
     amplitude = sum(float(torch.quantile(image[:, :SIDE, :SIDE].flatten(), 0.99)) for image in images) / len(images)
     card = Card("study", f"Trained on {len(images)} slice(s).", amplitude=amplitude, training={"steps": steps})
@@ -149,7 +147,7 @@ def _tiling() -> Prior:
 
 def _tile_lessons(prior: Prior, images: Sequence[Tensor]) -> list[Lesson]:
     tiles = Tiles(images, 16, pad=PAD, sizes=((8, 0.2, 4), (16, 0.3, 2), (32, 0.5, 1)))
-    return [Lesson(prior.trainee, images, Settings(batch=16, rate=3e-3), batches=tiles, probes=20)]  # pyright: ignore
+    return [Lesson(prior.lesson().trainee, images, Settings(batch=16, rate=3e-3), batches=tiles, probes=20)]
 
 
 def _unet(bias: bool) -> Callable[[], Prior]:

@@ -34,21 +34,19 @@ import scorefield as sf
 from scorefield.baselines import bm3d, non_local_means, tune, tuned_total_variation, wavelet_shrinkage
 from scorefield.data.phantoms import Disks
 from scorefield.kernels import Absolute, Ancestral, Ascent
+from scorefield.lessons.crops import Balance, Crops
 from scorefield.nets import PatchMLP
-from scorefield.objectives import NoiseConditional
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.schedules import Geometric, Karras
-from scorefield.training.crops import Balance, Crops
 from scorefield.training.trainer import descend
 
 torch.manual_seed(0)
 images = list(Disks().draw(300, torch.Generator().manual_seed(1)))
 young = sf.priors.FieldOfExperts(PatchMLP(size=3))
 patches = Crops(images, 3, 512, balance=Balance(share=0.5, threshold=0.01))
-objective = NoiseConditional(Geometric(0.02, 0.3), young.trainee.weight)
-losses = [
-    step.loss for step in descend(young.trainee, patches, objective, sf.Steps(400), settings=sf.Settings(rate=2e-3))
-]
+lesson = young.lesson().over(Geometric(0.02, 0.3))
+steps = descend(lesson.trainee, patches, lesson.objective, sf.Steps(400), settings=sf.Settings(rate=2e-3))
+losses = [step.loss for step in steps]
 young.requires_grad_(False)
 print(f"loss per patch: {9 * losses[0]:.1f} at first")
 for k in (100, 200, 400):

@@ -26,6 +26,7 @@ from .errors import InputError as InputError
 from .kernel import Info as Info
 from .kernel import Kernel as Kernel
 from .kernel import State as State
+from .lessons import augment as augment
 from .measurement import Measurement as Measurement
 from .metrics import evaluate as evaluate
 from .noise import Noise as Noise
@@ -57,7 +58,6 @@ from .schedules import Schedule as Schedule
 from .store.checkpoint import Card as Card
 from .store.checkpoint import load as load
 from .store.checkpoint import save as save
-from .training import augment as augment
 from .training.fitting import fit as fit
 from .training.trainer import Epochs as Epochs
 from .training.trainer import Minutes as Minutes

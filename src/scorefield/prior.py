@@ -25,6 +25,9 @@ from scorefield.errors import InputError
 from scorefield.linalg.parts import per_image
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from scorefield.lessons.lesson import Lesson
     from scorefield.measurement import Measurement
 
 Vjp = Callable[[Tensor], Tensor]
@@ -115,6 +118,17 @@ class Prior(nn.Module, ABC):
         return self
 
     # what only some priors can do; a prior made of another one passes the question on
+
+    def lesson(self) -> Lesson[Self]:
+        """How :func:`scorefield.train` trains this prior.
+
+        Raises:
+            InputError: it is not trained that way.
+        """
+        raise InputError(
+            f"{type(self).__name__} has no lesson, so train cannot train it; fit a closed form with scorefield.fit,"
+            " train the prior inside a wrapper, or write lesson() for a prior of your own (docs/training.md)."
+        )
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """``log p_sigma(x)`` for x (B, ...), up to a constant that may depend on sigma: (B,).

@@ -16,10 +16,10 @@ import torch
 import scorefield.data.sources as sources
 from scorefield.data import Image, Images, Normalized, write
 from scorefield.errors import InputError
+from scorefield.lessons.crops import Crops
+from scorefield.lessons.pool import Pool
 from scorefield.scans import Cartesian, Scan
 from scorefield.scans.files import read
-from scorefield.training.crops import Crops
-from scorefield.training.pool import Pool
 from scorefield.units import intensity_of
 
 

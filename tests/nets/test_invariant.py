@@ -132,8 +132,8 @@ def test_a_field_inherits_them(nest):
 def test_wrappers_pass_on_what_training_asks():
     net = OffsetInvariant(ScaleInvariant(Equivariant(nets.Half(PatchMLP(size=5, channels=2, levels=1)))))
     field = FieldOfExperts(net)
-    assert (field.size, field.channels, field.trainee.crop) == (5, 2, 5)
-    NoiseConditional()(field.trainee, torch.randn(4, 2, 5, 5), torch.Generator().manual_seed(0)).backward()
+    assert (field.size, field.channels, field.lesson().cut.side) == (5, 2, 5)
+    NoiseConditional()(field.lesson().trainee, torch.randn(4, 2, 5, 5), torch.Generator().manual_seed(0)).backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in field.parameters())
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from scorefield.errors import InputError
 from scorefield.kernels import Ancestral, Heun
+from scorefield.lessons.crops import Crops
 from scorefield.nets import LocalCNN, UNet
 from scorefield.objectives import GivenChannels
 from scorefield.prior import Denoiser, level
@@ -15,7 +16,6 @@ from scorefield.priors import EDM, Conditional, Gaussian, Given, Homogeneous, Mu
 from scorefield.priors.multiscale import coarse_to_fine, join, pyramid, split
 from scorefield.runs.cost import metered
 from scorefield.schedules import Karras
-from scorefield.training.crops import Crops
 from scorefield.training.trainer import Steps, train
 from support import monte_carlo_floor, normal, relative_wasserstein
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scorefield.errors import InputError
 from scorefield.kernels import Ancestral
+from scorefield.lessons.tiles import Tiles
 from scorefield.metrics.seams import seam_ratio
 from scorefield.nets import UNet
 from scorefield.objectives import GivenChannels, NoiseConditional
@@ -18,7 +19,6 @@ from scorefield.priors import EDM, Conditional, Tiling
 from scorefield.runs.cost import metered
 from scorefield.sampling import sample
 from scorefield.schedules import Geometric, Karras
-from scorefield.training.tiles import Tiles
 from scorefield.training.trainer import Settings, Steps, Validation, train
 from support import normal
 
@@ -299,19 +299,21 @@ def test_training_cuts_its_own_tiles_and_validates_on_full_ones():
     patches = Conditional(randomized(UNet(channels=3, widths=(4, 6), blocks=1)), EDM(0.5))
     tiling = Tiling(patches, size=8, pad=4)
     scene = normal(1, 20, 24)
-    batches, crops = tiling.batches([scene], 3), tiling.crops([scene], 5)
+    cut = tiling.lesson().cut
+    batches, crops = cut.batches([scene], 3), cut.exam([scene], 5)
     shapes = {tuple(batches(k, torch.Generator().manual_seed(k)).shape) for k in range(60)}
     assert shapes == {(12, 3, 2, 2), (6, 3, 4, 4), (3, 3, 8, 8)}
     assert crops(0, torch.Generator().manual_seed(0)).shape == (5, 3, 8, 8)
-    wide = tiling.crops([scene], 200)(0, torch.Generator().manual_seed(0))
+    wide = cut.exam([scene], 200)(0, torch.Generator().manual_seed(0))
     assert bool((wide[:, 0] == 0).any())  # the zeros around the image, as in training
     assert wide[:, 1].min() == -1
     seen = []
 
     class Watched(Validation):
-        def psnr(self, prior, clean, white):
+        def psnr(self, prior, clean, white, *, known=0):
+            assert known == 2
             seen.append(clean.shape)
-            return super().psnr(prior, clean, white)
+            return super().psnr(prior, clean, white, known=known)
 
     validation = Watched([scene], every=2, crops=6, sigmas=(0.1,))
     train(tiling, [scene], budget=Steps(4), settings=Settings(batch=4), validation=validation)
@@ -389,7 +391,7 @@ def test_bad_images_and_channels_are_refused():
         Conditional(UNet(), known=0)
     with pytest.raises(InputError, match="known channel"):
         GivenChannels(known=0)
-    with pytest.raises(InputError, match="nothing is left"):
+    with pytest.raises(InputError, match="no channel to learn"):
         GivenChannels().draw(torch.zeros(1, 2, 8, 8))
     for sizes in ((), ((8, 0.0, 1),), ((8, -1.0, 1), (4, 2.0, 1))):
         with pytest.raises(InputError):

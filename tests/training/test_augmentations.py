@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.training.augmentations import Amplitude, Dihedral, Offset, Phase
+from scorefield.lessons.augmentations import Amplitude, Dihedral, Offset, Phase
 from support import complex_normal, normal
 
 EVERY = [Dihedral(), Amplitude(0.1, 10), Offset(-2, 3), Phase()]

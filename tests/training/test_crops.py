@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.training.augmentations import Amplitude, Dihedral, Phase
-from scorefield.training.crops import Balance, Crops
+from scorefield.lessons.augmentations import Amplitude, Dihedral, Phase
+from scorefield.lessons.crops import Balance, Crops
 from support import complex_normal, normal
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.training.crops import Balance, Crops
-from scorefield.training.pool import Pool
+from scorefield.lessons.crops import Balance, Crops
+from scorefield.lessons.pool import Pool
 
 
 class Reads(Sequence[Tensor]):

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.lessons.crops import Crops
 from scorefield.nets import UNet
 from scorefield.priors import EDM, Network
 from scorefield.store import checkpoint
 from scorefield.store.checkpoint import Card
-from scorefield.training.crops import Crops
 from scorefield.training.record import Clock
 from scorefield.training.trainer import Record, Settings, Steps, Validation, train
 from scorefield.trust import reference_of

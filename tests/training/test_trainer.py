@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.lessons import Lesson, Windows
 from scorefield.nets import PatchMLP, UNet
 from scorefield.objectives import NoiseConditional, Objective
 from scorefield.prior import Denoiser
@@ -124,8 +125,8 @@ class Pull(Denoiser):
     def denoise(self, x, sigma):
         return self.w * x
 
-    def weight(self, sigma):
-        return torch.ones_like(sigma)
+    def lesson(self):
+        return Lesson(self, self, Windows(self.crop), NoiseConditional())
 
 
 class ToThree(Objective):
@@ -252,7 +253,7 @@ def test_an_exploding_loss_stops_before_its_step():
 
 
 def test_what_cannot_learn_is_refused():
-    with pytest.raises(InputError, match="no weights to train"):
+    with pytest.raises(InputError, match="Gaussian has no lesson"):
         train(Gaussian(torch.zeros(2), torch.eye(2)), [phantom()], budget=Steps(1))
     with pytest.raises(InputError, match="no weights to train"):
         train(small().requires_grad_(False), [phantom()], budget=Steps(1))

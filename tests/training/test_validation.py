@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from scorefield.lessons import Windows
 from scorefield.prior import Denoiser
-from scorefield.training.crops import Crops
-from scorefield.training.validation import Checks, Cut, Validation
+from scorefield.training.validation import Checks, Validation
 
 
 class Shrunk(Denoiser):
@@ -28,8 +28,8 @@ def blank(n: int = 1) -> list[torch.Tensor]:
     return [torch.zeros(1, 64, 64, dtype=torch.float64)] * n
 
 
-def windows(side: int) -> Cut:
-    return lambda images, n: Crops(images, side, n)
+def windows(side: int) -> Windows:
+    return Windows(side)
 
 
 def test_psnr_of_what_is_left_of_the_noise():
@@ -45,15 +45,13 @@ def test_known_channels_get_no_noise_and_have_no_error():
     """Of three channels one is known; it reaches the denoiser as it is, and counts for nothing."""
 
     class Told(Shrunk):
-        known = 1
-
         def denoise(self, x, sigma):
             assert bool((x[:, 2:] == 0.5).all())
             return torch.cat([(1 - self.w) * x[:, :2], x[:, 2:]], 1)
 
     images = [torch.stack([*torch.zeros(2, 64, 64).double(), torch.full((64, 64), 0.5).double()])]
     validation = Validation(images, sigmas=(0.5,))
-    (found,) = validation.psnr(Told(0.25), *validation.pairs(windows(32), seed=0)).values()
+    (found,) = validation.psnr(Told(0.25), *validation.pairs(windows(32), seed=0), known=1).values()
     bound = 10 / math.log(10) * 5 * math.sqrt(2 / (64 * 2 * 32**2))
     assert found == pytest.approx(-20 * math.log10(0.75 * 0.5), abs=bound)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import Field
@@ -13,11 +13,11 @@ from scorefield.cli.options import Options, make_command
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from scorefield.data.normalized import Normalized
+    from scorefield.data.reading import Header
+    from scorefield.lessons import Lesson
+    from scorefield.lessons.augmentations import Augmentation
     from scorefield.prior import Prior
-    from scorefield.training.augmentations import Augmentation
     from scorefield.training.trainer import Budget, Record, Settings, Validation
 
 
@@ -76,28 +76,18 @@ def run(options: TrainOptions) -> None:
 def _train(options: TrainOptions, *, first: bool) -> None:
     import torch
 
-    from scorefield.objectives import NoiseConditional
     from scorefield.runs.progress import Bar, Silent
-    from scorefield.schedules import Geometric
-    from scorefield.training.crops import Balance, Crops
-    from scorefield.training.pool import Pool
     from scorefield.training.trainer import train
 
     images, validation = _images(options)
     torch.manual_seed(options.seed)
     torch.set_flush_denormal(True)  # saturated units produce them, and a step then takes ten times as long
-    prior = _prior(options, images[0])
+    prior = _prior(options, images.images.header(0))
     if torch.cuda.is_available():
         prior.cuda()
-    trainee: Any = getattr(prior, "trainee", prior)
-    settings = _settings(options)
-    balance = None if options.balance is None else Balance(options.balance)
-    pool = Pool(images, memory=int(2**30 * options.memory), seed=options.seed)
-    batches = Crops(pool, trainee.crop, settings.batch, augment=_augment(options), balance=balance)
-    noise = Geometric(options.sigma_min, options.sigma_max)
     train(
-        prior, images, objective=NoiseConditional(noise, trainee.weight), budget=_budget(options), settings=settings,
-        batches=batches, validation=_validation(options, validation), record=_record(options), seed=options.seed,
+        _lesson(options, prior), images, budget=_budget(options), settings=_settings(options),
+        validation=_validation(options, validation), record=_record(options), seed=options.seed,
         progress=Bar() if first else Silent(),
     )  # fmt: skip
     if first:
@@ -118,21 +108,35 @@ def _images(options: TrainOptions) -> tuple[Normalized, Normalized | None]:
     return Normalized(part), Normalized(rest) if len(rest) else None
 
 
-def _prior(options: TrainOptions, image: Tensor) -> Prior:
+def _prior(options: TrainOptions, image: Header) -> Prior:
     from scorefield.nets import PatchMLP, UNet
     from scorefield.priors import AsComplex, FieldOfExperts, Homogeneous, Network
 
-    channels = len(image) * (2 if image.is_complex() else 1)
+    channels = image.channels * (2 if image.is_complex else 1)
     if options.kind is Kind.patch:
         net = PatchMLP(size=options.patch_size, channels=channels, levels=1)
         prior = FieldOfExperts(net, sigma_min=options.sigma_min, sigma_max=options.sigma_max)
     else:
         prior = Network(UNet(channels=channels), Homogeneous(), crop=options.crop)
-    return AsComplex(prior) if image.is_complex() else prior
+    return AsComplex(prior) if image.is_complex else prior
+
+
+def _lesson(options: TrainOptions, prior: Prior) -> Lesson[Prior]:
+    """The prior's own lesson, on the noise levels and the crops that the options ask for."""
+    from dataclasses import replace
+
+    from scorefield.lessons import Windows
+    from scorefield.lessons.crops import Balance
+    from scorefield.schedules import Geometric
+
+    lesson = prior.lesson().over(Geometric(options.sigma_min, options.sigma_max))
+    balance = None if options.balance is None else Balance(options.balance)
+    cut = Windows(lesson.cut.side, augment=_augment(options), balance=balance, memory=int(2**30 * options.memory))
+    return replace(lesson, cut=cut)
 
 
 def _augment(options: TrainOptions) -> tuple[Augmentation, ...]:
-    from scorefield.training.augmentations import Amplitude, Dihedral
+    from scorefield.lessons.augmentations import Amplitude, Dihedral
 
     brightness = (Amplitude(1 / options.amplitude, options.amplitude),) if options.amplitude > 1 else ()
     return (Dihedral(), *brightness)

@@ -16,6 +16,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.prior import Prior, Vjp
 from scorefield.randomness import normal_like
+from scorefield.schedules import Schedule
 
 
 class Objective(ABC):
@@ -37,6 +38,18 @@ class Objective(ABC):
     @abstractmethod
     def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
         """One term for each image, deterministic given the draws, with a graph to the prior's parameters: (B,)."""
+
+    def over(self, noise: Schedule) -> Objective:
+        """The same objective with sigma from another law.
+
+        Args:
+            noise: law of sigma, drawn for each image.
+
+        Raises:
+            InputError: an objective of one level.
+        """
+        del noise
+        raise InputError(f"{type(self).__name__} is of one noise level; use objectives.NoiseConditional for many.")
 
     def __call__(self, prior: Prior, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The Monte-Carlo estimate of the objective on the clean batch ``x`` (B, ...): a scalar with a graph."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from scorefield.errors import InputError
 from scorefield.objectives.base import Objective
 from scorefield.objectives.denoising import NoiseConditional
 from scorefield.prior import Prior
+from scorefield.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class GivenChannels(Objective):
     def __post_init__(self) -> None:
         if self.known < 1:
             raise InputError(f"GivenChannels needs at least 1 known channel, got {self.known}.")
+
+    def over(self, noise: Schedule) -> GivenChannels:
+        return replace(self, objective=self.objective.over(noise))
 
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         if x.ndim < 3 or x.shape[1] <= self.known:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -89,6 +89,9 @@ class NoiseConditional(Objective):
 
     noise: Schedule = field(default_factory=Geometric)
     weight: Callable[[Tensor], Tensor] = inverse_variance
+
+    def over(self, noise: Schedule) -> NoiseConditional:
+        return replace(self, noise=noise)
 
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         # like noise.draw, but on the device of x, which is that of the generator

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.lessons.lesson import Lesson
 from scorefield.measurement import Measurement
 from scorefield.operators.linear import Operator, Shape
 from scorefield.prior import Prior, Vjp, level
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Lift(Prior):
@@ -71,24 +76,14 @@ class Lift(Prior):
         drawn = self.prior.draw(generator)
         return self if drawn is self.prior else type(self)(drawn)
 
-    @property
-    def trainee(self) -> Lift:
-        """What learns, on complex crops: the part of the prior that learns, lifted."""
-        return type(self)(getattr(self.prior, "trainee", self.prior))
+    def lesson(self) -> Lesson[Self]:
+        """The part of the prior that learns, lifted, on complex crops."""
+        inner = self.prior.lesson()
 
-    @property
-    def crop(self) -> int:
-        """Side of the training crops in pixels."""
-        return self.prior.crop  # pyright: ignore[reportReturnType]
+        def finish(images: Sequence[Tensor], generator: torch.Generator) -> None:
+            inner.finish([part for image in images for part in self._split(image[None])], generator)
 
-    def weight(self, sigma: Tensor) -> Tensor:
-        """Training weight of the squared denoising error at ``sigma``."""
-        return self.prior.weight(sigma)  # pyright: ignore[reportCallIssue]
-
-    def finish(self, images: Sequence[Tensor], generator: torch.Generator) -> None:
-        """What the prior does after training, on the parts of complex ``images`` (C, H, W)."""
-        if hasattr(self.prior, "finish"):
-            self.prior.finish([part for image in images for part in self._split(image[None])], generator)  # pyright: ignore
+        return Lesson(self, type(self)(inner.trainee), inner.cut, inner.objective, finish)
 
     def _parts(self, x: Tensor) -> Tensor:
         if not x.is_complex():

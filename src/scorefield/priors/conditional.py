@@ -6,14 +6,21 @@ z plays no part in score matching (:class:`scorefield.objectives.GivenChannels`)
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.lessons.lesson import LEVELS, Lesson
+from scorefield.lessons.windows import Windows
 from scorefield.objectives.conditional import GivenChannels
 from scorefield.objectives.denoising import NoiseConditional
 from scorefield.prior import Denoiser, level
 from scorefield.priors.network import EDM, Preconditioning
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Conditional(Denoiser):
@@ -48,10 +55,11 @@ class Conditional(Denoiser):
         said = self.net(torch.cat([c.inner * unknown, known], 1), c.noise.reshape(-1))
         return torch.cat([c.skip * unknown + c.out * said[:, : unknown.shape[1]], known], 1)
 
-    def matching(self, objective: NoiseConditional) -> GivenChannels:
-        """``objective`` as this prior is to be trained by it: without noise on the known channels."""
-        return GivenChannels(objective, self.known)
-
     def weight(self, sigma: Tensor) -> Tensor:
         """Training weight of the squared denoising error at ``sigma``."""
         return self.preconditioning.weight(sigma)
+
+    def lesson(self) -> Lesson[Self]:
+        """Crops of all channels; the known ones get no noise."""
+        objective = GivenChannels(NoiseConditional(LEVELS, self.weight), self.known)
+        return Lesson(self, self, Windows(self.crop, known=self.known), objective)

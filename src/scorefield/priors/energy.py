@@ -17,11 +17,19 @@ belongs to it.  Here Metropolis tests, line searches and :math:`\sigma^2 J = Cov
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.lessons.lesson import LEVELS, Lesson
+from scorefield.lessons.windows import Windows
+from scorefield.objectives.denoising import NoiseConditional
 from scorefield.prior import Density, level
 from scorefield.priors.network import EDM, Preconditioning
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Energy(Density):
@@ -61,3 +69,6 @@ class Energy(Density):
     def weight(self, sigma: Tensor) -> Tensor:
         """Training weight of the squared denoising error at ``sigma``."""
         return self.preconditioning.weight(sigma)
+
+    def lesson(self) -> Lesson[Self]:
+        return Lesson(self, self, Windows(self.crop), NoiseConditional(LEVELS, self.weight))

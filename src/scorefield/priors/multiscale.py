@@ -21,6 +21,7 @@ exact one in the limits of little noise or of details that do not tell the coars
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,11 @@ from scorefield.kernel import Kernel
 from scorefield.prior import Denoiser, Prior, Vjp, level
 from scorefield.randomness import stream
 from scorefield.sampling import sample
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from scorefield.lessons.lesson import Lesson
 
 
 class MultiScale(Denoiser):
@@ -55,6 +61,12 @@ class MultiScale(Denoiser):
             raise InputError("MultiScale needs the details of at least one scale; without any, use the coarse prior.")
         self.coarse = coarse
         self._scales = nn.ModuleList(details)
+
+    def lesson(self) -> Lesson[Self]:
+        raise InputError(
+            "MultiScale is trained part by part: make pyramid(image, scales) of each image, and train prior.coarse and"
+            " each of prior.details on their parts."
+        )
 
     @property
     def details(self) -> tuple[Prior, ...]:

@@ -13,13 +13,19 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.lessons.lesson import LEVELS, Lesson
+from scorefield.lessons.windows import Windows
+from scorefield.objectives.denoising import NoiseConditional
 from scorefield.prior import Denoiser, level
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Coefficients(NamedTuple):
@@ -127,3 +133,6 @@ class Network(Denoiser):
     def weight(self, sigma: Tensor) -> Tensor:
         """Training weight of the squared denoising error at ``sigma``."""
         return self.preconditioning.weight(sigma)
+
+    def lesson(self) -> Lesson[Self]:
+        return Lesson(self, self, Windows(self.crop), NoiseConditional(LEVELS, self.weight))

@@ -41,15 +41,20 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from scorefield.errors import InputError
+from scorefield.lessons.lesson import Lesson
 from scorefield.nets.overlaps import Overlaps, chunk_for
 from scorefield.prior import Score, level
 from scorefield.priors.network import Network, Unitless
 from scorefield.randomness import normal_like
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class FieldOfExperts(Score):
@@ -83,10 +88,10 @@ class FieldOfExperts(Score):
         self._overlaps = Overlaps(self.size, stride)
         self.register_buffer("weights", torch.full((levels,), (stride / self.size) ** 2))
 
-    @property
-    def trainee(self) -> Network:
-        """The same network as a prior on single patches, which is what denoising score matching trains."""
-        return Network(self.net, Unitless(), crop=self.size)
+    def lesson(self) -> Lesson[Self]:
+        """The same network learns as a prior on single patches; the weights of the overlaps are found afterwards."""
+        patches = Network(self.net, Unitless(), crop=self.size).lesson()
+        return Lesson(self, patches.trainee, patches.cut, patches.objective, self.finish)
 
     def weight(self, sigma: Tensor) -> Tensor:
         """``w(sigma)``, shaped like sigma."""

@@ -19,18 +19,21 @@ there, so the coin that fixes the offset also fixes noise for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from types import EllipsisType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.lessons.lesson import Lesson
+from scorefield.lessons.tiles import TileCut
 from scorefield.prior import Denoiser, Prior, Vjp, level
 from scorefield.randomness import normal_like
-from scorefield.training.tiles import Tiles
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Coin = tuple[int, int, int]
 
@@ -63,20 +66,10 @@ class Tiling(Denoiser):
         self.patches, self.size, self.pad, self.overlap = patches, size, pad, overlap
         self.coin: Coin = (coin[0], coin[1], coin[2])
 
-    @property
-    def trainee(self) -> Prior:
-        """What learns: the denoiser of patches, on :class:`scorefield.training.tiles.Tiles`."""
-        return self.patches
-
-    def batches(self, images: Sequence[Tensor], n: int) -> Tiles:
-        """Training batches: half of them ``n`` patches of full size, the others more of half and a quarter of it."""
-        p = self.size
-        sizes = [(side, odds, times) for side, odds, times in ((p // 4, 0.2, 4), (p // 2, 0.3, 2), (p, 0.5, 1)) if side]
-        return Tiles(images, n, pad=self.pad, sizes=sizes)
-
-    def crops(self, images: Sequence[Tensor], n: int) -> Tiles:
-        """``n`` patches of full size, to validate on."""
-        return Tiles(images, n, pad=self.pad, sizes=((self.size, 1.0, 1),))
+    def lesson(self) -> Lesson[Self]:
+        """The denoiser of patches learns, on patches of three sizes with their places."""
+        inner = self.patches.lesson()
+        return Lesson(self, inner.trainee, TileCut(self.size, self.pad), inner.objective, inner.finish)
 
     def draw(self, generator: torch.Generator | None = None) -> Tiling:
         """One tiling: uniform offsets, and fresh noise around the image."""

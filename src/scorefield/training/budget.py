@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from scorefield.errors import InputError
@@ -16,8 +17,12 @@ class Budget(ABC):
     def used(self, step: int, seconds: float) -> float:
         """Fraction of the budget spent after ``step`` steps and ``seconds``."""
 
-    def over(self, epoch: float) -> Budget:
-        """The same budget on a data set that ``epoch`` steps go through once."""
+    def over(self, epoch: Callable[[], float]) -> Budget:
+        """The same budget on one data set.
+
+        Args:
+            epoch: says in how many steps the crops cover the data set once; it may have to look at every image.
+        """
         del epoch
         return self
 
@@ -46,8 +51,8 @@ class Epochs(Budget):
         if not self.count > 0:
             raise InputError(f"Training needs a positive number of epochs, got {self.count:g}.")
 
-    def over(self, epoch: float) -> Budget:
-        return Steps(max(1, math.ceil(self.count * epoch)))
+    def over(self, epoch: Callable[[], float]) -> Budget:
+        return Steps(max(1, math.ceil(self.count * epoch())))
 
     def used(self, step: int, seconds: float) -> float:
         raise InputError("Epochs are counted over a data set; give 'descend' a number of Steps.")

@@ -1,17 +1,18 @@
-"""The descent: everything that training carries from step to step, and the loop as an iterator."""
+"""The optimizer: everything that training carries from step to step, and its loop as an iterator."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from scorefield.errors import InputError
+from scorefield.lessons.lesson import Batches
 from scorefield.nets.half import computes_in_half
 from scorefield.objectives import Objective
 from scorefield.prior import Prior
@@ -21,14 +22,8 @@ from scorefield.training.settings import Settings
 from scorefield.training.workers import Workers, workers
 
 
-class Batches(Protocol):
-    """Batches (B, ...) as a function of the step's number and its own generator."""
-
-    def __call__(self, step: int, generator: torch.Generator, /) -> Tensor: ...
-
-
-class Step(NamedTuple):
-    """One step of the descent."""
+class StepReport(NamedTuple):
+    """What one step of the optimizer did."""
 
     number: int  # counted from 1
     used: float  # fraction of the budget
@@ -38,14 +33,14 @@ class Step(NamedTuple):
     seconds: float  # since the start of the training
 
 
-class Descent:
+class AveragedAdam:
     """Adam on an objective, and the moving average of the weights.
 
-    Step k draws its batch and its noise from streams that belong to (seed, k): a descent that continues from saved
+    Step k draws its batch and its noise from streams that belong to (seed, k): a training that continues from saved
     tensors takes the very steps it would have taken without the break.
 
     Args:
-        prior: what learns, in place.
+        prior: the prior that learns, in place.
         seed: fixes batches and noise.
 
     Attributes:
@@ -68,7 +63,7 @@ class Descent:
         self.half = settings.half and computes_in_half(self.device)
         self.step, self.seconds = 0, 0.0
 
-    def descend(self, batches: Batches, objective: Objective, budget: Budget) -> Iterator[Step]:
+    def descend(self, batches: Batches, objective: Objective, budget: Budget) -> Iterator[StepReport]:
         """One step an item until the budget is used.
 
         Raises:
@@ -83,7 +78,7 @@ class Descent:
             loss, norm = self._take(batches, objective, rate, group)
             self.seconds = spent + time.monotonic() - begun
             used = group.agree(budget.used(self.step, self.seconds))
-            yield Step(self.step, used, loss, rate, norm, self.seconds)
+            yield StepReport(self.step, used, loss, rate, norm, self.seconds)
 
     def _take(self, batches: Batches, objective: Objective, rate: float, group: Workers) -> tuple[float, float]:
         x = batches(self.step, _generator("cpu", self.seed, self.step, "batch")).to(self.device)
@@ -141,7 +136,7 @@ def descend(
     *,
     settings: Settings | None = None,
     seed: int = 0,
-) -> Iterator[Step]:
+) -> Iterator[StepReport]:
     """Fit ``prior`` in place: one step of Adam on ``objective`` an item, until the budget is used.
 
     Args:
@@ -153,7 +148,7 @@ def descend(
     Raises:
         InputError: nothing to train, or a loss that is not finite.
     """
-    return Descent(prior, settings or Settings(), seed=seed).descend(batches, objective, budget)
+    return AveragedAdam(prior, settings or Settings(), seed=seed).descend(batches, objective, budget)
 
 
 def _generator(device: torch.device | str, *address: int | str) -> torch.Generator:

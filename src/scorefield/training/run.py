@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.lessons.lesson import Batches
 from scorefield.objectives import Objective
 from scorefield.prior import Prior
 from scorefield.training.budget import Budget
-from scorefield.training.descent import Batches, Descent, Step
+from scorefield.training.descent import AveragedAdam, StepReport
 from scorefield.training.interrupts import Interrupts
 from scorefield.training.record import Clock, Record, Snapshot
 from scorefield.training.validation import Checks
@@ -23,24 +24,24 @@ LOG_EVERY = 50  # steps between two lines of the log
 
 @dataclass
 class Run:
-    """A descent with what watches it.
+    """An optimizer, its validation and its record.
 
     Args:
-        prior: what is trained; ``descent.prior`` is the part of it that learns.
-        descent: weights, optimizer and average.
+        prior: what is trained; ``optimizer.prior`` is the part of it that learns.
+        optimizer: weights, moments and average.
         checks: validation, if any.
         record: where snapshots and log go, if anywhere.
-        images: what tells the images from others; a snapshot of others is not continued.
+        images: number and checksum of the images; a snapshot of others is not continued.
     """
 
     prior: Prior
-    descent: Descent
+    optimizer: AveragedAdam
     checks: Checks | None
     record: Record | None
     images: str
 
-    def steps(self, batches: Batches, objective: Objective, budget: Budget) -> Iterator[Step]:
-        """The steps that are left, logged, validated and kept.
+    def steps(self, batches: Batches, objective: Objective, budget: Budget) -> Iterator[StepReport]:
+        """The remaining steps, with log, validation and snapshots.
 
         Raises:
             InputError: a loss that is not finite, with the last good weights kept; a snapshot of another training.
@@ -72,10 +73,10 @@ class Run:
         Returns:
             The training as it was before, from which a longer one could go on.
         """
-        if self.checks is not None and self.checks.last_step != self.descent.step:
+        if self.checks is not None and self.checks.last_step != self.optimizer.step:
             self._check(self.checks)
         snapshot = self._snapshot(finished=True)
-        self.descent.prior.load_state_dict(self._best())
+        self.optimizer.prior.load_state_dict(self._best())
         return snapshot
 
     def write(self, snapshot: Snapshot) -> None:
@@ -83,11 +84,11 @@ class Run:
         if self.record is not None and workers().rank == 0:
             self.record.write(self.prior, snapshot)
 
-    def _descend(self, batches: Batches, objective: Objective, budget: Budget) -> Iterator[Step]:
+    def _descend(self, batches: Batches, objective: Objective, budget: Budget) -> Iterator[StepReport]:
         try:
-            yield from self.descent.descend(batches, objective, budget)
+            yield from self.optimizer.descend(batches, objective, budget)
         except InputError as error:
-            if self.record is None or not self.descent.step:
+            if self.record is None or not self.optimizer.step:
                 raise
             self._keep()  # the step was not taken, so these are good weights
             raise InputError(f"{error} The weights before that step are in {self.record.path}.") from error
@@ -95,29 +96,29 @@ class Run:
     def _keep(self) -> None:
         """Write the folder as of now: the prior at its best, then back to where it is."""
         snapshot = self._snapshot(finished=False)
-        own = {name: t.clone() for name, t in self.descent.prior.state_dict().items()}
-        self.descent.prior.load_state_dict(self._best())
+        own = {name: t.clone() for name, t in self.optimizer.prior.state_dict().items()}
+        self.optimizer.prior.load_state_dict(self._best())
         try:
             self.write(snapshot)
         finally:
-            self.descent.prior.load_state_dict(own)
+            self.optimizer.prior.load_state_dict(own)
 
     def _snapshot(self, *, finished: bool) -> Snapshot:
         best = self.checks.best if self.checks is not None else {}
         history = self.checks.history if self.checks is not None else []
-        tensors = self.descent.tensors() | {f"best.{name}": t.cpu() for name, t in best.items()}
-        clock = {"step": self.descent.step, "seconds": self.descent.seconds, "finished": finished}
+        tensors = self.optimizer.tensors() | {f"best.{name}": t.cpu() for name, t in best.items()}
+        clock = {"step": self.optimizer.step, "seconds": self.optimizer.seconds, "finished": finished}
         return Snapshot(tensors, {"format": 1, **clock, **self._fixed(), "validation": history})
 
     def _best(self) -> dict[str, Tensor]:
-        return (self.checks.best if self.checks else None) or self.descent.average.module.state_dict()
+        return (self.checks.best if self.checks else None) or self.optimizer.average.module.state_dict()
 
     def _exhausted(self) -> bool:
         return self.checks is not None and self.checks.exhausted()
 
     def _check(self, checks: Checks) -> None:
-        averaged: Any = self.descent.average.module
-        self._log(checks.add(averaged, self.descent.step))
+        averaged: Any = self.optimizer.average.module
+        self._log(checks.add(averaged, self.optimizer.step))
 
     def _log(self, record: Mapping[str, Any]) -> None:
         if self.record is not None and workers().rank == 0:
@@ -125,14 +126,14 @@ class Run:
                 log.write({name: value for name, value in record.items() if name != "number"})
 
     def _fixed(self) -> dict[str, Any]:
-        return {"seed": self.descent.seed, "settings": asdict(self.descent.settings), "images": self.images}
+        return {"seed": self.optimizer.seed, "settings": asdict(self.optimizer.settings), "images": self.images}
 
     def _resume(self) -> None:
         found = self.record.begin(self._fixed()) if self.record is not None else None
         if found is None:
             return
         try:
-            self.descent.restore(found.tensors, step=found.record["step"], seconds=found.record["seconds"])
+            self.optimizer.restore(found.tensors, step=found.record["step"], seconds=found.record["seconds"])
         except (RuntimeError, KeyError, ValueError) as error:
             assert self.record is not None
             raise InputError(
@@ -141,4 +142,5 @@ class Run:
             ) from error
         if self.checks is not None:
             self.checks.history = list(found.record["validation"])
-            self.checks.best = {n[5:]: t.to(self.descent.device) for n, t in found.tensors.items() if n[:5] == "best."}
+            best = {name[5:]: t for name, t in found.tensors.items() if name.startswith("best.")}
+            self.checks.best = {name: t.to(self.optimizer.device) for name, t in best.items()}

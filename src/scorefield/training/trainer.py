@@ -9,47 +9,60 @@ processes take the steps that one would have taken, and images may be read as th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from scorefield.data.images import Images
 from scorefield.data.normalized import Normalized, tensors
-from scorefield.objectives import NoiseConditional, Objective
+from scorefield.lessons.lesson import Cut, Learner, PreparedBatches
+from scorefield.lessons.shelf import Shelf
 from scorefield.prior import Prior
 from scorefield.randomness import stream
 from scorefield.runs.progress import Silent
-from scorefield.schedules import Geometric
 from scorefield.store.checkpoint import Card
 from scorefield.store.tensors import digest
 from scorefield.training.budget import Budget, Epochs, Minutes, Steps
-from scorefield.training.crops import Crops
-from scorefield.training.descent import Batches, Descent, Step, descend
-from scorefield.training.pool import Pool
+from scorefield.training.descent import AveragedAdam, StepReport, descend
 from scorefield.training.record import Record
 from scorefield.training.run import Run
 from scorefield.training.settings import Settings
-from scorefield.training.validation import Checks, Cut, Validation
+from scorefield.training.validation import Checks, Validation
 from scorefield.training.workers import workers
 from scorefield.trust.likeness import take_reference
 from scorefield.units import intensity_of
 
-__all__ = ["Budget", "Epochs", "Minutes", "Record", "Settings", "Step", "Steps", "Validation", "descend", "train"]
+__all__ = ["Budget", "Epochs", "Minutes", "Record", "Settings", "StepReport", "Steps", "Validation", "descend", "train"]
 
 P = TypeVar("P", bound=Prior)
+F = TypeVar("F", bound=Callable[..., Any])
 REPRESENTATIVES = 32  # images that stand for all where one look at each would take too long
 
 
+def _with_old_keywords(function: F) -> F:
+    """A ``train`` that also takes ``objective`` and ``batches``, as version 0.1 did: they change the lesson."""
+
+    @wraps(function)
+    def accepting(prior: Any, images: Any, *, objective: Any = None, batches: Any = None, **options: Any) -> Any:
+        lesson = prior.lesson()
+        lesson = lesson if objective is None else replace(lesson, objective=objective)
+        lesson = lesson if batches is None else replace(lesson, cut=PreparedBatches(batches, lesson.cut))
+        return function(lesson, images, **options)
+
+    return cast(F, accepting)
+
+
+@_with_old_keywords
 def train(
-    prior: P,
+    prior: Learner[P],
     images: Sequence[Tensor] | Images,
     *,
-    objective: Objective | None = None,
     budget: Budget | None = None,
     settings: Settings | None = None,
-    batches: Batches | None = None,
     validation: Validation | None = None,
     record: Record | None = None,
     seed: int = 0,
@@ -60,15 +73,12 @@ def train(
     The final weights are the moving average, or its best state where there is a validation.
 
     Args:
-        prior: a learnable prior; ``prior.trainee`` is what learns, on crops of side ``prior.crop``.
+        prior: a learnable prior, trained as ``prior.lesson()`` says; or its lesson with changes, such as another
+            objective (:class:`scorefield.lessons.Lesson`).  By default noise-conditional score matching, sigma
+            log-uniform on [0.005, 2], on random crops of the images, turned and flipped.
         images: (C, H, W), real or complex, in the prior's units; :class:`scorefield.data.Images`, which are then taken
-            in units of their amplitude; or another lazy sequence, read as needed
-            (:class:`scorefield.training.pool.Pool`).
-        objective: default noise-conditional score matching, sigma log-uniform on [0.005, 2], weighted as the prior
-            asks.
+            in units of their amplitude; or another lazy sequence, read as needed.
         budget: default two minutes.
-        batches: default :class:`scorefield.training.crops.Crops` of the images, turned and flipped, or what the prior
-            cuts itself (:meth:`scorefield.priors.Tiling.batches`).
         validation: denoising of other images, for the log, the choice of weights and early stopping.
         record: a folder for snapshots and the log; with it a killed training can be resumed.
         seed: fixes crops, noise and their order; the initial weights are the caller's.
@@ -77,48 +87,47 @@ def train(
         InputError: nothing to learn from, nothing to learn, or a loss that is not finite.
         KeyboardInterrupt: asked to stop, after writing a snapshot if there is a ``record``.
     """
-    settings, progress = settings or Settings(), progress or Silent()
-    images = tensors(images)
-    trainee: Any = getattr(prior, "trainee", prior)
-    descent = Descent(trainee, settings, seed=seed)
-    objective = objective or _default_objective(trainee)
-    if isinstance(images, Normalized):
-        images.check(trainee.crop)
-    batches = batches or _batches(prior, images, settings.batch, seed)
-    checks = Checks(validation, getattr(prior, "crops", _crops(trainee.crop)), seed) if validation else None
-    run = Run(prior, descent, checks, record, _fingerprint(images))
-    steps = run.steps(batches, objective, (budget or Minutes(2)).over(_epoch(images, trainee.crop, settings.batch)))
+    lesson, settings, progress = prior.lesson(), settings or Settings(), progress or Silent()
+    images, cut = _readable(images, lesson.cut), lesson.cut
+    optimizer = AveragedAdam(lesson.trainee, settings, seed=seed)
+    batches = cut.batches(images, settings.batch, seed=seed)
+    checks = Checks(validation, cut, seed) if validation else None
+    run = Run(lesson.prior, optimizer, checks, record, _fingerprint(images))
+    epoch = partial(_epoch, images, cut.side, settings.batch)
+    steps = run.steps(batches, lesson.objective, (budget or Minutes(2)).over(epoch))
     shown = progress if workers().rank == 0 else Silent()
     for _ in shown.track(_percents(steps, shown), total=100, label="training"):
         pass
     snapshot = run.finish()
-    prior.eval()
     few = _representatives(images)
-    if hasattr(prior, "finish"):
-        prior.finish(few, torch.Generator().manual_seed(stream(seed, "finish")))  # pyright: ignore[reportCallIssue]
-    prior.trained_steps = descent.step
-    amplitude = sum(map(intensity_of, few)) / len(few)
-    prior.card = Card(type(prior).__name__, f"Trained on {len(images)} image(s).", amplitude=amplitude)
-    prior.beside = {}  # what was beside the weights before
-    reference = take_reference(prior, few, seed=seed) if record is not None and record.reference else None
+    lesson.prior.eval()
+    lesson.finish(few, torch.Generator().manual_seed(stream(seed, "finish")))
+    lesson.prior.trained_steps = optimizer.step
+    _describe(lesson.prior, few, len(images))
+    reference = take_reference(lesson.prior, few, seed=seed) if record is not None and record.reference else None
     if reference is not None:
-        reference.attach(prior)
+        reference.attach(lesson.prior)
     run.write(snapshot)
-    return prior
+    return lesson.prior
 
 
-def _crops(side: int) -> Cut:
-    """Random windows of ``side`` pixels, turned and flipped."""
-    return lambda images, n: Crops(images, side, n)
+def _readable(images: Sequence[Tensor] | Images, cut: Cut) -> Sequence[Tensor]:
+    """The images in the units of a prior, read from the disk once each where they fit in memory.
+
+    Raises:
+        InputError: headers that tell of an image from which no crop can be cut.
+    """
+    found = tensors(images)
+    if isinstance(found, Normalized):
+        found.check(cut.side)
+    return found if isinstance(found, (list, tuple)) else Shelf(found, cut.memory)
 
 
-def _batches(prior: Prior, images: Sequence[Tensor], n: int, seed: int) -> Batches:
-    """Batches of ``n`` crops as the prior cuts them, or windows of images that are read as needed."""
-    if hasattr(prior, "batches"):
-        return prior.batches(images, n)  # pyright: ignore[reportCallIssue]
-    trainee: Any = getattr(prior, "trainee", prior)
-    held = tuple(images) if isinstance(images, (list, tuple)) else Pool(images, seed=seed)
-    return Crops(held, trainee.crop, n)
+def _describe(prior: Prior, few: Sequence[Tensor], number: int) -> None:
+    """Give a trained prior its card, and drop what belonged to the weights before."""
+    amplitude = sum(map(intensity_of, few)) / len(few)
+    prior.card = Card(type(prior).__name__, f"Trained on {number} image(s).", amplitude=amplitude)
+    prior.beside = {}
 
 
 def _representatives(images: Sequence[Tensor]) -> list[Tensor]:
@@ -128,23 +137,17 @@ def _representatives(images: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _fingerprint(images: Sequence[Tensor]) -> str:
-    """What tells these images from others: their number and a checksum of the representatives."""
+    """The number of the images and a checksum of the representatives."""
     return f"{len(images)} of checksum {digest(_representatives(images))[:8]}"
-
-
-def _default_objective(trainee: Any) -> Objective:
-    """Noise-conditional score matching, as the trainee wants it where it has a say (``matching``)."""
-    objective = NoiseConditional(Geometric(0.005, 2.0), trainee.weight)
-    return trainee.matching(objective) if hasattr(trainee, "matching") else objective
 
 
 def _epoch(images: Sequence[Tensor], side: int, batch: int) -> float:
     """Steps in which crops cover every pixel once on average."""
-    shapes = images.shapes if isinstance(images, Normalized) else [tuple(image.shape) for image in images]
+    shapes = images.shapes if isinstance(images, Shelf) else [tuple(image.shape) for image in images]
     return sum(math.prod(shape[1:]) for shape in shapes) / (side**2 * batch)
 
 
-def _percents(steps: Iterator[Step], progress: Silent) -> Iterator[Step]:
+def _percents(steps: Iterator[StepReport], progress: Silent) -> Iterator[StepReport]:
     """The steps that complete a hundredth of the budget, each once per hundredth."""
     shown = 0
     for step in steps:

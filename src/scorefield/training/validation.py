@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,11 +13,9 @@ from torch import Tensor
 from scorefield.data.images import Images
 from scorefield.data.normalized import tensors
 from scorefield.errors import InputError
+from scorefield.lessons.lesson import Cut
 from scorefield.prior import Prior
 from scorefield.randomness import normal_like, stream
-from scorefield.training.descent import Batches
-
-Cut = Callable[[Sequence[Tensor], int], Batches]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,21 +57,25 @@ class Validation:
         """Clean crops and standard normal noise for them, fixed by the seed: (crops, C, side, side) each.
 
         Args:
-            cut: from images and a number to batches of so many crops of them.
+            cut: how crops are cut from the images.
             seed: fixes crops and noise.
         """
         every = tensors(self.images)
         few = min(self.crops, len(every))
         images = [every[k * len(every) // few] for k in range(few)]
         generator = torch.Generator().manual_seed(stream(seed, "validation"))
-        clean = cut(images, self.crops)(0, generator)
+        clean = cut.exam(images, self.crops)(0, generator)
         return clean, normal_like(clean, generator)
 
-    def psnr(self, prior: Prior, clean: Tensor, white: Tensor) -> dict[float, float]:
-        """PSNR in dB of ``prior`` on :meth:`pairs`, at each level; known channels get no noise and have no error."""
+    def psnr(self, prior: Prior, clean: Tensor, white: Tensor, *, known: int = 0) -> dict[float, float]:
+        """PSNR in dB of ``prior`` on :meth:`pairs`, at each level.
+
+        Args:
+            known: how many of the last channels are known; they get no noise and have no error.
+        """
         device = next(prior.parameters()).device
         clean, white = clean.to(device), white.to(device)
-        count = clean.shape[1] - getattr(prior, "known", 0)
+        count = clean.shape[1] - known
         white = torch.cat([white[:, :count], torch.zeros_like(white[:, count:])], 1)
         found = {}
         for sigma in self.sigmas:
@@ -90,7 +92,7 @@ class Checks:
 
     Args:
         validation: what is checked.
-        cut: from images and a number to batches of so many crops of them.
+        cut: how crops are cut from the images.
         seed: fixes crops and noise.
         history: one record a check: step, mean PSNR and the PSNR at each level.
         best: tensors of the prior at the best check.
@@ -109,7 +111,7 @@ class Checks:
     def add(self, prior: Prior, step: int) -> dict[str, object]:
         """Check ``prior`` after ``step`` steps: the record."""
         prior.eval()
-        levels = self.validation.psnr(prior, *self._pairs)
+        levels = self.validation.psnr(prior, *self._pairs, known=self.cut.known)
         mean = sum(levels.values()) / len(levels)
         record: dict[str, object] = {"step": step, "psnr": mean, "levels": {f"{s:g}": v for s, v in levels.items()}}
         if not self.history or mean > max(self._means()):

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.training.crops import Crops
+from scorefield.lessons.crops import Crops
+from scorefield.lessons.lesson import Batches, Cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +59,35 @@ class Tiles:
         return self._crops[chosen](step, generator)
 
 
+@dataclass(frozen=True)
+class TileCut(Cut):
+    """How :class:`scorefield.priors.Tiling` is trained: patches of three sizes, half of the batches of the largest.
+
+    The row and the column of each pixel are the last two channels, which are known.
+
+    Args:
+        side: of the largest patches, in pixels.
+        pad: zeros on each side of an image.
+    """
+
+    side: int
+    pad: int
+    known: int = field(default=2, init=False)
+
+    def batches(self, images: Sequence[Tensor], n: int, *, seed: int = 0) -> Batches:
+        """``n`` patches of full size, or more of half and a quarter of it; all images are in memory."""
+        p = self.side
+        sizes = [(side, odds, times) for side, odds, times in ((p // 4, 0.2, 4), (p // 2, 0.3, 2), (p, 0.5, 1)) if side]
+        return Tiles(images, n, pad=self.pad, sizes=sizes)
+
+    def exam(self, images: Sequence[Tensor], n: int) -> Batches:
+        return Tiles(images, n, pad=self.pad, sizes=((self.side, 1.0, 1),))
+
+
 def _placed(image: Tensor, pad: int) -> Tensor:
     """An image in its zeros, with the positions of the pixels: (C + 2, H + 2 pad, W + 2 pad)."""
+    if image.is_complex():
+        raise InputError("Tiles are cut from real images; train on magnitudes, or on real and imaginary parts apart.")
     padded = F.pad(image, [pad] * 4)
     height, width = padded.shape[1:]
     rows = torch.linspace(-1, 1, height, dtype=image.dtype).reshape(1, -1, 1).expand(1, height, width)

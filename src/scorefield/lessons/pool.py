@@ -29,7 +29,7 @@ LOOKS = 16  # images whose sizes stand for all where a sequence does not state t
 class Pool:
     """The images in memory at a step: ``pool(step)`` maps numbers in the data set to tensors, in ascending order.
 
-    What :class:`scorefield.training.crops.Crops` takes for images that do not fit in memory.  The mapping is a new one
+    What :class:`scorefield.lessons.crops.Crops` takes for images that do not fit in memory.  The mapping is a new one
     whenever the window has moved.  Moving it reads the new images only, in ascending order of their numbers,
     so that slices of one volume come one after another.
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.training.augmentations import Augmentation, Dihedral
+from scorefield.lessons.augmentations import Augmentation, Dihedral
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ class Crops:
     Args:
         images: tensors (C, H, W), real or complex, of any sizes from ``side``, alike in channels and dtype, all held
             in memory; or a function from the step to those in memory then, by their number in the data set, a new
-            mapping whenever they change (:class:`scorefield.training.pool.Pool`).
+            mapping whenever they change (:class:`scorefield.lessons.pool.Pool`).
         side: of a crop, in pixels.
         n: crops in a batch.
-        augment: changes of the crops, one after another (:mod:`scorefield.training.augmentations`).
+        augment: changes of the crops, one after another (:mod:`scorefield.lessons.augmentations`).
         balance: how flat and textured crops are mixed; as in the images by default.
 
     Raises:
