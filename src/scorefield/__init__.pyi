@@ -30,6 +30,7 @@ from .lessons import augment as augment
 from .measurement import Measurement as Measurement
 from .metrics import evaluate as evaluate
 from .noise import Noise as Noise
+from .nuisance import Nuisance as Nuisance
 from .operators.linear import Operator as Operator
 from .prior import Denoiser as Denoiser
 from .prior import Density as Density

@@ -9,7 +9,8 @@ what a step reports to the user is its :class:`Info`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -32,10 +33,12 @@ class Info:
     Args:
         proposals: that each chain made since the start, at all levels, (B,); 0 for kernels that accept every move.
         accepted: of them, (B,).
+        nuisance: parameters of the operator that were drawn with the images, by name, (B, k) each.
     """
 
     proposals: Tensor | float = 0.0
     accepted: Tensor | float = 0.0
+    nuisance: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def acceptance(self) -> Tensor:
@@ -54,11 +57,15 @@ class Info:
     def where(self, chosen: Tensor, other: Info) -> Info:
         """This report for the images ``chosen`` (B,), the other's elsewhere."""
         pairs = zip((self.proposals, self.accepted), (other.proposals, other.accepted), strict=True)
-        return Info(*(torch.where(chosen, mine, theirs) for mine, theirs in pairs))
+        rows = chosen.unsqueeze(-1)
+        nuisance = {name: torch.where(rows, mine, other.nuisance[name]) for name, mine in self.nuisance.items()}
+        proposals, accepted = (torch.where(chosen, mine, theirs) for mine, theirs in pairs)
+        return Info(proposals, accepted, nuisance)
 
     def __add__(self, other: Info) -> Info:
         """The report of two kernels together."""
-        return Info(self.proposals + other.proposals, self.accepted + other.accepted)
+        nuisance = {**self.nuisance, **other.nuisance}  # of one name, the later
+        return Info(self.proposals + other.proposals, self.accepted + other.accepted, nuisance)
 
 
 @dataclass(frozen=True)

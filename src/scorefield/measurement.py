@@ -96,6 +96,19 @@ class Measurement(Portable):
         near.y, near.operator = self.residual(center) + operator(center), operator
         return near
 
+    def replace(self, *, operator: Operator) -> Measurement:
+        """The same data and noise, seen through another operator.
+
+        Raises:
+            InputError: an operator of other images or data.
+        """
+        mine, theirs = ((a.shape_in, a.shape_out) for a in (self.operator, operator))
+        if mine != theirs:
+            raise InputError(f"Cannot put {operator} in place of {self.operator}: their shapes differ.")
+        other = copy.copy(self)
+        other.operator = operator
+        return other
+
     def innovation(self, mean: Tensor, spread: Spread) -> Tensor:
         """``A^H (R + A V A^H)^-1 (y - A mean)``: the score of ``y`` when x0 ~ N(mean, V).
 

@@ -19,7 +19,7 @@ from scorefield.runs.cost import Metered, metered
 from scorefield.runs.divergence import Watch, is_finite
 from scorefield.runs.progress import Silent
 from scorefield.runs.provenance import name_of, provenance
-from scorefield.samples.keep import All, Keep, R, Run
+from scorefield.samples.keep import NONE, All, Keep, R, Run
 from scorefield.start import Start, begin
 
 ALL = All()
@@ -94,13 +94,13 @@ def sample(
 
     def states(run: Metered) -> Iterator[State[Any]]:
         for first in left:
-            x = like
+            x, nuisance = like, NONE
             for number, state in enumerate(walked(run.prior, run.kernel, first)):
-                x = state.x
+                x, nuisance = state.x, state.info.nuisance
                 if not is_finite(x):
                     raise _diverged(prior, kernel, sigmas, number, partial(walked, first=first))
                 yield state
-            keeper.add(first, x, run.cost)
+            keeper.add(first, x, run.cost, nuisance)
 
     with metered(prior, kernel, n) as run:
         for _ in (progress or Silent()).track(states(run), total=len(left) * len(sigmas), label="sampling"):

@@ -63,6 +63,8 @@ CASES = {
     "sum, other order": (lambda: ops.Exponential((6,)) + ops.Identity((6,)), REAL),
     "multiple": (lambda: -0.7 * ops.Exponential((6,)), REAL),
     "stack": (lambda: ops.Stack(ops.Exponential((2, 3)), ops.Identity((2, 3))), REAL),
+    "offset": (lambda: ops.Offset(ops.Exponential((6,)), normal(6)), REAL),
+    "offset, one for each image": (lambda: ops.Offset(ops.Exponential((6,)), normal(1, 6)), REAL),
     "squares": (lambda: Squares(complex_normal(7, 4)), COMPLEX),
     "squares of a real image": (lambda: Squares(complex_normal(7, 4)) @ ops.RealToComplex((4,)), REAL),
     "phases": (lambda: Phases((6,), (6,)), REAL),

@@ -130,7 +130,7 @@ def recalibrated(samples: Samples, factor: float) -> Samples:
         raise InputError(f"A recalibration factor is positive and finite, got {factor:g}; see recalibration_factor.")
     mean = samples.mean
     made = {**samples.provenance, "recalibrated": factor * samples.provenance.get("recalibrated", 1.0)}
-    return Samples(mean + factor * (samples.draws - mean), samples.cost, made)
+    return Samples(mean + factor * (samples.draws - mean), samples.cost, made, samples.nuisance)
 
 
 def _several(draws: Tensor) -> int:

@@ -2,6 +2,7 @@
 
 from scorefield.kernel import Info, Kernel, Repeat, State, Then
 from scorefield.kernels.acceptance import ByDensity, ByPath
+from scorefield.kernels.alternate import Alternate
 from scorefield.kernels.ancestral import Ancestral
 from scorefield.kernels.annealed_hmc import AnnealedHMC
 from scorefield.kernels.ascent import Ascent
@@ -12,6 +13,7 @@ from scorefield.kernels.descent import Descent
 from scorefield.kernels.dpm import DPMpp2M
 from scorefield.kernels.dpm_solver import DPMSolver2
 from scorefield.kernels.dpmpp_single import DPMpp2S
+from scorefield.kernels.evidence import Imputed, Marginal
 from scorefield.kernels.final import FinalDenoise
 from scorefield.kernels.fixed_large import FixedLarge
 from scorefield.kernels.heun import Heun
@@ -34,6 +36,7 @@ from scorefield.kernels.resampled_gibbs import ResampledGibbs
 from scorefield.kernels.reverse_diffusion import ReverseDiffusion
 from scorefield.kernels.split_gibbs import SplitGibbs
 from scorefield.kernels.steps import Absolute, Relative
+from scorefield.kernels.update import GaussNewton, GradientStep, Laplace
 
 __all__ = [
     # along the levels
@@ -78,6 +81,13 @@ __all__ = [
     "LikelihoodStep",
     "MarkovChain",
     "PerturbAndMap",
+    # with parameters of the operator
+    "Alternate",
+    "GradientStep",
+    "GaussNewton",
+    "Laplace",
+    "Imputed",
+    "Marginal",
     # combined
     "Hold",
     "Repeat",

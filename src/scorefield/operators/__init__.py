@@ -17,6 +17,7 @@ from scorefield.operators.linear import Adjoint, Multiple, Operator, Product, Su
 from scorefield.operators.mix import Mix
 from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask, coil_maps, mri
 from scorefield.operators.nonlinear import Nonlinear
+from scorefield.operators.offset import Offset
 from scorefield.operators.resample import Blur, Downsample
 from scorefield.operators.stack import Stack
 from scorefield.operators.whitening import Whitening
@@ -35,6 +36,7 @@ __all__ = [
     # not linear
     "Nonlinear",
     "Exponential",
+    "Offset",
     # elementary
     "Identity",
     "Matrix",

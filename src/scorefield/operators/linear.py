@@ -74,7 +74,7 @@ class Operator(Portable, ABC):
 
     def blank(self, y: Tensor) -> Tensor:
         """An image of zeros (1, *shape_in), of the dtype and on the device of images whose data are like ``y``."""
-        return torch.zeros_like(self.H(y[:1]))
+        return torch.zeros_like(self.H(y[:1])[:1])
 
     @property
     def H(self) -> Operator:

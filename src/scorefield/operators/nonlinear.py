@@ -61,6 +61,9 @@ class Linearization(Operator):
         operator: the operator.
         x: where it is linearized, (B, *shape_in).
 
+    Attributes:
+        data: ``F(x)``, the operator's own data there.
+
     Raises:
         InputError: on application, another number of images than at which it was linearized.
     """
@@ -71,6 +74,8 @@ class Linearization(Operator):
         with torch.enable_grad():
             self._leaf = self.x.clone().requires_grad_()
             self._data = operator(self._leaf)
+        self.data = self._data.detach()
+        with torch.enable_grad():
             self._probe = torch.zeros_like(self._data, requires_grad=True)
             (self._back,) = torch.autograd.grad(self._data, self._leaf, self._probe, create_graph=True)
 

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from scorefield.kernel import Kernel
+from scorefield.nuisance import Nuisance
 from scorefield.operators.linear import Operator
 from scorefield.prior import Prior, Vjp
-from scorefield.runs.twins import Methods, Observer
+from scorefield.runs.twins import Methods, Observer, twin
 
 
 @dataclass
@@ -146,4 +147,20 @@ class Counter(Observer):
 
             return call
 
-        return {name: counted(getattr(cls, name)) for name in ("_apply", "_adjoint")}
+        def at(self: Operator, x: Tensor) -> Operator:
+            near = cls.at(self, x)
+            return near if near is self else counted_operator(near)
+
+        counted_operator = self._operator
+        return {"at": at, **{name: counted(getattr(cls, name)) for name in ("_apply", "_adjoint")}}
+
+    def nuisance_methods(self, nuisance: Nuisance) -> Methods:
+        cls, counted_operator = type(nuisance), self._operator
+
+        def operator(self: Nuisance, theta: Tensor) -> Operator:
+            return counted_operator(cls.operator(self, theta))
+
+        return {"operator": operator}
+
+    def _operator(self, operator: Operator) -> Operator:
+        return twin(operator, self.operator_methods(operator), vars(operator))

@@ -12,7 +12,7 @@ from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior
 from scorefield.randomness import normal_like
-from scorefield.runs.twins import measurements
+from scorefield.runs.twins import measurements, nuisances
 from scorefield.start import Start
 from scorefield.store.tensors import digest
 
@@ -20,6 +20,10 @@ from scorefield.store.tensors import digest
 def fingerprint(prior: Prior, kernel: Kernel[Any], start: Start) -> str:
     """A digest of the numbers behind a sampling: the weights of the prior, the scan, the image it starts from."""
     scans = measurements(prior, kernel)
+    for nuisance in nuisances(kernel):
+        theta = [nuisance.draw(given.y[:1], torch.Generator(given.y.device).manual_seed(0)) for given in scans]
+        operators = [nuisance.operator(value) for value in theta]
+        scans += [given.replace(operator=a) for given, a in zip(scans, operators, strict=True)]
     tensors = [*prior.state_dict().values(), *(given.y for given in scans)]
     tensors += [part for part in getattr(start, "__dict__", {}).values() if isinstance(part, Tensor)]
     return digest(tensors, *map(fingerprint_of_scan, scans))

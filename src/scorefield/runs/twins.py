@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from scorefield.kernel import Kernel
+from scorefield.nuisance import Nuisance
 from scorefield.operators.linear import Operator
 from scorefield.portable import Portable
 from scorefield.prior import Prior
@@ -35,6 +36,11 @@ class Observer(ABC):
         del operator
         return {}
 
+    def nuisance_methods(self, nuisance: Nuisance) -> Methods:
+        """Methods of the twin of the parameters of an operator, by name."""
+        del nuisance
+        return {}
+
     def twins(self, prior: Prior, kernel: Kernel[Any]) -> tuple[Prior, Kernel[Any]]:
         """Prior and kernel around the twins of their leaf priors and of their measurements' operators."""
         operators = {id(given.operator) for given in measurements(prior, kernel)}
@@ -48,6 +54,14 @@ def measurements(prior: Prior, kernel: Kernel[Any]) -> list[Any]:
     for thing in things:  # grows while it is read: kernels hold kernels
         things += [part for part in vars(thing).values() if isinstance(part, Kernel)]
     return [thing.measurement for thing in things if hasattr(thing, "measurement")]
+
+
+def nuisances(kernel: Kernel[Any]) -> list[Nuisance]:
+    """The parameters of operators that the kernels inside ``kernel`` draw with the images."""
+    things: list[Any] = [kernel]
+    for thing in things:
+        things += [part for part in vars(thing).values() if isinstance(part, (Kernel, Portable))]
+    return [thing for thing in things if isinstance(thing, Nuisance)]
 
 
 def twin(thing: T, methods: Methods, state: dict[str, Any]) -> T:
@@ -75,6 +89,8 @@ class _Copies:
     def _copy(self, thing: Any) -> Any:
         if isinstance(thing, dict):
             return {**thing, **self._changed(thing)}
+        if isinstance(thing, Nuisance):  # its prior is no denoiser of images
+            return twin(thing, self.observer.nuisance_methods(thing), vars(thing))
         if isinstance(thing, (list, tuple)):
             parts = [self.of(part) for part in thing]
             same = all(a is b for a, b in zip(parts, thing, strict=True))

@@ -45,11 +45,13 @@ class Samples:
         draws: (n, C, *spatial).
         cost: what they cost.
         provenance: how they came about: JSON-able.
+        nuisance: parameters of the operator that were drawn with them, by name: (n, k) each.
     """
 
     draws: Tensor
     cost: Cost = field(default_factory=Cost)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    nuisance: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.draws.ndim < 2 or not len(self.draws):
@@ -101,12 +103,16 @@ class Samples:
         if self.draws.shape[1:] != other.draws.shape[1:]:
             raise InputError(f"Cannot merge draws of shapes {tuple(self.draws.shape)} and {tuple(other.draws.shape)}.")
         provenance = merge_origins(self.provenance, other.provenance)
-        return Samples(torch.cat([self.draws, other.draws]), self.cost + other.cost, provenance)
+        if self.nuisance.keys() != other.nuisance.keys():
+            raise InputError("Cannot merge draws that came with different nuisance parameters.")
+        nuisance = {name: torch.cat([theta, other.nuisance[name]]) for name, theta in self.nuisance.items()}
+        return Samples(torch.cat([self.draws, other.draws]), self.cost + other.cost, provenance, nuisance)
 
     def save(self, path: str | Path) -> Path:
         """Write one safetensors file (draws and metadata, no pickle), all or nothing."""
         record = {"cost": asdict(self.cost), "provenance": dict(self.provenance)}
-        return FILE.write(path, {"draws": self.draws}, record)
+        nuisance = {f"nuisance {name}": theta for name, theta in self.nuisance.items()}
+        return FILE.write(path, {"draws": self.draws, **nuisance}, record)
 
     @staticmethod
     def load(path: str | Path) -> Samples:
@@ -116,4 +122,6 @@ class Samples:
             InputError: a missing or corrupt file, or one that is not samples.
         """
         with FILE.reading(path) as (tensors, record):
-            return Samples(tensors["draws"], Cost(**record["cost"]), record["provenance"])
+            names = [name for name in tensors if name.startswith("nuisance ")]
+            nuisance = {name.split(" ", 1)[1]: tensors[name] for name in names}
+            return Samples(tensors["draws"], Cost(**record["cost"]), record["provenance"], nuisance)

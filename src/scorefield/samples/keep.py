@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
@@ -20,6 +21,8 @@ from scorefield.prior import Prior
 from scorefield.runs.cost import Cost
 from scorefield.samples.draws import Samples
 from scorefield.start import Start
+
+NONE: Mapping[str, Tensor] = MappingProxyType({})  # no parameters were drawn
 
 
 class Result(Protocol):
@@ -67,8 +70,11 @@ class Keeper(ABC, Generic[R]):
         return ()
 
     @abstractmethod
-    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
-        """Take in a batch (B, *shape) by the number of its first draw; ``cost`` is the sampling's so far."""
+    def add(self, first: int, draws: Tensor, cost: Cost, nuisance: Mapping[str, Tensor] = NONE) -> None:
+        """Take in a batch (B, *shape) by the number of its first draw, and the parameters (B, k) drawn with it.
+
+        ``cost`` is the sampling's so far.
+        """
 
     @abstractmethod
     def result(self, cost: Cost) -> R:
@@ -94,13 +100,16 @@ class Stack(Keeper[Samples]):
     def __init__(self, run: Run):
         self.run = run
         self.batches: dict[int, Tensor] = {}
+        self.nuisance: dict[int, Mapping[str, Tensor]] = {}
 
-    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
-        self.batches[first] = draws
+    def add(self, first: int, draws: Tensor, cost: Cost, nuisance: Mapping[str, Tensor] = NONE) -> None:
+        self.batches[first], self.nuisance[first] = draws, nuisance
 
     def result(self, cost: Cost) -> Samples:
         draws = torch.cat([self.batches[first] for first in sorted(self.batches)])
-        return Samples(draws, cost, self.run.provenance)
+        parts = [self.nuisance[first] for first in sorted(self.batches)]
+        nuisance = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return Samples(draws, cost, self.run.provenance, nuisance)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from scorefield.runs.cost import Cost
 from scorefield.runs.fingerprint import fingerprint
 from scorefield.runs.provenance import difference
 from scorefield.samples.draws import Samples
-from scorefield.samples.keep import Keep, Keeper, Run, Stack
+from scorefield.samples.keep import NONE, Keep, Keeper, Run, Stack
 from scorefield.store.tensors import TensorFile
 
 FILE = TensorFile("scorefield.partial", "unfinished draws", "delete it and start anew")
@@ -35,6 +35,7 @@ class OnDisk(Keep[Samples]):
 
     Attributes:
         draws: finished batches by the number of their first draw.
+        nuisance: parameters drawn with them, by the same number.
         cost: what they cost.
         origin: provenance, number of draws and fingerprint of what made them.
 
@@ -44,6 +45,7 @@ class OnDisk(Keep[Samples]):
 
     path: Path
     draws: dict[int, Tensor] = field(init=False, default_factory=dict)
+    nuisance: dict[int, dict[str, Tensor]] = field(init=False, default_factory=dict)
     cost: Cost = field(init=False, default_factory=Cost)
     origin: dict[str, Any] = field(init=False, default_factory=dict)
 
@@ -52,7 +54,11 @@ class OnDisk(Keep[Samples]):
         if not self.path.exists():
             return
         with FILE.reading(self.path) as (tensors, record):
-            self.draws = {int(name): batch for name, batch in tensors.items()}
+            self.draws = {int(name): batch for name, batch in tensors.items() if name.isdecimal()}
+            self.nuisance = {first: {} for first in self.draws}
+            for path in tensors.keys() - map(str, self.draws):
+                first, name = path.split(" ", 1)
+                self.nuisance[int(first)][name] = tensors[path]
             self.cost, self.origin = Cost(**record["cost"]), record["origin"]
 
     def setting(self, name: str, default: Any) -> Any:
@@ -70,9 +76,11 @@ class OnDisk(Keep[Samples]):
             )
         return Writer(run, self, origin)
 
-    def write(self, draws: Mapping[int, Tensor], cost: Cost, origin: Mapping[str, Any]) -> None:
-        """Write finished batches, whole or not at all; ``cost`` is that of all of them."""
-        tensors = {str(first): batch for first, batch in draws.items()}
+    def write(self, run: Stack, cost: Cost, origin: Mapping[str, Any]) -> None:
+        """Write the finished batches of a run, whole or not at all; ``cost`` is that of all of them."""
+        tensors = {str(first): batch for first, batch in run.batches.items()}
+        for first, parts in run.nuisance.items():
+            tensors |= {f"{first} {name}": part for name, part in parts.items()}
         FILE.write(self.path, tensors, {"origin": origin, "cost": asdict(cost)})
 
 
@@ -82,19 +90,22 @@ class Writer(Stack):
     def __init__(self, run: Run, disk: OnDisk, origin: Mapping[str, Any]):
         super().__init__(run)
         self.disk, self.origin, self.begun = disk, origin, time.perf_counter()
-        self.batches = dict(disk.draws)
+        self.batches, self.nuisance = dict(disk.draws), dict(disk.nuisance)
 
     @property
     def finished(self) -> Collection[int]:
         return self.disk.draws.keys()
 
-    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
-        super().add(first, draws, cost)
+    def add(self, first: int, draws: Tensor, cost: Cost, nuisance: Mapping[str, Tensor] = NONE) -> None:
+        super().add(first, draws, cost, nuisance)
         spent = replace(cost, seconds=time.perf_counter() - self.begun)
-        self.disk.write(self.batches, self._total(spent), self.origin)
+        self.disk.write(self, self._total(spent), self.origin)
 
     def result(self, cost: Cost) -> Samples:
-        self.batches = {first: batch.to(self.run.device) for first, batch in self.batches.items()}
+        device = self.run.device
+        self.batches = {first: batch.to(device) for first, batch in self.batches.items()}
+        for first, parts in self.nuisance.items():
+            self.nuisance[first] = {name: part.to(device) for name, part in parts.items()}
         return super().result(self._total(cost))
 
     def _total(self, cost: Cost) -> Cost:

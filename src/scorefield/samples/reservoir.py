@@ -9,6 +9,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +20,7 @@ from scorefield.randomness import stream
 from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
 from scorefield.samples.draws import Samples
-from scorefield.samples.keep import Keep, Keeper, Run
+from scorefield.samples.keep import NONE, Keep, Keeper, Run
 
 
 @dataclass(frozen=True)
@@ -79,19 +80,24 @@ class _Reservoir(Keeper[Subsample]):
     def __init__(self, run: Run, size: int):
         self.run, self.size, self.moments = run, size, Moments()
         self.draws: list[Tensor] = []
+        self.nuisance: list[Mapping[str, Tensor]] = []
         # its own stream: the draws do not depend on what is kept of them
         self.generator = torch.Generator().manual_seed(stream(run.provenance["seed"], "reservoir"))
 
-    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
+    def add(self, first: int, draws: Tensor, cost: Cost, nuisance: Mapping[str, Tensor] = NONE) -> None:
         self.moments.update(draws)
-        for number, draw in enumerate(draws, start=first):
-            if number < self.size:
+        for row, draw in enumerate(draws):
+            theta = {name: part[row].clone() for name, part in nuisance.items()}
+            if first + row < self.size:
                 self.draws.append(draw.clone())
+                self.nuisance.append(theta)
                 continue
-            place = int(torch.randint(number + 1, (), generator=self.generator))
+            place = int(torch.randint(first + row + 1, (), generator=self.generator))
             if place < self.size:
-                self.draws[place] = draw.clone()
+                self.draws[place], self.nuisance[place] = draw.clone(), theta
 
     def result(self, cost: Cost) -> Subsample:
         kept = {"draws": self.run.n, "kept": len(self.draws)}
-        return Subsample(torch.stack(self.draws), cost, {**self.run.provenance, "subsample": kept}, self.moments)
+        nuisance = {name: torch.stack([row[name] for row in self.nuisance]) for name in self.nuisance[0]}
+        origin = {**self.run.provenance, "subsample": kept}
+        return Subsample(torch.stack(self.draws), cost, origin, nuisance, moments=self.moments)

@@ -22,7 +22,7 @@ from scorefield.errors import InputError
 from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
 from scorefield.samples.draws import position
-from scorefield.samples.keep import Keep, Keeper, Run
+from scorefield.samples.keep import NONE, Keep, Keeper, Run
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class _Summarizer(Keeper[Summary]):
         self.lowest: Tensor | None = None
         self.highest: Tensor | None = None
 
-    def add(self, first: int, draws: Tensor, cost: Cost) -> None:
+    def add(self, first: int, draws: Tensor, cost: Cost, nuisance: Mapping[str, Tensor] = NONE) -> None:
         self.moments.update(draws)
         values = draws.abs() if draws.is_complex() else draws
         low = values if self.lowest is None else torch.cat([self.lowest, values])
