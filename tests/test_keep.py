@@ -27,8 +27,8 @@ COST = Cost()
 
 
 def drawn(keep=None, *, n: int = 40, batch: int | None = 7, seed: int = 3):
-    options = {} if keep is None else {"keep": keep}
-    return sample(BENCH.prior, Ancestral(), SIGMAS, n=n, seed=seed, like=LIKE, batch=batch, **options)
+    keep = (keep or All()).with_batch(batch)
+    return sample(BENCH.prior, Ancestral(), SIGMAS, n=n, seed=seed, like=LIKE, keep=keep)
 
 
 def drawn_run(seed: int, n: int) -> Run:
@@ -83,8 +83,8 @@ def test_a_quantile_that_was_not_kept_is_refused():
 def test_running_quantiles_of_complex_images_are_of_the_magnitude():
     y = complex_normal(1, 1, 4, 4)
     prior = AsComplex(DiagonalGaussian(torch.zeros(2, 4, 4).double(), torch.tensor(1.0).double()))
-    whole, found = (sample(prior, Ancestral(), SIGMAS, n=9, shape=(1, 4, 4), like=y, seed=1, batch=4, keep=k)
-                    for k in (All(), Running()))  # fmt: skip
+    whole, found = (sample(prior, Ancestral(), SIGMAS, n=9, seed=1, like=y.new_empty((1, 4, 4)), keep=k)
+                    for k in (All(batch=4), Running(batch=4)))  # fmt: skip
     assert torch.equal(found.interval(0.9)[1], whole.interval(0.9)[1])
     assert found.mean.is_complex()
 

@@ -49,10 +49,8 @@ def drawn(partial: OnDisk | None = None, *, n: int = 10, seed: int = 3, steps: i
         n=n,
         seed=seed,
         like=LIKE,
-        batch=4,
-        keep=partial or All(),
-        progress=Stops(steps),
         **options,
+        keep=(partial or All()).with_batch(4, Stops(steps)),
     )
 
 
@@ -89,7 +87,7 @@ def test_other_samplings_do_not_continue(tmp_path):
             drawn(OnDisk(path), **options)
     other = MMPS(BENCH.prior, tb_g(1).measurement)  # the same objects but for their numbers
     with pytest.raises(InputError, match="its numbers differs"):
-        sample(other, Heun(), SIGMAS, n=10, seed=3, like=LIKE, batch=4, keep=OnDisk(path))
+        sample(other, Heun(), SIGMAS, n=10, seed=3, like=LIKE, keep=OnDisk(path, batch=4))
 
 
 def test_versions_and_new_fields_do_not_matter(tmp_path):
@@ -155,7 +153,7 @@ def test_complex_doubles_are_kept(tmp_path):
 
     def run(partial=None, steps=10**9):
         return sample(
-            posterior, Heun(), SIGMAS, n=4, seed=1, like=y, batch=2, keep=partial or All(), progress=Stops(steps)
+            posterior, Heun(), SIGMAS, n=4, seed=1, like=y, keep=(partial or All()).with_batch(2, Stops(steps))
         )
 
     with pytest.raises(KeyboardInterrupt):

@@ -15,6 +15,7 @@ from scorefield.posteriors import MMPS
 from scorefield.prior import Denoiser, Prior
 from scorefield.priors.gaussian import DiagonalGaussian
 from scorefield.runs.progress import Silent
+from scorefield.samples import All
 from scorefield.sampling import sample, walk
 from scorefield.schedules import Karras
 from scorefield.start import begin
@@ -63,7 +64,7 @@ def test_no_graph_is_built(generator):
     prior.matrix.requires_grad_()
     *_, last = walk(prior, Heun(), normal(1, 8), SIGMAS, generator)
     assert not last.x.requires_grad
-    assert not sample(prior, Heun(), SIGMAS, n=1, shape=(8,), seed=0, like=DOUBLE).draws.requires_grad
+    assert not sample(prior, Heun(), SIGMAS, n=1, seed=0, like=DOUBLE.new_empty((8,))).draws.requires_grad
 
 
 def test_the_start_has_the_mean_and_the_variance_of_the_noisy_law(generator):
@@ -94,7 +95,7 @@ def test_sample_is_the_walk_of_its_start():
 
 def test_batches_are_streams_of_their_own():
     """The first batch is what it would be alone; the others differ from it and among themselves."""
-    together = sample(BENCH.prior, Ancestral(), SIGMAS, n=5, batch=2, seed=4, like=DOUBLE)
+    together = sample(BENCH.prior, Ancestral(), SIGMAS, n=5, seed=4, like=DOUBLE, keep=All(batch=2))
     alone = sample(BENCH.prior, Ancestral(), SIGMAS, n=2, seed=4, like=DOUBLE)
     assert torch.equal(together.draws[:2], alone.draws)
     assert len({tuple(draw.tolist()) for draw in together.draws}) == 5
@@ -116,7 +117,7 @@ def test_the_law_does_not_depend_on_the_batch(batch):
     """Exact moments of the 20 steps; each of 8 means and 8 variances within 5 standard errors, which 1 seed in 10^5
     would break."""
     n, sigmas = 4000 if batch > 1 else 400, Karras(0.01, 10.0).grid(20)
-    drawn = sample(BENCH.prior, DPMpp2M(), sigmas, n=n, batch=batch, seed=1, like=DOUBLE)
+    drawn = sample(BENCH.prior, DPMpp2M(), sigmas, n=n, seed=1, like=DOUBLE, keep=All(batch=batch))
     mean, variance = expected_law(DPMpp2M(), sigmas)
     scores = (drawn.draws - mean) @ BENCH.prior.basis / variance.sqrt()
     assert scores.mean(0).abs().max().item() < 5 / math.sqrt(n)
@@ -126,7 +127,10 @@ def test_the_law_does_not_depend_on_the_batch(batch):
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_two_seeds_share_no_draw(batch):
     """Each batch has its own address (seed, first draw): neighboring seeds and numbers meet nowhere."""
-    runs = [sample(BENCH.prior, Ancestral(), SIGMAS, n=10, batch=batch, seed=s, like=DOUBLE).draws for s in range(8)]
+    runs = [
+        sample(BENCH.prior, Ancestral(), SIGMAS, n=10, seed=s, like=DOUBLE, keep=All(batch=batch)).draws
+        for s in range(8)
+    ]
     assert len({tuple(draw.tolist()) for draws in runs for draw in draws}) == 80
 
 
@@ -176,7 +180,7 @@ def test_a_vector_of_levels_need_not_end_at_0():
 def test_bad_calls_are_refused(change, match):
     call = {"prior": BENCH.prior, "sigmas": SIGMAS, "n": 2, "batch": None, **change}
     with pytest.raises(InputError, match=match):
-        sample(call["prior"], Heun(), call["sigmas"], n=call["n"], batch=call["batch"], seed=0)
+        sample(call["prior"], Heun(), call["sigmas"], n=call["n"], seed=0, keep=All(batch=call["batch"]))
 
 
 def test_draws_that_are_not_finite_are_refused():
@@ -217,14 +221,14 @@ def test_the_error_names_the_level_and_what_broke(culprit, batch):
     with pytest.raises(Diverged, match={"denoiser": "denoiser of Breaks is not", "product": "product", "step": "step"}[
         culprit
     ]) as caught:  # fmt: skip
-        sample(posterior, kernel, SIGMAS, n=5, batch=batch, seed=0, like=DOUBLE)
+        sample(posterior, kernel, SIGMAS, n=5, seed=0, like=DOUBLE, keep=All(batch=batch))
     assert caught.value.culprit == culprit
     assert caught.value.level == SIGMAS[SIGMAS < 2.0].max().item()
 
 
 def test_a_start_that_breaks_is_told_too():
     with pytest.raises(Diverged) as caught:
-        sample(Breaks("denoiser", 1e9), Heun(), SIGMAS, n=1, shape=(8,), seed=0, like=DOUBLE)
+        sample(Breaks("denoiser", 1000000000.0), Heun(), SIGMAS, n=1, seed=0, like=DOUBLE.new_empty((8,)))
     assert (caught.value.culprit, caught.value.level) == ("denoiser", SIGMAS[0].item())
 
 
@@ -239,5 +243,5 @@ def test_progress_sees_every_state():
                 yield item
 
     count = Count()
-    sample(BENCH.prior, Heun(), SIGMAS, n=5, batch=2, seed=0, progress=count)
+    sample(BENCH.prior, Heun(), SIGMAS, n=5, seed=0, keep=All(batch=2, progress=count))
     assert count.seen == count.total == 3 * len(SIGMAS)

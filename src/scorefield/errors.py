@@ -49,3 +49,25 @@ def rename_arguments(**names: str) -> Callable[[F], F]:
         return call  # pyright: ignore[reportReturnType]  # the same signature, as checkers should see it
 
     return decorate
+
+
+def refuse_arguments(**mends: str) -> Callable[[F], F]:
+    """A function decorator: an argument of version 0.1 that is gone is answered with what takes its place.
+
+    Args:
+        mends: by the name of the argument, what to write instead.
+
+    Raises:
+        InputError: when the function is called with one of them.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            for old in mends.keys() & options.keys():
+                raise InputError(f"{function.__name__} has no argument '{old}' any more; {mends[old]}.")
+            return function(*args, **options)
+
+        return call  # pyright: ignore[reportReturnType]  # the same signature, as checkers should see it
+
+    return decorate

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorefield.errors import Diverged, InputError, rename_arguments
+from scorefield.errors import Diverged, InputError, refuse_arguments, rename_arguments
 from scorefield.kernel import Kernel, M, State
 from scorefield.prior import Prior
 from scorefield.randomness import stream
 from scorefield.runs.cost import Metered, metered
 from scorefield.runs.divergence import Watch, is_finite
-from scorefield.runs.progress import Silent
 from scorefield.runs.provenance import name_of, provenance
 from scorefield.samples.keep import NONE, All, Keep, R, Run
 from scorefield.start import Start, begin
@@ -39,6 +38,11 @@ def walk(prior: Prior, kernel: Kernel[M], x: Tensor, sigmas: Tensor, generator: 
         yield state
 
 
+@refuse_arguments(
+    shape="give one image: like=torch.empty(shape)",
+    batch="say it with keep=All(batch=...), of scorefield.samples",
+    progress="say it with keep=All(progress=...), of scorefield.samples",
+)
 @rename_arguments(partial="keep")
 def sample(
     prior: Prior,
@@ -46,13 +50,10 @@ def sample(
     sigmas: Tensor,
     *,
     n: int,
-    shape: tuple[int, ...] | None = None,
     seed: int | None = None,
     like: Tensor | None = None,
-    batch: int | None = None,
     start: Start = begin,
     keep: Keep[R] = ALL,  # pyright: ignore[reportArgumentType]  # without it R is Samples
-    progress: Silent | None = None,
 ) -> R:
     """``n`` draws from ``prior`` by walking ``kernel`` down ``sigmas``.
 
@@ -60,13 +61,14 @@ def sample(
         prior: a prior or a posterior.
         sigmas: noise levels (L,), descending, usually ``schedule.grid(steps)``.
         n: number of draws.
-        shape: shape of one image; by default the prior's ``event_shape``.
         seed: fixes every draw; a fresh one is drawn and recorded when None.
-        like: a tensor whose dtype and device the draws share; by default float32 on the CPU.
-        batch: draws walked together; all of them by default.  Each batch has its own stream of random numbers.
+        like: a tensor whose dtype and device the draws share; by default float32 on the CPU.  For a prior that fits
+            any image size (``event_shape`` None) it is one image, such as ``torch.empty(1, 64, 64)``, and the draws
+            have its shape.
         start: where walks start: :func:`scorefield.start.begin`, or :class:`scorefield.start.WarmStart`.
         keep: what becomes of the draws: :class:`~scorefield.samples.All`, :class:`~scorefield.samples.OnDisk`,
-            :class:`~scorefield.samples.Running` or :class:`~scorefield.samples.Reservoir`.
+            :class:`~scorefield.samples.Running` or :class:`~scorefield.samples.Reservoir`.  It also says how
+            many are walked together and what shows the progress: ``All(batch=8, progress=sf.Bar())``.
 
     Returns:
         :class:`~scorefield.samples.Samples`, or what ``keep`` makes of the draws.
@@ -75,14 +77,12 @@ def sample(
         InputError: no draws asked for, an unknown image shape, or levels that do not descend.
         Diverged: an image stopped being finite; the error says at which level, and what broke.
     """
-    shape, sigmas = _shape(prior, shape), _levels(sigmas)
+    shape, sigmas = _shape(prior, like), _levels(sigmas)
     if n < 1:
         raise InputError(f"Sampling needs n >= 1 draws, got {n}.")
-    if batch is not None and batch < 1:
-        raise InputError(f"A batch holds at least 1 draw, got {batch}.")
     seed = secrets.randbits(31) if seed is None else seed
     like = torch.empty(0) if like is None else like
-    batch = min(batch or n, n)
+    batch = min(keep.batch or n, n)
     origin = provenance(prior, kernel, sigmas, seed=seed, batch=batch) | {"start": name_of(start)}
     keeper = keep.begin(Run(prior, kernel, start, origin, n, like.device))
     left = [first for first in range(0, n, batch) if first not in keeper.finished]
@@ -103,7 +103,7 @@ def sample(
             keeper.add(first, x, run.cost, nuisance)
 
     with metered(prior, kernel, n) as run:
-        for _ in (progress or Silent()).track(states(run), total=len(left) * len(sigmas), label="sampling"):
+        for _ in keep.progress.track(states(run), total=len(left) * len(sigmas), label="sampling"):
             pass
     return keeper.result(run.cost)
 
@@ -119,11 +119,13 @@ def _diverged(prior: Prior, kernel: Kernel[Any], sigmas: Tensor, number: int, wa
     return watch.error(type(kernel).__name__, float(sigmas[max(number - 1, 0)]))
 
 
-def _shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    shape = prior.event_shape if shape is None else tuple(shape)
-    if shape is None:
-        raise InputError(f"{type(prior).__name__} fits any image size; say which with shape=(C, H, W).")
-    return shape
+def _shape(prior: Prior, like: Tensor | None) -> tuple[int, ...]:
+    """The shape of one image: the prior's, or that of ``like`` where any size will do."""
+    if prior.event_shape is not None:
+        return prior.event_shape
+    if like is None or like.numel() == 0:
+        raise InputError(f"{type(prior).__name__} fits any image size; say which with like=torch.empty(C, H, W).")
+    return tuple(like.shape)
 
 
 def _levels(sigmas: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Matrix, birdcage, cartesian_mask, mri
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
+from scorefield.samples import All
 from scorefield.sampling import sample, walk
 from scorefield.schedules import Karras
 from support import complex_normal, normal
@@ -139,7 +140,7 @@ def test_on_a_gaussian_draws_have_the_posterior():
 def test_mode_weights(kappa):
     """Methods E27: total variation below 0.05 with 64 particles, whatever kappa; Gaussian reasoning has 0.2."""
     kernel = MCGDiff(M.measurement, oversampling=1, kappa=kappa)
-    drawn = sample(M.prior, kernel, LEVELS, n=16 * 64, batch=64, seed=5, like=DOUBLE).draws
+    drawn = sample(M.prior, kernel, LEVELS, n=16 * 64, seed=5, like=DOUBLE, keep=All(batch=64)).draws
     shares = torch.stack([mode_weights(part, M.prior.means) for part in drawn.split(64)])
     error = shares.std(0) / math.sqrt(16)
     assert weight_error(shares.mean(0), M.weights) < 0.05
@@ -167,7 +168,7 @@ def test_coils_and_complex_images():
     y = operator(complex_normal(1, *shape, seed=2)) + 0.5 * complex_normal(1, *operator.shape_out, seed=3)
     given = Measurement(y, operator, White(0.5))
     sigmas, like = Karras(0.05, 10.0).grid(60), torch.empty(0, dtype=torch.complex128)
-    drawn = sample(prior, MCGDiff(given), sigmas, n=1500, seed=0, like=like, shape=shape)
+    drawn = sample(prior, MCGDiff(given), sigmas, n=1500, seed=0, like=like.new_empty(shape))
     exact = prior.posterior(given)
     gap = torch.view_as_real(drawn.draws.mean(0) - exact.mean)
     blind = torch.view_as_real(prior.mean - exact.mean)
@@ -179,7 +180,7 @@ def test_coils_and_complex_images():
 def test_batches_are_independent_and_single_precision_stays_single():
     sigmas = Karras(0.05, 20.0).grid(8)
     kernel = MCGDiff(M.measurement)
-    both = sample(M.prior, kernel, sigmas, n=10, batch=5, seed=3, like=DOUBLE)
+    both = sample(M.prior, kernel, sigmas, n=10, seed=3, like=DOUBLE, keep=All(batch=5))
     alone = sample(M.prior, kernel, sigmas, n=5, seed=3, like=DOUBLE)
     assert torch.equal(both.draws[:5], alone.draws)
     assert both.cost.evaluations == 1 + 4 * 8

@@ -22,6 +22,7 @@ from scorefield.operators import Matrix, RealToComplex
 from scorefield.posteriors import MMPS
 from scorefield.prior import Denoiser, Prior, level
 from scorefield.priors.gaussian import DiagonalGaussian
+from scorefield.samples import All
 from scorefield.sampling import sample, walk
 from scorefield.schedules import Karras
 from support import complex_normal, monte_carlo_floor, normal, relative_wasserstein
@@ -184,7 +185,7 @@ def test_data_that_say_nothing_leave_plain_ancestral_sampling():
 def test_a_batch_is_a_population_and_batches_are_independent():
     sigmas = Karras(0.05, 20.0).grid(8)
     kernel = Particles(M.measurement)
-    both = sample(M.prior, kernel, sigmas, n=10, batch=5, seed=3, like=DOUBLE)
+    both = sample(M.prior, kernel, sigmas, n=10, seed=3, like=DOUBLE, keep=All(batch=5))
     alone = sample(M.prior, kernel, sigmas, n=5, seed=3, like=DOUBLE)
     assert torch.equal(both.draws[:5], alone.draws)
     together = sample(M.prior, kernel, sigmas, n=10, seed=3, like=DOUBLE)
@@ -284,7 +285,7 @@ LEVELS = Karras(0.02, 40.0).grid(40)
 
 def pooled(kernel: Particles, populations: int, draws: int) -> tuple[Tensor, Tensor]:
     """Mode weights of TB-M over independent populations, and their standard errors."""
-    drawn = sample(M.prior, kernel, LEVELS, n=populations * draws, batch=draws, seed=5, like=DOUBLE).draws
+    drawn = sample(M.prior, kernel, LEVELS, n=populations * draws, seed=5, like=DOUBLE, keep=All(batch=draws)).draws
     shares = torch.stack([mode_weights(part, M.prior.means) for part in drawn.split(draws)])
     return shares.mean(0), shares.std(0) / math.sqrt(populations)
 

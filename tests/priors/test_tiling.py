@@ -257,7 +257,7 @@ def test_overlaps_leave_no_seams_after_few_steps(kind, overlap, low, high):
     tiling = kind(Field(), size=8, pad=8, overlap=overlap)
     tiling.drawn = []
     like = torch.empty(0, dtype=torch.float64)
-    draws = sample(tiling, Ancestral(), Karras(0.02, 8.0).grid(8), n=40, shape=(1, 32, 32), seed=0, like=like).draws
+    draws = sample(tiling, Ancestral(), Karras(0.02, 8.0).grid(8), n=40, seed=0, like=like.new_empty((1, 32, 32))).draws
     grids = [drawn.grid(draws) for drawn in tiling.drawn]
     inside = interior(draws, 6)
     found = [seam_ratio(inside, [r - 6 for r in grid.rows], [c - 6 for c in grid.columns]) for grid in grids]

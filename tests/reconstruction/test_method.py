@@ -184,7 +184,7 @@ def test_how_many_particles_the_network_takes_at_a_time_changes_nothing():
     like = torch.empty(0, dtype=torch.float64)
     grid = Karras(0.01, 40.0).grid(20)
     one, other = (
-        sample(M.prior, Particles(M.measurement, at_once=k), grid, n=50, seed=0, like=like, shape=(2,)).draws
+        sample(M.prior, Particles(M.measurement, at_once=k), grid, n=50, seed=0, like=like.new_empty((2,))).draws
         for k in (None, 7)
     )
     torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)

@@ -21,6 +21,7 @@ from scorefield.priors.scaled import Scaled
 from scorefield.reconstruction.method import Method
 from scorefield.reconstruction.pipeline import reconstruct
 from scorefield.runs.cost import Cost, metered
+from scorefield.samples import All
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from support import White as WhitePrior
@@ -65,7 +66,7 @@ def measurement() -> Measurement:
 def test_forward_evaluations(kernel, evaluations):
     prior = network()
     hooked = Hooked(prior.net)
-    cost = sample(prior, kernel, SIGMAS, n=N, shape=SHAPE, seed=0, batch=2).cost
+    cost = sample(prior, kernel, SIGMAS, n=N, seed=0, like=torch.empty(SHAPE), keep=All(batch=2)).cost
     assert cost.forward == hooked.forward == N * evaluations
     assert cost.backward == hooked.backward == 0
     assert cost.evaluations == cost.work == evaluations
@@ -119,7 +120,7 @@ def test_score_and_denoiser_of_one_prior_count_once():
 
 def test_kernels_that_ask_for_scores_count_too():
     for kernel in (Ascent(), Langevin()):
-        assert sample(network(), kernel, SIGMAS, n=N, shape=SHAPE, seed=0).cost.evaluations == 1 + STEPS
+        assert sample(network(), kernel, SIGMAS, n=N, seed=0, like=torch.empty(SHAPE)).cost.evaluations == 1 + STEPS
 
 
 def test_the_default_reconstruction_takes_at_most_50_evaluations():
@@ -169,7 +170,7 @@ def test_a_prior_remembers_what_it_did_in_a_run():
             return super().denoise(x, sigma)
 
     prior = Counts(1.0)
-    sample(prior, Ancestral(), SIGMAS, n=2, shape=SHAPE, seed=0)
+    sample(prior, Ancestral(), SIGMAS, n=2, seed=0, like=torch.empty(SHAPE))
     assert prior.calls == 1 + STEPS
 
 

@@ -95,7 +95,7 @@ class FromWalk(Truths):
 
     def draw(self, number: int, seed: int) -> Tensor:
         levels, own = self.schedule.grid(self.steps), stream(seed, "truth", number)
-        image = sample(self.prior, self.kernel, levels, n=1, shape=self.shape, seed=own).draws[0]
+        image = sample(self.prior, self.kernel, levels, n=1, seed=own, like=torch.empty(self.shape)).draws[0]
         intensity = intensity_of(image)
         if intensity < EMPTY * float(levels[-2]):
             raise InputError(

@@ -172,11 +172,11 @@ def coarse_to_fine(
         raise InputError(f"Images of {len(prior.details)} scales have sides that are multiples of {factor}.")
     smallest = (channels, height // factor, width // factor)
     like = sigmas.new_empty(0)
-    x = sample(prior.coarse, kernel, sigmas, n=n, shape=smallest, seed=stream(seed, "coarse"), like=like).draws
+    x = sample(prior.coarse, kernel, sigmas, n=n, seed=stream(seed, "coarse"), like=like.new_empty(smallest)).draws
     for k, details in enumerate(reversed(prior.details)):
         bands = (3 * channels, *x.shape[2:])
         given = Given(details, x)
-        drawn = sample(given, kernel, sigmas, n=n, shape=bands, seed=stream(seed, k), like=like).draws
+        drawn = sample(given, kernel, sigmas, n=n, seed=stream(seed, k), like=like.new_empty(bands)).draws
         x = join(2 * x, drawn)
     return x
 

@@ -86,9 +86,8 @@ def reconstruct(
     fit = method.batch or min(draws_that_fit(prior, image, sigmas[0]), LARGEST_BATCH)
     fit, seed = keep.setting("batch", fit), keep.setting("seed", seed) if seed is None else seed
     samples = sample(
-        posterior, method.kernel, sigmas, n=n, shape=measurement.shape, seed=seed, like=image, batch=fit,
-        keep=keep, progress=progress,
-    )  # fmt: skip
+        posterior, method.kernel, sigmas, n=n, seed=seed, like=image[0], keep=keep.with_batch(fit, progress)
+    )
     return replace(samples, provenance={**samples.provenance, "intensity": intensity})
 
 

@@ -7,18 +7,21 @@ sampling continues, :class:`~scorefield.samples.Running` only moments and the ou
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import Field, dataclass
+from dataclasses import Field, dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.prior import Prior
 from scorefield.runs.cost import Cost
+from scorefield.runs.progress import Silent
 from scorefield.samples.draws import Samples
 from scorefield.start import Start
 
@@ -81,8 +84,31 @@ class Keeper(ABC, Generic[R]):
         """What was kept of all batches; ``cost`` is the sampling's."""
 
 
+@dataclass(frozen=True)
 class Keep(ABC, Generic[R]):
-    """What becomes of the draws; it has no state of a sampling and may be given to several."""
+    """What becomes of the draws; it has no state of a sampling and may be given to several.
+
+    Args:
+        batch: draws that are walked together and handed over at once; all of them by default.  Each batch has its own
+            stream of random numbers.
+        progress: shows how far the sampling is.
+
+    Raises:
+        InputError: a batch of no draw.
+    """
+
+    batch: int | None = field(default=None, kw_only=True)
+    progress: Silent = field(default=Silent(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise InputError(f"A batch holds at least 1 draw, got {self.batch}.")
+
+    def with_batch(self, batch: int | None, progress: Silent | None = None) -> Keep[R]:
+        """The same with another batch and, if given, another progress."""
+        other = copy.copy(self)
+        vars(other).update(batch=batch, progress=progress or self.progress)
+        return other
 
     def setting(self, name: str, default: Any) -> Any:
         """``name`` ("seed", "batch") of the sampling that this continues, if it continues one."""
@@ -114,7 +140,7 @@ class Stack(Keeper[Samples]):
 
 @dataclass(frozen=True)
 class All(Keep[Samples]):
-    """Every draw, in memory."""
+    """Every draw, in memory; see :class:`Keep` for the arguments."""
 
     def begin(self, run: Run) -> Keeper[Samples]:
         return Stack(run)

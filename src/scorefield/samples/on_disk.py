@@ -22,7 +22,7 @@ from scorefield.store.tensors import TensorFile
 FILE = TensorFile("scorefield.partial", "unfinished draws", "delete it and start anew")
 
 
-@dataclass
+@dataclass(frozen=True)
 class OnDisk(Keep[Samples]):
     """Every draw, in memory and in a file with the batches that a sampling has finished.
 
@@ -32,6 +32,7 @@ class OnDisk(Keep[Samples]):
 
     Args:
         path: a ``.safetensors`` file; if it exists, its draws are taken and the others made.
+        batch, progress: see :class:`Keep`.
 
     Attributes:
         draws: finished batches by the number of their first draw.
@@ -50,16 +51,19 @@ class OnDisk(Keep[Samples]):
     origin: dict[str, Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.path = Path(self.path)
+        super().__post_init__()
+        object.__setattr__(self, "path", Path(self.path))
         if not self.path.exists():
             return
         with FILE.reading(self.path) as (tensors, record):
-            self.draws = {int(name): batch for name, batch in tensors.items() if name.isdecimal()}
-            self.nuisance = {first: {} for first in self.draws}
-            for path in tensors.keys() - map(str, self.draws):
+            draws = {int(name): batch for name, batch in tensors.items() if name.isdecimal()}
+            nuisance: dict[int, dict[str, Tensor]] = {first: {} for first in draws}
+            for path in tensors.keys() - map(str, draws):
                 first, name = path.split(" ", 1)
-                self.nuisance[int(first)][name] = tensors[path]
-            self.cost, self.origin = Cost(**record["cost"]), record["origin"]
+                nuisance[int(first)][name] = tensors[path]
+            values = {"draws": draws, "nuisance": nuisance, "cost": Cost(**record["cost"]), "origin": record["origin"]}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def setting(self, name: str, default: Any) -> Any:
         return self.origin.get("provenance", {}).get(name, default)

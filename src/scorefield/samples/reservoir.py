@@ -61,6 +61,7 @@ class Reservoir(Keep[Subsample]):
 
     Args:
         size: draws that are kept; all of them where fewer are made.
+        batch, progress: see :class:`Keep`.
 
     Raises:
         InputError: a size below 1.
@@ -69,6 +70,7 @@ class Reservoir(Keep[Subsample]):
     size: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.size < 1:
             raise InputError(f"A reservoir holds at least 1 draw, got size = {self.size}.")
 

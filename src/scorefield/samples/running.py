@@ -89,6 +89,7 @@ class Running(Keep[Summary]):
 
     Args:
         level: probability of the narrowest interval that will be asked for.
+        batch, progress: see :class:`Keep`.
 
     Raises:
         InputError: a level outside [0, 1).
@@ -97,6 +98,7 @@ class Running(Keep[Summary]):
     level: float = 0.9
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.level < 1:
             raise InputError(f"The level of an interval is a probability in [0, 1), got {self.level:g}.")
 
