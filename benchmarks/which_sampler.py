@@ -35,7 +35,7 @@ from scorefield.prior import Denoiser, Prior
 from scorefield.priors import DiagonalGaussian
 from scorefield.reconstruction.pipeline import reconstruct
 from scorefield.runs.progress import Silent
-from scorefield.samples import Samples
+from scorefield.samples import All, Samples
 from scorefield.sampling import sample
 from scorefield.store.atomic import atomic_path
 from which_sampler_page import DEFAULT, read_page, write_page  # beside this script
@@ -210,8 +210,8 @@ def pairings(problem: Problem, bench: Any) -> Iterator[Pairing]:
 
     def walk(levels: int, build: Callable[[], tuple[Prior, Kernel]]) -> Callable[[Silent], Samples]:
         grid = bench.schedule.grid(levels)
-        options = {"n": problem.draws, "seed": 0, "like": DOUBLE, "shape": given.shape}
-        return lambda watch: sample(*build(), grid, **options, progress=watch)
+        options = {"n": problem.draws, "seed": 0, "like": DOUBLE.new_empty(given.shape)}
+        return lambda watch: sample(*build(), grid, **options, keep=All(progress=watch))
 
     def conditioned(name: str) -> Prior:
         return bench.posterior if name == "Exact" else getattr(posteriors, name)(prior, given)

@@ -19,7 +19,7 @@ from scorefield.samples import All
 from scorefield.sampling import sample, walk
 from scorefield.schedules import Karras
 from scorefield.start import begin
-from support import LinearDenoiser, normal
+from support import LinearDenoiser, White, normal
 
 BENCH = tb_g()
 SIGMAS = Karras(0.05, 5.0).grid(5)
@@ -174,13 +174,27 @@ def test_a_vector_of_levels_need_not_end_at_0():
         ({"sigmas": torch.tensor([0.0, 0.0])}, "descending"),
         ({"sigmas": torch.tensor([torch.nan, 1.0])}, "descending"),
         ({"sigmas": torch.tensor([torch.inf, 1.0])}, "descending"),
-        ({"prior": LinearDenoiser(torch.eye(8))}, "shape="),
+        ({"prior": LinearDenoiser(torch.eye(8))}, "like="),
     ],
 )
 def test_bad_calls_are_refused(change, match):
     call = {"prior": BENCH.prior, "sigmas": SIGMAS, "n": 2, "batch": None, **change}
     with pytest.raises(InputError, match=match):
         sample(call["prior"], Heun(), call["sigmas"], n=call["n"], seed=0, keep=All(batch=call["batch"]))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [({"shape": (8,)}, "like="), ({"batch": 2}, "All\\(batch"), ({"progress": None}, "All\\(progress")]
+)
+def test_arguments_of_version_0_1_name_what_takes_their_place(old, new):
+    with pytest.raises(InputError, match=new):
+        sample(BENCH.prior, Heun(), SIGMAS, n=2, **old)
+
+
+def test_an_image_gives_its_shape_to_the_draws_of_a_prior_of_any_size():
+    like = torch.empty(2, 4, dtype=torch.float64)
+    draws = sample(White(1.0), Heun(), SIGMAS, n=3, seed=0, like=like).draws
+    assert (draws.shape, draws.dtype) == ((3, 2, 4), torch.float64)
 
 
 def test_draws_that_are_not_finite_are_refused():
