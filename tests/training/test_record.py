@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.lessons.crops import Crops
+from scorefield.lessons import Windows
 from scorefield.nets import UNet
 from scorefield.priors import EDM, Network
 from scorefield.store import checkpoint
@@ -157,7 +157,7 @@ def test_the_best_weights_are_kept():
     record: list[float] = []
 
     class Watched(Validation):
-        def psnr(self, prior, clean, white):
+        def psnr(self, prior, clean, white, *, known=0):
             found = super().psnr(prior, clean, white)
             record.append(sum(found.values()) / len(found))
             return found
@@ -166,7 +166,7 @@ def test_the_best_weights_are_kept():
     settings = Settings(batch=4, rate=0.3, average=0.0, clip=1e9)
     prior = train(fresh(), [image(0)], budget=Steps(30), settings=settings, validation=validation)
     assert max(record) > record[-1]
-    found = Validation.psnr(validation, prior, *validation.pairs(lambda images, n: Crops(images, 16, n), seed=0))
+    found = Validation.psnr(validation, prior, *validation.pairs(Windows(16), seed=0))
     assert sum(found.values()) / 2 == pytest.approx(max(record), abs=1e-6)
 
 
