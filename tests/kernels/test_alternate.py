@@ -30,7 +30,7 @@ from scorefield.nuisance import Nuisance
 from scorefield.operators import Matrix, Offset, Operator
 from scorefield.posteriors import MMPS
 from scorefield.priors import Gaussian
-from scorefield.samples import OnDisk, Reservoir, Samples
+from scorefield.samples import All, OnDisk, Reservoir, Samples
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from support import normal
@@ -201,7 +201,8 @@ SHORT = Karras(0.05, 5.0).grid(5)
 
 
 def test_parameters_are_saved_merged_and_kept(tmp_path):
-    one, two = (sample(drifting(), KERNEL, SHORT, n=5, seed=seed, batch=2, like=LIKE) for seed in (0, 1))
+    keep = All(batch=2)
+    one, two = (sample(drifting(), KERNEL, SHORT, n=5, seed=seed, like=LIKE, keep=keep) for seed in (0, 1))
     assert one.nuisance["drift"].shape == (5, 2)
     both = one.merge(two)
     assert torch.equal(both.nuisance["drift"], torch.cat([one.nuisance["drift"], two.nuisance["drift"]]))
@@ -209,9 +210,9 @@ def test_parameters_are_saved_merged_and_kept(tmp_path):
     assert torch.equal(again.nuisance["drift"], both.nuisance["drift"])
     path = tmp_path / "kept.safetensors"
     for _ in range(2):  # made, then read
-        kept = sample(drifting(), KERNEL, SHORT, n=5, seed=0, batch=2, like=LIKE, keep=OnDisk(path))
+        kept = sample(drifting(), KERNEL, SHORT, n=5, seed=0, like=LIKE, keep=OnDisk(path, batch=2))
         assert torch.equal(together(kept), together(one))
-    few = sample(drifting(), KERNEL, SHORT, n=5, seed=0, batch=2, like=LIKE, keep=Reservoir(3))
+    few = sample(drifting(), KERNEL, SHORT, n=5, seed=0, like=LIKE, keep=Reservoir(3, batch=2))
     rows = together(few)
     assert all((rows[i] == together(one)).all(1).any() for i in range(3))
     with pytest.raises(InputError, match="different nuisance parameters"):
@@ -220,11 +221,11 @@ def test_parameters_are_saved_merged_and_kept(tmp_path):
 
 def test_another_prior_of_the_parameters_is_another_sampling(tmp_path):
     path = tmp_path / "kept.safetensors"
-    sample(drifting(), KERNEL, SHORT, n=4, seed=0, batch=2, like=LIKE, keep=OnDisk(path))
+    sample(drifting(), KERNEL, SHORT, n=4, seed=0, like=LIKE, keep=OnDisk(path, batch=2))
     other = Nuisance(Gaussian(THETA.mean + 1, THETA.covariance), DRIFT.rule, "drift")
     kernel = Alternate(Then(Heun(), Hold(Langevin())), Laplace(other, steps=1))
     with pytest.raises(InputError, match="another sampling"):
-        sample(drifting(), kernel, SHORT, n=4, seed=0, batch=2, like=LIKE, keep=OnDisk(path))
+        sample(drifting(), kernel, SHORT, n=4, seed=0, like=LIKE, keep=OnDisk(path, batch=2))
 
 
 def test_cost_and_provenance_see_the_kernel_and_the_operators_of_each_theta():
