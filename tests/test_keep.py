@@ -13,12 +13,11 @@ from scorefield.kernels import Ancestral
 from scorefield.priors import AsComplex, DiagonalGaussian
 from scorefield.reconstruction.pipeline import reconstruct
 from scorefield.runs.cost import Cost
-from scorefield.samples import All, OnDisk, Reservoir, Running, Samples
-from scorefield.samples.keep import Run
+from scorefield.samples import All, OnDisk, Reservoir, Running, Samples, Subsample, Summary
+from scorefield.samples.keep import Sampling
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from scorefield.start import begin
-from support import complex_normal
 
 BENCH = tb_g()
 SIGMAS = Karras(0.05, 5.0).grid(4)
@@ -31,8 +30,16 @@ def drawn(keep=None, *, n: int = 40, batch: int | None = 7, seed: int = 3):
     return sample(BENCH.prior, Ancestral(), SIGMAS, n=n, seed=seed, like=LIKE, keep=keep)
 
 
-def drawn_run(seed: int, n: int) -> Run:
-    return Run(BENCH.prior, Ancestral(), begin, {"seed": seed}, n, torch.device("cpu"))
+def sampled(keep, complex_images: bool):
+    """What is kept of nine images (1, 4, 4)."""
+    prior = DiagonalGaussian(torch.zeros(1 + complex_images, 4, 4).double(), torch.tensor(1.0).double())
+    like = torch.empty((1, 4, 4), dtype=torch.complex128 if complex_images else torch.float64)
+    prior = AsComplex(prior) if complex_images else prior
+    return sample(prior, Ancestral(), SIGMAS, n=9, seed=1, like=like, keep=keep)
+
+
+def about_to_begin(seed: int, n: int) -> Sampling:
+    return Sampling(BENCH.prior, Ancestral(), begin, {"seed": seed}, n, torch.device("cpu"))
 
 
 def everything(tmp_path):
@@ -81,10 +88,7 @@ def test_a_quantile_that_was_not_kept_is_refused():
 
 
 def test_running_quantiles_of_complex_images_are_of_the_magnitude():
-    y = complex_normal(1, 1, 4, 4)
-    prior = AsComplex(DiagonalGaussian(torch.zeros(2, 4, 4).double(), torch.tensor(1.0).double()))
-    whole, found = (sample(prior, Ancestral(), SIGMAS, n=9, seed=1, like=y.new_empty((1, 4, 4)), keep=k)
-                    for k in (All(batch=4), Running(batch=4)))  # fmt: skip
+    whole, found = (sampled(keep, complex_images=True) for keep in (All(batch=4), Running(batch=4)))
     assert torch.equal(found.interval(0.9)[1], whole.interval(0.9)[1])
     assert found.mean.is_complex()
 
@@ -93,7 +97,7 @@ def test_a_reservoir_holds_draws_of_the_sampling():
     whole, found = drawn(), drawn(Reservoir(5))
     places = [(whole.draws == draw).all(1).nonzero().item() for draw in found.draws]
     assert len(set(places)) == len(found) == 5
-    assert found.provenance["subsample"] == {"draws": 40, "kept": 5}
+    assert found.provenance["subsample"] == {"draws": 40, "size": 5}
     assert torch.equal(drawn(Reservoir(5), batch=7).draws, found.draws)
     assert len(drawn(Reservoir(50))) == 40
 
@@ -104,7 +108,7 @@ def test_each_draw_is_in_the_reservoir_equally_often():
     keepers = torch.zeros(n)
     numbers = torch.arange(float(n)).reshape(n, 1)
     for seed in range(runs):
-        run = Reservoir(k).begin(drawn_run(seed, n))
+        run = Reservoir(k).begin(about_to_begin(seed, n))
         for first in range(0, n, 5):
             run.add(first, numbers[first : first + 5], COST)
         keepers[run.result(COST).draws.long().flatten()] += 1
@@ -113,12 +117,49 @@ def test_each_draw_is_in_the_reservoir_equally_often():
     assert (keepers / runs - share).abs().max().item() < 4 * math.sqrt(share * (1 - share) / runs)
 
 
+@pytest.mark.parametrize("complex_images", [False, True])
+def test_a_file_of_a_subsample_gives_back_the_moments_of_all_draws(complex_images, tmp_path):
+    found = sampled(Reservoir(3, batch=4), complex_images)
+    path = found.save(tmp_path / "s")
+    for back in (Samples.load(path), Subsample.load(path)):
+        assert isinstance(back, Subsample)
+        assert torch.equal(back.draws, found.draws)
+        assert torch.equal(back.mean, found.mean)
+        assert torch.equal(back.std, found.std)
+        assert (back.moments.count, back.cost, back.provenance) == (9, found.cost, found.provenance)
+
+
+def test_a_file_of_draws_is_no_subsample(tmp_path):
+    path = drawn().save(tmp_path / "s")
+    with pytest.raises(InputError, match="it holds Samples, not Subsample"):
+        Subsample.load(path)
+
+
+@pytest.mark.parametrize("complex_images", [False, True])
+def test_a_file_of_a_summary_gives_back_every_bit(complex_images, tmp_path):
+    found = sampled(Running(0.8, batch=4), complex_images)
+    assert found.save(tmp_path / "s") == tmp_path / "s"
+    back = Summary.load(tmp_path / "s")
+    assert len(back) == 9
+    for mine, theirs in zip((back.mean, back.std, *back.interval(0.8)), (found.mean, found.std, *found.interval(0.8)),
+                            strict=True):  # fmt: skip
+        assert torch.equal(mine, theirs)
+    assert (back.cost, back.provenance) == (found.cost, found.provenance)
+
+
+def test_other_files_are_no_summary(tmp_path):
+    path = drawn().save(tmp_path / "s")
+    for file in (path, tmp_path / "missing"):
+        with pytest.raises(InputError, match="cannot be read as a summary of draws"):
+            Summary.load(file)
+
+
 def test_subsamples_are_not_merged():
     with pytest.raises(InputError, match=r"keep=All\(\)"):
         drawn(Reservoir(5)).merge(drawn(Reservoir(5), seed=4))
 
 
-def test_a_reconstruction_keeps_what_it_is_told():
+def test_a_reconstruction_takes_the_same_keep():
     options = {"n": 9, "seed": 2}
     given = BENCH.measurement
     whole, found = (

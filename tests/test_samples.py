@@ -19,6 +19,7 @@ from scorefield.posteriors import MMPS
 from scorefield.priors.gaussian import DiagonalGaussian
 from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
+from scorefield.runs.provenance import outline
 from scorefield.samples import Samples
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
@@ -143,6 +144,26 @@ def test_merging_of_real_runs_of_different_sizes():
     law = DiagonalGaussian(torch.zeros(2), torch.tensor(1.0))
     runs = [sample(law, DPMpp2M(), Karras(0.1, 3.0).grid(3), n=n, seed=n) for n in (2, 3)]
     assert len(runs[0].merge(runs[1])) == 5
+
+
+def test_merging_keeps_the_versions_of_both():
+    old, new = {"torch": "2.0"}, {"torch": "2.9"}
+    both = run(1, versions=old).merge(run(2, versions=new))
+    assert both.provenance["versions"] == [old, new]
+    assert both.merge(run(3, versions=old)).provenance["versions"] == [old, new]
+    assert run(1, versions=old).merge(run(2, versions=old)).provenance["versions"] == old
+    assert run(1).merge(run(2, versions=new)).provenance["versions"] == new
+
+
+def test_merging_of_a_kernel_that_has_got_a_field_since():
+    """A description without a field that has its default today is of the same kernel, in either order."""
+    today = outline(DPMpp2M())
+    assert isinstance(today, dict)
+    before = {**today, "fields": {}}
+    one, two = run(1, kernel=before), run(2, kernel=today)
+    assert len(one.merge(two)) == len(two.merge(one)) == 4
+    with pytest.raises(InputError, match="'kernel'"):
+        one.merge(run(2, kernel=outline(DPMpp2M(1.0))))
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from scorefield.errors import Diverged, InputError, refuse_arguments, rename_arg
 from scorefield.kernel import Kernel, M, State
 from scorefield.prior import Prior
 from scorefield.randomness import stream
-from scorefield.runs.cost import Metered, metered
+from scorefield.runs.cost import Meter, meter
 from scorefield.runs.divergence import Watch, is_finite
 from scorefield.runs.provenance import name_of, provenance
-from scorefield.samples.keep import NONE, All, Keep, R, Run
+from scorefield.samples.keep import NONE, All, Keep, R, Sampling
 from scorefield.start import Start, begin
 
 ALL = All()
@@ -84,7 +84,7 @@ def sample(
     like = torch.empty(0) if like is None else like
     batch = min(keep.batch or n, n)
     origin = provenance(prior, kernel, sigmas, seed=seed, batch=batch) | {"start": name_of(start)}
-    keeper = keep.begin(Run(prior, kernel, start, origin, n, like.device))
+    keeper = keep.begin(Sampling(prior, kernel, start, origin, n, like.device))
     left = [first for first in range(0, n, batch) if first not in keeper.finished]
 
     def walked(prior: Prior, kernel: Kernel[Any], first: int) -> Iterator[State[Any]]:
@@ -92,7 +92,7 @@ def sample(
         x = start(prior, like.new_empty((min(batch, n - first), *shape)), sigmas[0], generator)
         yield from walk(prior, kernel, x, sigmas, generator)
 
-    def states(run: Metered) -> Iterator[State[Any]]:
+    def states(run: Meter) -> Iterator[State[Any]]:
         for first in left:
             x, nuisance = like, NONE
             for number, state in enumerate(walked(run.prior, run.kernel, first)):
@@ -102,7 +102,7 @@ def sample(
                 yield state
             keeper.add(first, x, run.cost, nuisance)
 
-    with metered(prior, kernel, n) as run:
+    with meter(prior, kernel, n) as run:
         for _ in keep.progress.track(states(run), total=len(left) * len(sigmas), label="sampling"):
             pass
     return keeper.result(run.cost)

@@ -14,7 +14,7 @@ from scorefield.objectives import GivenChannels
 from scorefield.prior import Denoiser, level
 from scorefield.priors import EDM, Conditional, Gaussian, Given, Homogeneous, MultiScale, Network
 from scorefield.priors.multiscale import coarse_to_fine, join, pyramid, split
-from scorefield.runs.cost import metered
+from scorefield.runs.cost import meter
 from scorefield.schedules import Karras
 from scorefield.training.trainer import Steps, train
 from support import monte_carlo_floor, normal, relative_wasserstein
@@ -150,7 +150,7 @@ def test_the_jacobian_is_autograds(channels):
 
 def test_each_scale_is_counted():
     prior, x = learned(), normal(3, 1, 8, 8)
-    with metered(prior, Ancestral(), draws=3) as run:
+    with meter(prior, Ancestral(), draws=3) as run:
         _, vjp = run.prior.linearize(x, 0.3)
         vjp(x)
     assert (run.cost.forward, run.cost.backward) == (9, 9)

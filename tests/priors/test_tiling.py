@@ -16,7 +16,7 @@ from scorefield.nets import UNet
 from scorefield.objectives import GivenChannels, NoiseConditional
 from scorefield.prior import Denoiser, level
 from scorefield.priors import EDM, Conditional, Tiling
-from scorefield.runs.cost import metered
+from scorefield.runs.cost import meter
 from scorefield.sampling import sample
 from scorefield.schedules import Geometric, Karras
 from scorefield.training.trainer import Settings, Steps, Validation, train
@@ -148,11 +148,11 @@ def test_one_call_costs_one_evaluation_a_patch():
     """(d), as the library itself counts."""
     tiling = Tiling(Pixels(), size=5, pad=4)
     x = normal(3, 1, 9, 7)
-    with metered(tiling, Ancestral(), draws=3) as run:
+    with meter(tiling, Ancestral(), draws=3) as run:
         drawn = run.prior.draw(torch.Generator().manual_seed(0))
         drawn.denoise(x, 0.3)
     assert run.cost.forward == 3 * drawn.grid(x).number == 3 * 9
-    with metered(tiling, Ancestral(), draws=3) as run:
+    with meter(tiling, Ancestral(), draws=3) as run:
         _, vjp = run.prior.linearize(x, 0.3)
         vjp(x)
     assert (run.cost.forward, run.cost.backward) == (27, 27)

@@ -20,7 +20,7 @@ from scorefield.priors.network import Network
 from scorefield.priors.scaled import Scaled
 from scorefield.reconstruction.method import Method
 from scorefield.reconstruction.pipeline import reconstruct
-from scorefield.runs.cost import Cost, metered
+from scorefield.runs.cost import Cost, meter
 from scorefield.samples import All
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
@@ -111,7 +111,7 @@ def test_score_and_denoiser_of_one_prior_count_once():
             return -x
 
     x = normal(4, 2)
-    with metered(Written(), Heun(), 4) as run:
+    with meter(Written(), Heun(), 4) as run:
         run.prior.denoise(x, 0.5)
         run.prior.score(x, 0.5)
         run.prior.linearize(x, 0.5)[1](x)
@@ -137,7 +137,7 @@ def test_nothing_of_the_original_is_touched():
     things = [prior, posterior, posterior.prior, given, given.operator, kernel, kernel.measurement]
     before = [dict(vars(thing)) for thing in things]
     types = [type(thing) for thing in things]
-    with metered(posterior, kernel, 1) as run:
+    with meter(posterior, kernel, 1) as run:
         run.prior.denoise(normal(2, *SHAPE), 1.0)
         assert run.cost.forward == 2
         prior.denoise(x, 1.0)
@@ -151,9 +151,9 @@ def test_nothing_of_the_original_is_touched():
 
 def test_meters_nest():
     x = normal(2, 3)
-    with metered(WhitePrior(1.0), Heun(), 1) as outer:
+    with meter(WhitePrior(1.0), Heun(), 1) as outer:
         outer.prior.denoise(x, 1.0)
-        with metered(outer.prior, Heun(), 1) as inside:
+        with meter(outer.prior, Heun(), 1) as inside:
             inside.prior.denoise(x, 1.0)
         outer.prior.denoise(x, 1.0)
     assert (outer.cost.forward, inside.cost.forward) == (6, 2)
@@ -201,11 +201,11 @@ def test_two_runs_over_one_prior_count_apart():
 
 
 def test_time_and_memory():
-    with metered(tb_g().prior, Heun(), 1) as run:
+    with meter(tb_g().prior, Heun(), 1) as run:
         time.sleep(0.02)
     assert 0.02 <= run.cost.seconds < 2
     assert 10 < run.cost.peak_memory_mb < 1e6  # a Python process with torch
-    with pytest.raises(ZeroDivisionError), metered(tb_g().prior, Heun(), 1):
+    with pytest.raises(ZeroDivisionError), meter(tb_g().prior, Heun(), 1):
         raise ZeroDivisionError
 
 

@@ -24,16 +24,16 @@ from scorefield.prior import Prior
 from scorefield.randomness import normal_like
 
 
-class Evaluation(NamedTuple):
+class LastStep(NamedTuple):
     """The denoised images of the last step, its level, and the level that it reached."""
 
     denoised: Tensor
     sigma: Tensor
-    reached: Tensor
+    target: Tensor
 
 
 @dataclass(frozen=True)
-class DPMpp2M(Kernel[Evaluation | None]):
+class DPMpp2M(Kernel[LastStep | None]):
     """Multistep data-prediction solver: one denoiser evaluation a step; order 2 after a first step of order 1.
 
     The last step, to 0, returns the denoised image.
@@ -52,17 +52,17 @@ class DPMpp2M(Kernel[Evaluation | None]):
             raise InputError(f"DPMpp2M needs eta >= 0, got {self.eta:g}: 0 for the ODE, 1 for the SDE.")
 
     def step(
-        self, prior: Prior, state: State[Evaluation | None], sigma: Tensor, target: Tensor, generator: torch.Generator
-    ) -> State[Evaluation | None]:
+        self, prior: Prior, state: State[LastStep | None], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[LastStep | None]:
         denoised = prior.denoise(state.x, sigma)
         if not bool(target > 0):
-            return State(denoised, Evaluation(denoised, sigma, target))
+            return State(denoised, LastStep(denoised, sigma, target))
         h = torch.log(sigma / target)
         guess = denoised
         last = state.memory
-        if last is not None and bool((last.reached == sigma) & (last.sigma > sigma)):  # it led here
+        if last is not None and bool((last.target == sigma) & (last.sigma > sigma)):  # it led here
             guess = denoised + h / torch.log(last.sigma / sigma) / 2 * (denoised - last.denoised)
         x = target / sigma * torch.exp(-self.eta * h) * state.x - torch.expm1(-(1 + self.eta) * h) * guess
         if self.eta > 0:
             x = x + target * (-torch.expm1(-2 * self.eta * h)).sqrt() * normal_like(x, generator)
-        return State(x, Evaluation(denoised, sigma, target))
+        return State(x, LastStep(denoised, sigma, target))

@@ -125,7 +125,7 @@ class MCGDiff(ParticleFilter):
         coordinates = in_parts(data.spectrum.coordinates, x, batch)
         log = data.log_potential(coordinates, variances, data.open(target))
         goals = in_parts(lambda part: prior.denoise(part, target), x, batch).unsqueeze(0)
-        return cloud.arrived(x, target, gain=torch.zeros_like(log), log=log, goals=goals)
+        return cloud.at(x, target, gain=torch.zeros_like(log), log=log, goals=goals)
 
 
 class _Data:

@@ -97,7 +97,7 @@ class Particles(ParticleFilter):
         x = guided + step.spread * z
         log, goals = _ask(twisted, x, target, batch)
         gain = log - cloud.log - inner(z, shift).double() - 0.5 * inner(shift, shift).double()
-        return cloud.arrived(x, target, gain=gain, log=log, goals=goals)
+        return cloud.at(x, target, gain=gain, log=log, goals=goals)
 
 
 def _move(move: Kernel[Any], twisted: Twisted, cloud: Population, batch: int, generator: torch.Generator) -> Population:

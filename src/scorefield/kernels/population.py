@@ -80,7 +80,7 @@ class Population:
         """Effective sample size over the number of particles."""
         return effective_fraction(self.log_weights)
 
-    def resampled(self, generator: torch.Generator) -> Population:
+    def resample(self, generator: torch.Generator) -> Population:
         """As many particles, equally weighted."""
         chosen = systematic(self.log_weights, len(self.x), generator)
         trend = self.trend
@@ -95,23 +95,23 @@ class Population:
             resamplings=self.resamplings + 1,
         )
 
-    def step(self, target: Tensor) -> Step:
+    def step(self, target: Tensor) -> GaussianStep:
         """The second-order step to a positive level."""
         span = torch.log(self.level / target)
         weight, spread = torch.exp(-2 * span), target * (-torch.expm1(-2 * span)).sqrt()
         ahead = self.goals
         if self.trend is not None:
             ahead = ahead + span / self.trend.span / 2 * self.trend.change
-        return Step(weight * self.x + (1 - weight) * ahead, spread)
+        return GaussianStep(weight * self.x + (1 - weight) * ahead, spread)
 
-    def arrived(self, x: Tensor, target: Tensor, *, gain: Tensor, log: Tensor, goals: Tensor) -> Population:
+    def at(self, x: Tensor, target: Tensor, *, gain: Tensor, log: Tensor, goals: Tensor) -> Population:
         """The particles at x of the next level; ``gain`` (M,) is what their log weights grow by."""
         trend = Trend(goals - self.goals, torch.log(self.level / target))
         return replace(self, x=x, log_weights=self.log_weights + gain, log=log, goals=goals, level=target, trend=trend)
 
 
 @dataclass(frozen=True)
-class Step:
+class GaussianStep:
     """Gaussian steps from one level to the next.
 
     Args:
@@ -160,7 +160,7 @@ class ParticleFilter(Kernel[Population | None]):
             cloud = self._enter(prior, state.x.repeat_interleave(self.oversampling, dim=0), sigma, batch)
         cloud = self._foresee(cloud, target, batch)
         if cloud.effective_fraction < self.threshold:
-            cloud = cloud.resampled(generator)
+            cloud = cloud.resample(generator)
         cloud = self._advance(prior, cloud, target, batch, generator)
         return State(cloud.x[systematic(cloud.log_weights, draws, generator)], cloud)
 

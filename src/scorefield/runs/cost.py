@@ -65,7 +65,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Metered:
+class Meter:
     """A prior and a kernel whose evaluations are counted; those they were made of are not touched.
 
     Attributes:
@@ -80,14 +80,14 @@ class Metered:
 
 
 @contextmanager
-def metered(prior: Prior, kernel: Kernel[Any], draws: int) -> Iterator[Metered]:
+def meter(prior: Prior, kernel: Kernel[Any], draws: int) -> Iterator[Meter]:
     """A prior and a kernel that count what they do into a :class:`Cost`; the block is timed."""
     cost, start = Cost(draws=draws), time.perf_counter()
     twins = Counter(cost).twins(prior, kernel)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     try:
-        yield Metered(*twins, cost)
+        yield Meter(*twins, cost)
     finally:
         cost.seconds = time.perf_counter() - start
         cost.peak_memory_mb = _peak_memory_mb()

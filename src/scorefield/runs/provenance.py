@@ -1,4 +1,4 @@
-"""The origin of a result: what was run, on which random numbers, with which versions."""
+"""The origin of a result: its prior, kernel and levels, its random numbers, and the versions of the software."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from scorefield.measurement import Measurement
 from scorefield.prior import Prior
 from scorefield.store.description import build, describe
 
-RUN = ("seed", "batch")  # what belongs to the run and not to the distribution
-VERSIONS = ("versions",)  # what may change while a sampling is interrupted
-DRAWS = ("trust",)  # what was said of the draws themselves, and does not hold of more
+RUN = ("seed", "batch")  # entries that belong to the run and not to the distribution
+VERSIONS = ("versions",)  # entries that may change between the sessions of a sampling, and between runs to merge
+DRAWS = ("trust",)  # entries about the draws of one run; they do not hold for more draws
 
 
 def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch: int) -> dict[str, object]:
     """Where draws come from, as JSON-able data: objects, levels, random numbers, versions."""
-
     return {
         "prior": outline(prior),
         "kernel": outline(kernel),
@@ -47,24 +46,30 @@ def name_of(thing: object) -> str:
 def merge_origins(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     """The origin of two runs together.
 
-    Their seeds and batches become lists, and all else must agree; what was said of the draws of one is dropped.
+    Their seeds and batches become lists, and so do versions of the software that differ.  All else must agree, but for
+    fields that a class has got since one of the two was written and that have their defaults.  Entries about the draws
+    of one run only are left out.
 
     Raises:
-        InputError: another origin, or a seed that both drew with.
+        InputError: the origins differ, or both runs drew with the same seed.
     """
-    for key in sorted({*mine, *theirs} - {*RUN, *DRAWS}):
-        if mine.get(key) != theirs.get(key):
+    for key in sorted({*mine, *theirs} - {*RUN, *VERSIONS, *DRAWS}):
+        if not (_agree(mine.get(key), theirs.get(key)) or _agree(theirs.get(key), mine.get(key))):
             raise InputError(f"Cannot merge samples that differ in '{key}'; they are from different distributions.")
-    runs = {key: (_listed(mine.get(key)), _listed(theirs.get(key))) for key in RUN}
+    runs = {key: (_as_list(mine.get(key)), _as_list(theirs.get(key))) for key in (*RUN, *VERSIONS)}
     repeated = set(runs["seed"][0]) & set(runs["seed"][1])
     if repeated:
         raise InputError(f"Both samples hold draws of seed {min(repeated)}, so some are the same; use another seed.")
     common = {key: value for key, value in mine.items() if key not in DRAWS}
-    return {**common, **{key: a + b for key, (a, b) in runs.items() if a + b}}
+    joined = {key: a + b for key, (a, b) in runs.items() if a + b}
+    for key in joined.keys() & {*VERSIONS}:
+        different = [value for place, value in enumerate(joined[key]) if value not in joined[key][:place]]
+        joined[key] = different if len(different) > 1 else different[0]
+    return {**common, **joined}
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    """The first entry in which two origins differ; None where the same draws come from both.
+    """The name of the first entry in which two origins differ; None where both give the same draws.
 
     Versions do not count, nor do fields that a class has got since ``old`` was written and that have their defaults.
     """
@@ -84,18 +89,18 @@ def _agree(old: Any, new: Any) -> bool:
     try:
         with torch.random.fork_rng(devices=[]):  # networks draw their weights
             return describe(build(old)) == new  # with the fields of today
-    except (InputError, TypeError):  # not ours, or with data: new fields are not compared
+    except (InputError, TypeError):  # a foreign class, or one with data: its new fields are not compared
         return all(_agree(value, new.get(name)) for name, value in old.items())
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def outline(thing: Any) -> object:
-    """The description of our own objects; of others the class, its plain fields and the objects of ours inside.
+    """The description of an object of scorefield; of any other its class, its plain fields and our objects inside.
 
-    Data are left out: a measurement's numbers do not belong into a description.
+    A description holds no data, so a measurement is left out.
     """
     try:
         return describe(thing)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
 from scorefield.runs.provenance import merge_origins
 from scorefield.store.tensors import TensorFile
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FILE = TensorFile("scorefield.samples", "samples", "give a file that Samples.save wrote")
 
@@ -35,6 +38,11 @@ def position(n: int, q: float) -> tuple[int, float]:
     return low, place - low
 
 
+def group(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file whose names begin with ``name`` and a space, by the rest of their names."""
+    return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(f"{name} ")}
+
+
 @dataclass(frozen=True)
 class Samples:
     """Draws from a posterior (or prior), with their cost and their origin.
@@ -48,10 +56,16 @@ class Samples:
         nuisance: parameters of the operator that were drawn with them, by name: (n, k) each.
     """
 
+    kinds: ClassVar[dict[str, type[Samples]]] = {}  # the classes that a file can hold, by their names
+
     draws: Tensor
     cost: Cost = field(default_factory=Cost)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     nuisance: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        Samples.kinds[cls.__name__] = cls
 
     def __post_init__(self) -> None:
         if self.draws.ndim < 2 or not len(self.draws):
@@ -95,7 +109,10 @@ class Samples:
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
 
     def merge(self, other: Samples) -> Samples:
-        """The draws of both; the provenance must agree but for the runs: their seeds and batches become lists.
+        """The draws of both.
+
+        Both must have the same origin but for seeds, batches and versions of the software.  Seeds and batches become
+        lists; versions that differ become a list too.
 
         Raises:
             InputError: different shapes or origins, or a seed that both drew with.
@@ -110,18 +127,28 @@ class Samples:
 
     def save(self, path: str | Path) -> Path:
         """Write one safetensors file (draws and metadata, no pickle), all or nothing."""
-        record = {"cost": asdict(self.cost), "provenance": dict(self.provenance)}
-        nuisance = {f"nuisance {name}": theta for name, theta in self.nuisance.items()}
-        return FILE.write(path, {"draws": self.draws, **nuisance}, record)
+        record = {"class": type(self).__name__, "cost": asdict(self.cost), "provenance": dict(self.provenance)}
+        return FILE.write(path, self._tensors(), record)
 
-    @staticmethod
-    def load(path: str | Path) -> Samples:
-        """Read what :meth:`save` wrote.
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file of :meth:`save`; the file of a subsample gives a :class:`~scorefield.samples.Subsample`.
 
         Raises:
-            InputError: a missing or corrupt file, or one that is not samples.
+            InputError: the file is missing or damaged, or does not hold samples of this class.
         """
         with FILE.reading(path) as (tensors, record):
-            names = [name for name in tensors if name.startswith("nuisance ")]
-            nuisance = {name.split(" ", 1)[1]: tensors[name] for name in names}
-            return Samples(tensors["draws"], Cost(**record["cost"]), record["provenance"], nuisance)
+            kind = Samples.kinds.get(record.get("class", ""), Samples)
+            if not issubclass(kind, cls):
+                raise TypeError(f"it holds {kind.__name__}, not {cls.__name__}")
+            cost, provenance = Cost(**record["cost"]), record["provenance"]
+            return kind(cost=cost, provenance=provenance, **kind._fields(tensors))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """The tensors of a file."""
+        return {"draws": self.draws, **{f"nuisance {name}": theta for name, theta in self.nuisance.items()}}
+
+    @classmethod
+    def _fields(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The fields that :meth:`_tensors` wrote."""
+        return {"draws": tensors["draws"], "nuisance": group("nuisance", tensors)}

@@ -44,7 +44,7 @@ R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
-class Run:
+class Sampling:
     """A sampling that is about to begin.
 
     Args:
@@ -116,15 +116,15 @@ class Keep(ABC, Generic[R]):
         return default
 
     @abstractmethod
-    def begin(self, run: Run) -> Keeper[R]:
-        """What takes in the draws of ``run``."""
+    def begin(self, sampling: Sampling) -> Keeper[R]:
+        """The object that takes in the draws of ``sampling``."""
 
 
-class Stack(Keeper[Samples]):
+class InMemory(Keeper[Samples]):
     """Every batch in memory."""
 
-    def __init__(self, run: Run):
-        self.run = run
+    def __init__(self, sampling: Sampling):
+        self.sampling = sampling
         self.batches: dict[int, Tensor] = {}
         self.nuisance: dict[int, Mapping[str, Tensor]] = {}
 
@@ -135,12 +135,12 @@ class Stack(Keeper[Samples]):
         draws = torch.cat([self.batches[first] for first in sorted(self.batches)])
         parts = [self.nuisance[first] for first in sorted(self.batches)]
         nuisance = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        return Samples(draws, cost, self.run.provenance, nuisance)
+        return Samples(draws, cost, self.sampling.provenance, nuisance)
 
 
 @dataclass(frozen=True)
 class All(Keep[Samples]):
     """Every draw, in memory; see :class:`Keep` for the arguments."""
 
-    def begin(self, run: Run) -> Keeper[Samples]:
-        return Stack(run)
+    def begin(self, sampling: Sampling) -> Keeper[Samples]:
+        return InMemory(sampling)

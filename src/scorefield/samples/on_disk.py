@@ -16,7 +16,7 @@ from scorefield.runs.cost import Cost
 from scorefield.runs.fingerprint import fingerprint
 from scorefield.runs.provenance import difference
 from scorefield.samples.draws import Samples
-from scorefield.samples.keep import NONE, Keep, Keeper, Run, Stack
+from scorefield.samples.keep import NONE, InMemory, Keep, Keeper, Sampling
 from scorefield.store.tensors import TensorFile
 
 FILE = TensorFile("scorefield.partial", "unfinished draws", "delete it and start anew")
@@ -68,9 +68,9 @@ class OnDisk(Keep[Samples]):
     def setting(self, name: str, default: Any) -> Any:
         return self.origin.get("provenance", {}).get(name, default)
 
-    def begin(self, run: Run) -> Keeper[Samples]:
-        numbers = fingerprint(run.prior, run.kernel, run.start)
-        origin = {"provenance": dict(run.provenance), "draws": run.n, "numbers": numbers}
+    def begin(self, sampling: Sampling) -> Keeper[Samples]:
+        numbers = fingerprint(sampling.prior, sampling.kernel, sampling.start)
+        origin = {"provenance": dict(sampling.provenance), "draws": sampling.n, "numbers": numbers}
         origin = json.loads(json.dumps(origin))
         name = difference(self.origin, origin)
         if name:
@@ -78,21 +78,21 @@ class OnDisk(Keep[Samples]):
                 f"{self.path} holds draws of another sampling (its {name} differs); delete it, or repeat the"
                 " command that made it."
             )
-        return Writer(run, self, origin)
+        return Writer(sampling, self, origin)
 
-    def write(self, run: Stack, cost: Cost, origin: Mapping[str, Any]) -> None:
-        """Write the finished batches of a run, whole or not at all; ``cost`` is that of all of them."""
-        tensors = {str(first): batch for first, batch in run.batches.items()}
-        for first, parts in run.nuisance.items():
+    def write(self, draws: InMemory, cost: Cost, origin: Mapping[str, Any]) -> None:
+        """Write all finished batches, whole or not at all; ``cost`` is the cost of all of them."""
+        tensors = {str(first): batch for first, batch in draws.batches.items()}
+        for first, parts in draws.nuisance.items():
             tensors |= {f"{first} {name}": part for name, part in parts.items()}
         FILE.write(self.path, tensors, {"origin": origin, "cost": asdict(cost)})
 
 
-class Writer(Stack):
+class Writer(InMemory):
     """Every batch in memory, and written as soon as it is finished."""
 
-    def __init__(self, run: Run, disk: OnDisk, origin: Mapping[str, Any]):
-        super().__init__(run)
+    def __init__(self, sampling: Sampling, disk: OnDisk, origin: Mapping[str, Any]):
+        super().__init__(sampling)
         self.disk, self.origin, self.begun = disk, origin, time.perf_counter()
         self.batches, self.nuisance = dict(disk.draws), dict(disk.nuisance)
 
@@ -106,7 +106,7 @@ class Writer(Stack):
         self.disk.write(self, self._total(spent), self.origin)
 
     def result(self, cost: Cost) -> Samples:
-        device = self.run.device
+        device = self.sampling.device
         self.batches = {first: batch.to(device) for first, batch in self.batches.items()}
         for first, parts in self.nuisance.items():
             self.nuisance[first] = {name: part.to(device) for name, part in parts.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,8 +20,8 @@ from scorefield.errors import InputError
 from scorefield.randomness import stream
 from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
-from scorefield.samples.draws import Samples
-from scorefield.samples.keep import NONE, Keep, Keeper, Run
+from scorefield.samples.draws import Samples, group
+from scorefield.samples.keep import NONE, Keep, Keeper, Sampling
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,15 @@ class Subsample(Samples):
         """Posterior standard deviation of each pixel from all draws."""
         return self.moments.std
 
+    def _tensors(self) -> dict[str, Tensor]:
+        return super()._tensors() | {f"moments {name}": value for name, value in self.moments.tensors.items()}
+
+    @classmethod
+    def _fields(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        return super()._fields(tensors) | {"moments": Moments.from_tensors(group("moments", tensors))}
+
     def merge(self, other: Samples) -> Samples:
-        """Subsamples of different runs do not stand for equally many draws.
+        """Not possible: subsamples of different runs do not stand for equally many draws.
 
         Raises:
             InputError: always.
@@ -74,17 +82,17 @@ class Reservoir(Keep[Subsample]):
         if self.size < 1:
             raise InputError(f"A reservoir holds at least 1 draw, got size = {self.size}.")
 
-    def begin(self, run: Run) -> Keeper[Subsample]:
-        return _Reservoir(run, self.size)
+    def begin(self, sampling: Sampling) -> Keeper[Subsample]:
+        return _Reservoir(sampling, self.size)
 
 
 class _Reservoir(Keeper[Subsample]):
-    def __init__(self, run: Run, size: int):
-        self.run, self.size, self.moments = run, size, Moments()
+    def __init__(self, sampling: Sampling, size: int):
+        self.sampling, self.size, self.moments = sampling, size, Moments()
         self.draws: list[Tensor] = []
         self.nuisance: list[Mapping[str, Tensor]] = []
-        # its own stream: the draws do not depend on what is kept of them
-        self.generator = torch.Generator().manual_seed(stream(run.provenance["seed"], "reservoir"))
+        # a stream of its own, so that the draws of the sampling stay the same
+        self.generator = torch.Generator().manual_seed(stream(sampling.provenance["seed"], "reservoir"))
 
     def add(self, first: int, draws: Tensor, cost: Cost, nuisance: Mapping[str, Tensor] = NONE) -> None:
         self.moments.update(draws)
@@ -99,7 +107,7 @@ class _Reservoir(Keeper[Subsample]):
                 self.draws[place], self.nuisance[place] = draw.clone(), theta
 
     def result(self, cost: Cost) -> Subsample:
-        kept = {"draws": self.run.n, "kept": len(self.draws)}
+        sizes = {"draws": self.sampling.n, "size": len(self.draws)}
         nuisance = {name: torch.stack([row[name] for row in self.nuisance]) for name in self.nuisance[0]}
-        origin = {**self.run.provenance, "subsample": kept}
+        origin = {**self.sampling.provenance, "subsample": sizes}
         return Subsample(torch.stack(self.draws), cost, origin, nuisance, moments=self.moments)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,8 +22,11 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
-from scorefield.samples.draws import position
-from scorefield.samples.keep import NONE, Keep, Keeper, Run
+from scorefield.samples.draws import group, position
+from scorefield.samples.keep import NONE, Keep, Keeper, Sampling
+from scorefield.store.tensors import TensorFile
+
+FILE = TensorFile("scorefield.summary", "a summary of draws", "give a file that Summary.save wrote")
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,24 @@ class Summary:
         """Central interval that a further draw falls into with probability ``level``: (low, high)."""
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
 
+    def save(self, path: str | Path) -> Path:
+        """Write one safetensors file (images and metadata, no pickle), all or nothing."""
+        record = {"cost": asdict(self.cost), "provenance": dict(self.provenance)}
+        moments = {f"moments {name}": value for name, value in self.moments.tensors.items()}
+        return FILE.write(path, {"lowest": self.lowest, "highest": self.highest, **moments}, record)
+
+    @staticmethod
+    def load(path: str | Path) -> Summary:
+        """Read a file of :meth:`save`.
+
+        Raises:
+            InputError: the file is missing or damaged, or does not hold a summary.
+        """
+        with FILE.reading(path) as (tensors, record):
+            moments = Moments.from_tensors(group("moments", tensors))
+            cost, provenance = Cost(**record["cost"]), record["provenance"]
+            return Summary(moments, tensors["lowest"], tensors["highest"], cost, provenance)
+
 
 @dataclass(frozen=True)
 class Running(Keep[Summary]):
@@ -102,13 +124,13 @@ class Running(Keep[Summary]):
         if not 0 <= self.level < 1:
             raise InputError(f"The level of an interval is a probability in [0, 1), got {self.level:g}.")
 
-    def begin(self, run: Run) -> Keeper[Summary]:
-        return _Summarizer(run, min(run.n, math.floor((run.n + 1) * (1 - self.level) / 2 + 1e-9) + 2))
+    def begin(self, sampling: Sampling) -> Keeper[Summary]:
+        return _Summarizer(sampling, min(sampling.n, math.floor((sampling.n + 1) * (1 - self.level) / 2 + 1e-9) + 2))
 
 
 class _Summarizer(Keeper[Summary]):
-    def __init__(self, run: Run, m: int):
-        self.run, self.m, self.moments = run, m, Moments()
+    def __init__(self, sampling: Sampling, m: int):
+        self.sampling, self.m, self.moments = sampling, m, Moments()
         self.lowest: Tensor | None = None
         self.highest: Tensor | None = None
 
@@ -123,4 +145,4 @@ class _Summarizer(Keeper[Summary]):
     def result(self, cost: Cost) -> Summary:
         if self.lowest is None or self.highest is None:
             raise InputError("A summary needs at least 1 draw.")
-        return Summary(self.moments, self.lowest, self.highest, cost, self.run.provenance)
+        return Summary(self.moments, self.lowest, self.highest, cost, self.sampling.provenance)
