@@ -43,6 +43,8 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.Hold": lambda: kernels.Hold(kernels.Langevin()),
     "kernels.Langevin": lambda: kernels.Langevin(kernels.Relative(0.2)),
     "kernels.MALA": lambda: kernels.MALA(kernels.Absolute(0.3), acceptance=kernels.ByPath(2)),
+    "kernels.Imputed": lambda: kernels.Imputed(kernels.Descent(kernels.Heun(), schedule.Geometric(0.02, 2.0), 7)),
+    "kernels.Marginal": lambda: kernels.Marginal(iterations=3, tolerance=0.1),
     "kernels.MarkovChain": lambda: kernels.MarkovChain(kernels.Langevin(0.3), 7),
     "kernels.PerturbAndMap": kernels.PerturbAndMap,
     "kernels.ReverseDiffusion": kernels.ReverseDiffusion,
@@ -50,9 +52,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.Renoise": lambda: kernels.Renoise(0.3),
     "kernels.Repeat": lambda: kernels.Repeat(kernels.Heun(), 2),
     "kernels.Then": lambda: PREDICTOR,
-    "kernels.Info": lambda: kernels.Info(3.0, accepted=2.0),
     "kernels.Relative": lambda: kernels.Relative(0.3, exponent=1.5),
-    "kernels.State": lambda: kernels.State(3.0, memory=[1, None]),  # type: ignore[arg-type]
     "nets.PatchMLP": lambda: nets.PatchMLP(size=2, channels=2, levels=1, widths=(5, 4)),
     "nets.UNet": lambda: nets.UNet(channels=2, widths=(8, 12), blocks=1, bias=True),
     "nets.LocalCNN": lambda: nets.LocalCNN(reach=5, channels=2, width=4, depth=3),
@@ -93,9 +93,14 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "noise.PoissonTransmission": lambda: noise.PoissonTransmission(1e4, 3.0),
     "noise.Rician": lambda: noise.Rician(0.3),
 }
-# made of tensors or measurements: their numbers do not belong into JSON
+# made of tensors, measurements or functions: they do not belong into JSON
 TENSORS = {
+    "kernels.Alternate": lambda: kernels.Alternate(kernels.Heun(), kernels.Laplace(_nuisance())),
     "kernels.DAPS": lambda: kernels.DAPS(_given()),
+    "kernels.GaussNewton": lambda: kernels.GaussNewton(_nuisance()),
+    "kernels.GradientStep": lambda: kernels.GradientStep(_nuisance()),
+    "kernels.Info": lambda: kernels.Info(torch.ones(2)),
+    "kernels.Laplace": lambda: kernels.Laplace(_nuisance()),
     "kernels.LiteralDDRM": lambda: kernels.LiteralDDRM(_given()),
     "kernels.LiteralDPS": lambda: kernels.LiteralDPS(_given()),
     "kernels.LiteralPiGDM": lambda: kernels.LiteralPiGDM(_given()),
@@ -106,6 +111,7 @@ TENSORS = {
     "kernels.RedDiff": lambda: kernels.RedDiff(_given()),
     "kernels.ResampledGibbs": lambda: kernels.ResampledGibbs(_given()),
     "kernels.SplitGibbs": lambda: kernels.SplitGibbs(_given()),
+    "kernels.State": lambda: kernels.State(torch.ones(2)),
     "noise.Colored": lambda: noise.Colored(torch.eye(2)),
     "noise.Weighted": lambda: noise.Weighted(torch.ones(2)),
     "priors.Gaussian": lambda: _priors().Gaussian(torch.zeros(2), torch.eye(2)),
@@ -148,6 +154,13 @@ def _given():
     from scorefield.operators import Identity
 
     return Measurement(torch.zeros(2), Identity((2,)), White(1.0))
+
+
+def _nuisance():
+    from scorefield.nuisance import Nuisance
+    from scorefield.operators import Identity
+
+    return Nuisance(_priors().Gaussian(torch.zeros(1), torch.eye(1)), lambda theta: Identity((2,)))
 
 
 def _conditioned():
@@ -195,7 +208,7 @@ def test_each_argument_is_kept_under_its_own_name(name):
 
 @pytest.mark.parametrize("name", [n for n in TENSORS if n in EXPORTED])
 def test_tensors_are_refused(name):
-    with pytest.raises(InputError, match="Tensor"):
+    with pytest.raises(InputError, match=r"(Tensor|Nuisance) is not one of"):
         describe(TENSORS[name]())
 
 
