@@ -74,7 +74,7 @@ def test_b4_oracle_total_variation(law: Phantom, least: float):
     best = tuned_total_variation(noisy(truth, 0.1), truth)
     assert best.psnr >= least
     assert best.interior
-    assert 0.09 < best.weight < 0.16
+    assert 0.09 < best.parameter < 0.16
 
 
 # --- B3: patches against total variation
