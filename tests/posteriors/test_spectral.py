@@ -137,8 +137,8 @@ def check(spectrum: Spectrum, given: Measurement, x: Tensor) -> None:
     seen = as_rows(x) @ (torch.linalg.pinv(B) @ B).T  # V V^T is the projection on what is measured
     torch.testing.assert_close(as_rows(spectrum.compose(spectrum.coordinates(x))), seen, rtol=1e-8, atol=1e-8)
     inverse = as_rows(v / 0.2) @ torch.linalg.pinv(B).T
-    torch.testing.assert_close(as_rows(spectrum.compose(spectrum.observed(v / 0.2))), inverse, rtol=1e-7, atol=1e-7)
-    single = spectrum.compose(spectrum.observed((v / 0.2).to(torch.complex64 if v.is_complex() else torch.float32)))
+    torch.testing.assert_close(as_rows(spectrum.compose(spectrum.from_data(v / 0.2))), inverse, rtol=1e-7, atol=1e-7)
+    single = spectrum.compose(spectrum.from_data((v / 0.2).to(torch.complex64 if v.is_complex() else torch.float32)))
     assert single.real.dtype is torch.float32
 
 

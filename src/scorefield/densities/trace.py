@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.linalg.parts import as_rows, per_image, squared
+from scorefield.linalg.parts import as_rows, per_image, squared_norm
 from scorefield.linalg.solve import inner
 from scorefield.prior import Vjp
 from scorefield.randomness import normal_like
@@ -71,7 +71,7 @@ class Sphere(Directions):
 
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         v = normal_like(x, generator)
-        return v * per_image((as_rows(v).shape[1] / squared(v)).sqrt(), v)
+        return v * per_image((as_rows(v).shape[1] / squared_norm(v)).sqrt(), v)
 
 
 class Trace(ABC):

@@ -62,7 +62,7 @@ class LiteralDDRM(Kernel[Spectrum]):
         spectrum, t, d = state.memory, target.double(), state.memory.d
         mean, fresh = prior.denoise(state.x, sigma), normal_like(state.x, generator)
         change = (1 - self.eta**2) ** 0.5 * target / sigma * (state.x - mean) + self.eta * target * fresh
-        observed = spectrum.observed(self.measurement.whitened.residual(mean))
+        observed = spectrum.from_data(self.measurement.whitened.residual(mean))
         gain = restoration_gain(t * d, self.eta, self.etab)
         above = ((t * d).square() - self.etab**2).clamp(min=0).sqrt() / d.clamp(min=torch.finfo(d.dtype).tiny)
         renewed = torch.where(t * d >= 1, above, self.eta * t)

@@ -144,7 +144,7 @@ class _Data:
         self.measured = d > 0
         self.tau = 1 / torch.where(self.measured, d, 1)
         self.floor = kappa * (1 + self.tau.square())
-        self.observed = self.spectrum.observed(scan.y).double()
+        self.observed = self.spectrum.from_data(scan.y).double()
         rest = as_rows(scan.y).square().sum() - (self.observed * d).square().sum()
         scale = noise.log_prob(torch.zeros_like(scan.y)).double()
         self.constant = scale + torch.where(self.measured, self.tau.log(), 0).sum() - rest / 2

@@ -1,1 +1,1 @@
-"""Linear algebra of batches: precision, covariances and solvers, each image on its own."""
+"""Linear algebra of batches, image by image: changes of precision, covariances and solvers."""

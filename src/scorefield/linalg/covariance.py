@@ -1,7 +1,7 @@
-r"""Covariances of images: what a denoiser believes of an image, V, as a map from images to images.
+r"""Covariances of images: V, the uncertainty of a denoised image, as a map from images to images.
 
-A covariance is anything that multiplies images by it (:data:`Spread`).  Two have a name: the isotropic one, for which
-many systems have a closed form, and the stationary one, which knows frequencies only.
+A covariance is anything that multiplies images by it (:data:`Spread`).  Two have a name: the isotropic
+one, for which many systems have a closed form, and the stationary one, a variance for each frequency.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ FLOOR = 1e-4  # least power over the largest: a covariance is positive, a quotie
 class Stationary:
     r"""A stationary covariance of images (B, C, *spatial), each draw with its own; a vector has one ring.
 
-    A model of a covariance V that is expensive to multiply by, as a preconditioner.  What a denoiser believes of an
-    image, :math:`V = \sigma^2 J`, has the frequency content of images: large where they vary slowly, next to nothing
-    where noise hides them.  The circular convolution
+    A cheap model of a covariance V that is expensive to multiply by; it serves as a preconditioner.  The covariance of
+    a denoised image, :math:`V = \sigma^2 J`, is large at the low frequencies, which images are full of, and next to
+    nothing where noise hides them.  The circular convolution
 
     .. math:: C = F^H \mathrm{diag}(p(|k|))\, F, \qquad
         p(\rho) = \frac{\sum_{|k| \in \rho} \mathrm{Re}\, \overline{(F v)_k}\, (F V v)_k}

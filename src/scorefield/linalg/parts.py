@@ -1,4 +1,4 @@
-"""Tensors seen otherwise: as rows of real numbers, in another precision, with their channels mixed."""
+"""Other forms of a tensor: rows of real numbers, another precision, mixed channels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def from_rows(rows: Tensor, like: Tensor) -> Tensor:
     return torch.view_as_complex(rows.reshape(*shape, 2)) if like.is_complex() else rows.reshape(shape)
 
 
-def squared(v: Tensor) -> Tensor:
+def squared_norm(v: Tensor) -> Tensor:
     """``|v|^2`` of each image, summed over its real components: (B, ...) to (B,)."""
     return as_rows(v).square().sum(1)
 
@@ -42,7 +42,7 @@ def in_precision(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.to(dtype.to_complex() if x.is_complex() else dtype)
 
 
-def mixed(matrix: Tensor, x: Tensor) -> Tensor:
-    """``matrix`` (n, channels), in the precision of x, applied to the channels of ``x`` (B, channels, ...)."""
+def mix_channels(matrix: Tensor, x: Tensor) -> Tensor:
+    """Multiply the channels of ``x`` (B, channels, ...) by ``matrix`` (n, channels), in the precision of x."""
     dtype = x.dtype.to_complex() if matrix.is_complex() or x.is_complex() else x.dtype
     return torch.einsum("ij,bj...->bi...", matrix.to(device=x.device, dtype=dtype), x.to(dtype))

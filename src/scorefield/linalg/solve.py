@@ -2,8 +2,8 @@ r"""Solvers for ``(R + A V A^H) u = v``, one system per draw, in the real inner 
 
 Conjugate gradients suit a covariance V that is symmetric and positive.  The Jacobian of a *learned* denoiser is
 neither: the short recurrence then loses its orthogonality and plain conjugate gradients can diverge.  GMRES
-minimizes the residual over the same Krylov space with no such assumption, so its residual never grows; the flexible
-one does so with any approximate inverse, even one that is itself an unfinished iteration.
+minimizes the residual over the same Krylov space without this assumption, so its residual never grows.  Flexible GMRES
+also allows any approximate inverse as a preconditioner, even one that changes from step to step.
 
 References:
     Hestenes & Stiefel 1952; Saad & Schultz, "GMRES", SIAM J. Sci. Stat. Comput. 1986.
@@ -29,7 +29,7 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def period(device: torch.device) -> int:
-    """Steps between two looks at whether all draws are solved; an accelerator has to be waited for at each."""
+    """Steps between two checks whether all draws are solved; each check has to wait for an accelerator."""
     return 1 if device.type == "cpu" else 8
 
 
@@ -70,7 +70,7 @@ def warn_unless_solved(missing: Tensor, goal: Tensor, accepted: float, what: str
     Args:
         missing: residual (B, *shape).
         goal: right-hand side (B, *shape).
-        what: was solved.
+        what: name of what was solved, for the message.
     """
     miss, size = inner(missing, missing).sqrt(), inner(goal, goal).sqrt()
     if bool((miss > accepted * size).any()):
@@ -111,13 +111,13 @@ def flexible_gmres(
     Args:
         matrix: maps (B, *shape) to (B, *shape).
         v: right-hand sides (B, *shape), real or complex.
-        precondition: an approximate inverse of ``matrix``, asked once before each product by it.
+        precondition: an approximate inverse of ``matrix``, called once before each product by it.
         tolerance: relative residual at which all draws stop.
         iterations: largest dimension of the space.
 
     Returns:
-        The solution, and how it is combined of the arguments of ``matrix`` in the order of its calls; what else is
-        linear in them (what a product by A passes on its way) combines alike.
+        The solution, and the combination that gives it from the arguments of ``matrix``, in the order of the calls.
+        The same combination applies to any linear function of these arguments.
 
     References:
         Saad, "A flexible inner-outer preconditioned GMRES algorithm", SIAM J. Sci. Comput. 1993.

@@ -15,7 +15,7 @@ from scorefield.portable import Portable
 
 
 class Noise(Portable, ABC):
-    """A law of data, known by its log-density, its score and its draws."""
+    """A law of data: a log-density, its score, and draws."""
 
     @abstractmethod
     def log_likelihood(self, y: Tensor, mean: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.linalg.parts import cast, mixed, per_image
+from scorefield.linalg.parts import cast, mix_channels, per_image
 from scorefield.noise.gaussian import Gaussian
 
 
@@ -50,21 +50,21 @@ class Colored(Gaussian):
         return (1 / self._values).mean()
 
     def whiten(self, residual: Tensor) -> Tensor:
-        return mixed(self._whitener, residual)
+        return mix_channels(self._whitener, residual)
 
     def color(self, white: Tensor) -> Tensor:
-        return mixed(self._root, white)
+        return mix_channels(self._root, white)
 
     def solve(self, residual: Tensor, shift: Tensor | float = 0.0) -> Tensor:
-        modes = mixed(self._vectors.mH, residual)
+        modes = mix_channels(self._vectors.mH, residual)
         values = cast(self._values, modes).reshape(-1, *[1] * (modes.ndim - 2))
-        return mixed(self._vectors, modes / (values + per_image(shift, modes)))
+        return mix_channels(self._vectors, modes / (values + per_image(shift, modes)))
 
     def log_det(self, like: Tensor) -> Tensor:
         return self._values.log().sum() * (like[0].numel() // len(self._values))
 
     def prewhiten(self, measurement: object) -> NoReturn:
-        """The form of version 0.1 of ``measurement.whitened``.
+        """Refuse the call of version 0.1; ``measurement.whitened`` takes its place.
 
         Raises:
             InputError: always; every method takes colored noise as it is.

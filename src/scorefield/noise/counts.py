@@ -1,4 +1,4 @@
-"""What the laws of counts and magnitudes check of their numbers."""
+"""Checks of counts, for the laws of Poisson."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.linalg.parts import squared
+from scorefield.linalg.parts import squared_norm
 from scorefield.noise.base import Noise
 from scorefield.randomness import normal_like
 
@@ -50,7 +50,7 @@ class Gaussian(Noise):
         """Log-density of a residual, normalized, summed over the data: (B,)."""
         components = 2 if residual.is_complex() else 1
         constant = residual[0].numel() * math.log(2 * math.pi) + self.log_det(residual)
-        return -(squared(self.whiten(residual)) + components * constant) / 2
+        return -(squared_norm(self.whiten(residual)) + components * constant) / 2
 
     def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One realization of the noise shaped like ``like`` (B, *data)."""
@@ -67,7 +67,7 @@ class Gaussian(Noise):
 
 
 def gaussian(noise: Noise) -> Gaussian:
-    """``noise``, for a method that needs its covariance.
+    """Return ``noise``, if it has the covariance that a method needs.
 
     Raises:
         InputError: the law is not Gaussian.

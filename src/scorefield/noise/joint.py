@@ -74,7 +74,7 @@ class GaussianJoint(Joint, Gaussian):
 
 
 def _each(joint: Joint, ask: Callable[..., Tensor], *data: Tensor) -> list[Tensor]:
-    """What each law says of its block of ``data``."""
+    """The answers of the two laws, each for its own block of ``data``."""
     sizes = [math.prod(shape) for shape in joint.shapes]
     blocks = zip(*(each.split(sizes, 1) for each in data), strict=True)
     return [

@@ -1,12 +1,12 @@
-r"""Counts: emission, as in PET and SPECT, and transmission, as in low-dose CT.
+r"""Laws of photon counts: emission, as in PET and SPECT, and transmission, as in low-dose CT.
 
-Counts y of rate r have :math:`\log p = y \log r - r - \log y!`, so that with the rate a function of the noiseless value
-m
+Counts y of rate r have :math:`\log p = y \log r - r - \log y!`, so with a rate that is a function of the
+noiseless value m
 
 .. math:: \frac{\partial \log p}{\partial m} = \Big(\frac{y}{r} - 1\Big) \frac{\partial r}{\partial m}.
 
-Emission has :math:`r = m + b`, transmission :math:`r = I_0 e^{-m} + b`, b being counts of other origin (scatter,
-randoms).
+Emission has :math:`r = m + b`, transmission :math:`r = I_0 e^{-m} + b`, where b are counts of other
+origin (scatter, randoms).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LEAST = -1.0  # line integral below which photons continue along their tangent
 
 
 class PoissonEmission(Noise):
-    """Poisson counts of rate ``m + background``, m being what the operator predicts.
+    """Poisson counts of rate ``m + background``, where m is the prediction of the operator.
 
     Samplers try images with rates that no data have.  Below ``floor`` the logarithm of the rate continues along its
-    tangent: the log-density stays concave, and its score finite and pointing upward where there are counts.
+    tangent: the log-density stays concave; its score stays finite and points upward where there are counts.
 
     Args:
         background: expected counts of other origin, a number or one for each datum.
-        floor: rate, in counts, below which that happens.
+        floor: rate, in counts, below which the logarithm continues along its tangent.
 
     Raises:
         InputError: a negative background, or a floor that is not positive.

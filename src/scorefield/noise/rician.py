@@ -17,7 +17,7 @@ class Rician(Noise):
 
     .. math:: p(y \mid m) = \frac{y}{s^2} \exp\Big(-\frac{y^2 + |m|^2}{2 s^2}\Big) I_0\Big(\frac{y |m|}{s^2}\Big).
 
-    At low signal the magnitude is biased upward, which a Gaussian law would take for intensity.
+    At low signal the magnitude is biased upward; a Gaussian law would take this bias for intensity.
 
     Args:
         std: positive, in the units of the data.

@@ -1,4 +1,4 @@
-"""A law of noise in words, for messages and reports."""
+"""Description of a law of noise in words, for messages and reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scorefield.noise.base import Noise
 
 
 def in_words(noise: Noise) -> str:
-    """The law's name with the numbers it was made from, tensors by their range: "Weighted (std 0.01 to 0.3)"."""
+    """The law's name and its numbers, with a range for each tensor: "Weighted (std 0.01 to 0.3)"."""
     numbers = []
     for name in inspect.signature(type(noise)).parameters:
         value = getattr(noise, name, None)

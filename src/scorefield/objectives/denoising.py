@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.linalg.parts import squared
+from scorefield.linalg.parts import squared_norm
 from scorefield.objectives.base import Objective, batch, leaf, like, score_of
 from scorefield.prior import Prior, level
 from scorefield.randomness import normal_like
@@ -56,7 +56,7 @@ class Denoising(Objective):
 
     def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
         noisy, noise = drawn
-        return 0.5 * squared(score_of(prior, noisy, self.sigma) + noise / self.sigma)
+        return 0.5 * squared_norm(score_of(prior, noisy, self.sigma) + noise / self.sigma)
 
 
 def inverse_variance(sigma: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class NoiseConditional(Objective):
     def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
         x, sigma, noise = drawn
         noisy = leaf(x + level(sigma, x) * noise)
-        error = squared(like(prior.denoise(noisy, sigma), x, "denoised") - x)
+        error = squared_norm(like(prior.denoise(noisy, sigma), x, "denoised") - x)
         weight = torch.as_tensor(self.weight(sigma))
         if weight.shape not in ((), error.shape):
             raise InputError(f"The weight must map sigma ({len(x)},) to ({len(x)},), but gives {tuple(weight.shape)}.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scorefield.linalg.parts import squared
+from scorefield.linalg.parts import squared_norm
 from scorefield.objectives.base import Objective, check_level, perturbed, score_of
 from scorefield.prior import Prior
 
@@ -43,4 +43,4 @@ class Explicit(Objective):
         (x,) = drawn
         with torch.no_grad():
             target = score_of(self.target, x, self.sigma)
-        return 0.5 * squared(score_of(prior, x, self.sigma) - target)
+        return 0.5 * squared_norm(score_of(prior, x, self.sigma) - target)

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from scorefield.densities.trace import ExactTrace, Trace, jacobian_diagonal
 from scorefield.errors import InputError
-from scorefield.linalg.parts import squared
+from scorefield.linalg.parts import squared_norm
 from scorefield.objectives.base import Objective, check_level, linearized, perturbed
 from scorefield.prior import Prior
 
@@ -66,7 +66,7 @@ class Implicit(Objective):
     def terms(self, prior: Prior, *drawn: Tensor) -> Tensor:
         x, *probes = drawn
         score, vjp = linearized(prior, x, self.sigma)
-        return self.trace.of(vjp, x, *probes) + 0.5 * squared(score)
+        return self.trace.of(vjp, x, *probes) + 0.5 * squared_norm(score)
 
 
 @dataclass(frozen=True)
@@ -101,4 +101,4 @@ class Regularized(Objective):
         (x,) = drawn
         score, vjp = linearized(prior, x, self.sigma)
         slopes = jacobian_diagonal(vjp, x)
-        return slopes.sum(1) + 0.5 * squared(score) + self.strength * slopes.square().sum(1)
+        return slopes.sum(1) + 0.5 * squared_norm(score) + self.strength * slopes.square().sum(1)

@@ -1,4 +1,4 @@
-"""Forward models: what a scanner does to an image; linear ones, and those that are linear only near an image.
+"""Forward models: the map from an image to the data of a scanner, linear or not.
 
 This list is the registry: the law suites test every operator named here.
 """

@@ -1,7 +1,7 @@
 r"""Operators that need no geometry: identity, matrix, masks, selection, and the step from real to complex.
 
-Each knows :math:`A A^H`, so :math:`(R + v A A^H)^{-1}` is a closed form: with :math:`A A^H =
-\mathrm{diag}(w^2)` it is a division, for a dense matrix it is one eigendecomposition, made once.
+For each of them :math:`A A^H` is known, so :math:`(R + v A A^H)^{-1}` has a closed form.  With :math:`A A^H =
+\mathrm{diag}(w^2)` it is a division; a dense matrix takes one eigendecomposition.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def image_shape(shape: Sequence[int], *, spatial: int = 0) -> Shape:
 
 
 def finite(values: Tensor, name: str) -> Tensor:
-    """``values`` as they are.
+    """Return ``values`` unchanged, after a check.
 
     Raises:
         InputError: not floating or complex, or NaN or infinite somewhere.
@@ -141,7 +141,7 @@ class Mask(Operator):
 
 
 class Sample(Operator):
-    """The selected entries alone: gathers them forward, fills zeros around them backward, ``A A^H = I``.
+    """Selected entries of an image: A gathers them, the adjoint puts zeros around them, ``A A^H = I``.
 
     Every number of the data is a measurement, so noise, likelihood and residual chi-square count what was
     measured and nothing else.  Data stored with zeros elsewhere become a measurement by ``Sample(mask,

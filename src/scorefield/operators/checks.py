@@ -1,4 +1,4 @@
-r"""Checks for anybody's operator: is the adjoint the adjoint, and how large is the operator?"""
+r"""Checks of an operator: is its adjoint right, and how large is its norm?"""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def adjoint_error(
 
     .. math:: |\langle A x, y\rangle - \langle x, A^H y\rangle| / (\|A x\| \|y\|)
 
-    About 1e-16 in float64 and 1e-8 in float32 for a true adjoint; of order one over the square root of the
-    number of data for a wrong one.
+    About 1e-16 in float64 and 1e-8 in float32 for a true adjoint; for a wrong one, about one
+    over the square root of the number of data.
 
     Args:
         operator: the operator to check.

@@ -5,8 +5,8 @@ says where the rays run.
 
 Joseph's method: a ray steps over the pixel lines of its dominant axis, interpolates linearly between the two
 pixels it passes, and weighs them with its length between two lines.  A detector bin wider than a pixel
-averages several rays.  The matrix and its transpose are both kept, in compressed rows: the adjoint is then as
-fast as the projection, exact to rounding, and each is the other's gradient.
+averages several rays.  The matrix and its transpose are both stored, in compressed rows: the adjoint is then as
+fast as the projection and exact to rounding, and each is the gradient of the other.
 
 References:
     Joseph, "An improved algorithm for reprojecting rays through pixel images", IEEE Trans. Med. Imaging 1982.
@@ -66,7 +66,7 @@ def _system(geometry: Geometry) -> tuple[Any, Any]:
     return transpose.T.tocsr(), transpose  # transposing twice sorts the columns, in linear time
 
 
-def compressed(starts: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+def compressed_rows(starts: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
     """A sparse matrix in compressed rows, without torch's notice that these are a beta feature."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
@@ -77,21 +77,21 @@ def _from_scipy(matrix: Any) -> Tensor:
     index = np.int32 if max(matrix.nnz, *matrix.shape) < 2**31 else np.int64
     parts = matrix.indptr.astype(index), matrix.indices.astype(index), matrix.data
     starts, columns, values = map(torch.from_numpy, parts)
-    return compressed(starts, columns, values, tuple(matrix.shape))
+    return compressed_rows(starts, columns, values, tuple(matrix.shape))
 
 
-class _Stored(Portable):
-    """A sparse matrix and its transpose, one object so that torch's function transforms leave them alone."""
+class _Pair(Portable):
+    """A sparse matrix and its transpose, in one object, which torch's function transforms do not change."""
 
     def __init__(self, matrix: Tensor, transpose: Tensor):
         self.matrix, self.transpose = matrix, transpose
 
     @property
-    def T(self) -> _Stored:
-        return _Stored(self.transpose, self.matrix)
+    def T(self) -> _Pair:
+        return _Pair(self.transpose, self.matrix)
 
-    def double(self) -> _Stored:
-        return _Stored(_double(self.matrix), _double(self.transpose))
+    def double(self) -> _Pair:
+        return _Pair(_double(self.matrix), _double(self.transpose))
 
     def __call__(self, x: Tensor) -> Tensor:
         """The matrix times every vector of a batch, flattened to (B, n); complex ones part by part."""
@@ -106,31 +106,31 @@ class _Apply(torch.autograd.Function):
     """``x @ matrix^T`` for rows x; torch alone would transpose the matrix anew in every backward pass."""
 
     @staticmethod
-    def forward(x: Tensor, stored: _Stored) -> Tensor:
+    def forward(x: Tensor, pair: _Pair) -> Tensor:
         if len(x) == 1:  # the matrix-matrix product takes 1.4 to 1.7 times as long for one column
-            return (stored.matrix @ x[0]).unsqueeze(0)
-        return (stored.matrix @ x.mT).mT.contiguous()
+            return (pair.matrix @ x[0]).unsqueeze(0)
+        return (pair.matrix @ x.mT).mT.contiguous()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, _Stored], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, _Pair], output: Tensor) -> None:
         del output
-        ctx.stored = inputs[1]
+        ctx.pair = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, None]:
-        return _Apply.apply(gradients[0], ctx.stored.T), None
+        return _Apply.apply(gradients[0], ctx.pair.T), None
 
 
 def _double(matrix: Tensor) -> Tensor:
     rows, columns = matrix.shape
-    return compressed(matrix.crow_indices(), matrix.col_indices(), matrix.values().double(), (rows, columns))
+    return compressed_rows(matrix.crow_indices(), matrix.col_indices(), matrix.values().double(), (rows, columns))
 
 
 class Projector(Operator):
     """Line integrals of images (slices, H, W) in 1/mm: sinograms (slices, views, detectors), without unit.
 
-    The matrix is stored in float32, with its transpose; a float64 copy is made when a float64 image first
-    asks.
+    The matrix is stored in float32, with its transpose; a float64 copy is made for the first
+    float64 image.
 
     Args:
         geometry: where the rays run, kept for cards and for filtered back-projection.
@@ -141,8 +141,8 @@ class Projector(Operator):
         slices, height, width = geometry.shape
         super().__init__((slices, height, width), (slices, len(geometry.views), geometry.detectors))
         matrix, transpose = _system(geometry)
-        self._single = _Stored(_from_scipy(matrix), _from_scipy(transpose))
-        self._double: _Stored | None = None
+        self._single = _Pair(_from_scipy(matrix), _from_scipy(transpose))
+        self._double: _Pair | None = None
 
     @property
     def matrix(self) -> Tensor:
@@ -155,12 +155,12 @@ class Projector(Operator):
         return self._single.transpose
 
     def _apply(self, x: Tensor) -> Tensor:
-        return self._stored(x)(x).reshape(len(x), *self.shape_out)
+        return self._matrices(x)(x).reshape(len(x), *self.shape_out)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self._stored(y).T(y).reshape(len(y), *self.shape_in)
+        return self._matrices(y).T(y).reshape(len(y), *self.shape_in)
 
-    def _stored(self, like: Tensor) -> _Stored:
+    def _matrices(self, like: Tensor) -> _Pair:
         if like.dtype not in (torch.float64, torch.complex128):
             return self._single
         if self._double is None:

@@ -1,12 +1,12 @@
-r"""Filtered back-projection: the classical inverse of a projector, to start from and to compare with.
+r"""Filtered back-projection: the classical inverse of a projector, as a starting point and for comparison.
 
-With a parallel beam :math:`f = \int_0^\pi (h * p_\theta)(x \cos\theta + y \sin\theta)\, d\theta`, h the ramp
+With a parallel beam :math:`f = \int_0^\pi (h * p_\theta)(x \cos\theta + y \sin\theta)\, d\theta`, where h is the ramp
 filter.  The adjoint of the projector is the back-projection up to a factor: a view's weights at a pixel of
 area a sum to a over the distance between rays there, d for a parallel beam and :math:`d\,U \cos\gamma` for a
 fan, where U is the pixel's depth in units of the source distance, :math:`\gamma` the ray's angle to the
 central one, and d is measured at the rotation center.  The fan's own weights (Kak & Slaney) are
-:math:`\cos\gamma` before filtering and :math:`U^{-2}` after, so the adjoint has to be given
-:math:`\cos\gamma` before and :math:`U^{-1}` after once more.
+:math:`\cos\gamma` before filtering and :math:`U^{-2}` after, so with the adjoint the factors
+:math:`\cos\gamma` before and :math:`U^{-1}` after are applied a second time.
 
 References:
     Kak & Slaney, "Principles of Computerized Tomographic Imaging", IEEE Press 1988, chapter 3.
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.operators.ct import Projector, compressed
+from scorefield.operators.ct import Projector, compressed_rows
 
 Window = Callable[[Tensor], Tensor]
 
@@ -46,7 +46,7 @@ def fbp(projector: Projector, sinogram: Tensor, filter: Window = ramlak) -> Tens
     """Filtered back-projection of sinograms (B, slices, views, detectors): images (B, slices, H, W) in 1/mm.
 
     Views count by the angle they stand for, so uneven angles (golden ratio) are fine.  A gap wider than twice
-    the mean is a missing wedge, which no view stands for.  Every view must see the whole object: a detector with an
+    the mean is a missing wedge; no view stands for it.  Every view must see the whole object: a detector with an
     offset must still reach beyond both sides of it.
 
     Args:
@@ -70,7 +70,7 @@ def fbp(projector: Projector, sinogram: Tensor, filter: Window = ramlak) -> Tens
 
 
 def _shares(angles: np.ndarray, turn: float) -> np.ndarray:
-    """The part of half a turn each view stands for: half the gaps to its neighbors, modulo ``turn``."""
+    """The part of half a turn that each view stands for: half the gaps to its neighbors, modulo ``turn``."""
     place = np.mod(angles, turn)
     order = np.argsort(place, kind="stable")
     gaps = np.diff(place[order], append=place[order[0]] + turn)  # from each view to the next
@@ -104,6 +104,6 @@ def _backproject(projector: Projector, sinogram: Tensor) -> Tensor:
     pixel = torch.repeat_interleave(torch.arange(pixels, device=rays.device), starts.diff())
     entry = torch.as_tensor(depth, device=rays.device)[rays // projector.geometry.detectors, pixel]
     values = (transpose.values() / entry).to(sinogram.dtype)
-    weighted = compressed(starts, rays, values, (pixels, count))
+    weighted = compressed_rows(starts, rays, values, (pixels, count))
     image = (weighted @ sinogram.reshape(-1, count).mT).mT
     return image.reshape(len(sinogram), *projector.shape_in)

@@ -1,4 +1,4 @@
-r"""The law of Beer and Lambert: after a line integral m of attenuation :math:`e^{-m}` of the radiation is left."""
+r"""The law of Beer and Lambert: a line integral m of attenuation leaves the part :math:`e^{-m}` of the radiation."""
 
 from __future__ import annotations
 

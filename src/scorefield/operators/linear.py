@@ -4,7 +4,7 @@ An operator maps images ``x`` (B, \*shape_in) to data ``y`` (B, \*shape_out).  A
 and ``_adjoint``; the algebra ``A @ B``, ``A + B``, ``c * A``, ``A.H`` and the solvers are inherited.
 
 Real and complex spaces alike carry the real inner product :math:`\langle a, b\rangle = \mathrm{Re}\sum \bar a b`,
-which is what Gaussian noise with equal variance per real component calls for.  An operator from real images to
+the right one for Gaussian noise with equal variance per real component.  An operator from real images to
 complex data (a real image seen through complex coils) then has an adjoint like any other, and conjugate
 gradients need one code path.
 """
@@ -25,7 +25,7 @@ from scorefield.portable import Portable
 
 Shape = tuple[int, ...]
 TOLERANCE, ITERATIONS = 1e-6, 1000  # of conjugate gradients; the second is a guard
-ACCEPTED = 0.5  # relative residual; what images cannot explain converges last, and they are right to a tenth before
+ACCEPTED = 0.5  # relative residual: images are right to a tenth long before the part of data that none explains
 
 
 class Operator(Portable, ABC):
@@ -68,7 +68,7 @@ class Operator(Portable, ABC):
         return True
 
     def at(self, x: Tensor) -> Operator:
-        """The linear map nearest to this one around the images ``x`` (B, *shape_in): of a linear operator, itself."""
+        """The linearization at the images ``x`` (B, *shape_in); a linear operator returns itself."""
         del x
         return self
 

@@ -1,4 +1,4 @@
-"""Channels mixed with each other, alike at every position."""
+"""Linear combinations of channels, the same at every position."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.linalg.parts import mixed
+from scorefield.linalg.parts import mix_channels
 from scorefield.operators.basic import finite, image_shape
 from scorefield.operators.linear import Operator, Shape
 
@@ -31,7 +31,7 @@ class Mix(Operator):
         super().__init__(self.shape, (self.matrix.shape[0], *self.shape[1:]))
 
     def _apply(self, x: Tensor) -> Tensor:
-        return mixed(self.matrix, x)
+        return mix_channels(self.matrix, x)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return mixed(self.matrix.mH, y)
+        return mix_channels(self.matrix.mH, y)

@@ -27,8 +27,8 @@ class Coils(Operator):
 
     .. math:: (A x)_c = S_c \, x.
 
-    Pixel by pixel :math:`A A^H = S S^H` has rank one, so Sherman and Morrison invert
-    :math:`R + v A A^H` in closed form for noise that may differ between coils and pixels.
+    Pixel by pixel :math:`A A^H = S S^H` has rank one, so Sherman and Morrison invert :math:`R + v A A^H` in closed form
+    for noise that may differ between coils and pixels.
 
     Args:
         maps: complex sensitivities (coils, *spatial).
@@ -93,15 +93,15 @@ def mri(mask: Tensor, coils: Tensor | None = None) -> Operator:
 def birdcage(coils: int, shape: Shape, *, radius: float = 1.7) -> Tensor:
     r"""Smooth simulated coil maps (coils, \*spatial), complex64, with :math:`\sum_c |S_c|^2 = 1`.
 
-    Coils sit evenly on a circle around the last two axes; a coil's field falls off as the inverse distance
-    and its phase is the direction of the pixel seen from the coil, as for a birdcage array.  Along a third
+    Coils sit evenly on a circle around the last two axes; the field of a coil falls off as the inverse distance,
+    and its phase is the direction from the coil to the pixel, as for a birdcage array.  Along a third
     axis the coils are uniform.
 
     Args:
         coils: number of coils.
         shape: shape of one image, (1, *spatial), two or three spatial axes.
-        radius: of the circle, in half fields of view; above sqrt(2) no coil meets a pixel, and the maps are
-            the smoother the larger it is.
+        radius: of the circle, in half fields of view; above sqrt(2) no coil meets a pixel, and a larger
+            radius gives smoother maps.
 
     Raises:
         InputError: coils < 1, a shape that is not (1, *spatial), or a radius not above sqrt(2).
@@ -129,9 +129,9 @@ def coil_maps(kspace: Tensor, *, width: int = 24) -> Tensor:
 
     .. math:: S_c = l_c / \sqrt{\textstyle\sum_k |l_k|^2},
 
-    so that :math:`\sum_c |S_c|^2 = 1`, and what varies slowly in the phase of the image goes into the maps: the image
-    that is left is real but for the phase that varies faster.  Sharper maps, whose phase is that of one coil instead:
-    ESPIRiT (``sigpy.mri.app.EspiritCalib``).
+    so that :math:`\sum_c |S_c|^2 = 1`, and the maps take up the part of the image's phase that varies slowly: the
+    image keeps only the phase that varies fast.  ESPIRiT (``sigpy.mri.app.EspiritCalib``) gives sharper maps, whose
+    phase is that of one coil.
 
     Args:
         kspace: (coils, \*spatial), complex, zero frequency at ``n // 2``; only its center counts.

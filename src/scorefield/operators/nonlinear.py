@@ -1,10 +1,10 @@
 r"""Forward models that are not linear, :math:`y = F(x) + n`.
 
-Near images :math:`\bar x` such a model is :math:`F(\bar x) + J (x - \bar x)`, with the Jacobian
-:math:`J = \partial F/\partial x` at :math:`\bar x`.  ``operator.at(x)`` is J, an operator like any other.  Automatic
-differentiation gives its products: :math:`J^H u` backward through F, and :math:`J v` backward through
-:math:`u \mapsto J^H u`, which is linear in u.  The algebra keeps what is known: ``Exponential(A.shape_out) @ A``
-differentiates the exponential only and asks A for its own adjoint.
+Near images :math:`\bar x` such a model is :math:`F(\bar x) + J (x - \bar x)`, with the Jacobian :math:`J = \partial
+F/\partial x` at :math:`\bar x`.  ``operator.at(x)`` is J, an operator like any other.  Automatic differentiation
+gives its products: :math:`J^H u` backward through F, and :math:`J v` backward through :math:`u \mapsto J^H u`, which is
+linear in u.  The algebra uses the adjoints that are known: ``Exponential(A.shape_out) @ A`` differentiates the
+exponential only and uses the adjoint of A.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from scorefield.operators.linear import Operator
 class Nonlinear(Operator):
     """A forward model that is not linear.
 
-    A new one is a class with ``_apply``, made of differentiable torch functions, image by image over a batch.
+    A subclass writes ``_apply`` with differentiable torch functions, image by image over a batch.
     Posteriors take its linearization at the denoised images.  It may be composed with and added to any other operator.
-    One of complex images sets ``dtype`` to a complex type.
+    A model of complex images sets ``dtype`` to a complex type.
 
     Attributes:
         dtype: kind of its images, real or complex; their precision is that of the data.
@@ -59,7 +59,7 @@ class Linearization(Operator):
 
     Args:
         operator: the operator.
-        x: where it is linearized, (B, *shape_in).
+        x: images at which it is linearized, (B, *shape_in).
 
     Attributes:
         data: ``F(x)``, the operator's own data there.
@@ -83,10 +83,10 @@ class Linearization(Operator):
         return Linearization(self.operator.to(device), self.x.to(device))
 
     def _apply(self, x: Tensor) -> Tensor:
-        return _pulled(self._back, self._probe, self._fitting(x))
+        return _pull_back(self._back, self._probe, self._fitting(x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return _pulled(self._data, self._leaf, self._fitting(y))
+        return _pull_back(self._data, self._leaf, self._fitting(y))
 
     def _fitting(self, v: Tensor) -> Tensor:
         if len(v) != len(self.x):
@@ -97,7 +97,7 @@ class Linearization(Operator):
         return f"{self.operator} linearized"
 
 
-def _pulled(of: Tensor, at: Tensor, v: Tensor) -> Tensor:
-    """``v`` pulled back from ``of`` to ``at``, itself differentiable where v is."""
+def _pull_back(of: Tensor, at: Tensor, v: Tensor) -> Tensor:
+    """The gradient of ``<of, v>`` at ``at``, which is differentiable where v is."""
     graph = torch.is_grad_enabled() and v.requires_grad
     return torch.autograd.grad(of, at, v, retain_graph=True, create_graph=graph)[0]

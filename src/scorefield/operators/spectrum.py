@@ -6,17 +6,17 @@ whitened scan (``measurement.whitened``), whose noise is white and of level 1.  
 a complex number counts as two.  The directions are known for three kinds of operator:
 
 - those with diagonal :math:`B B^H` (masks, masked Fourier samples of one coil, block averages): its diagonal is
-  :math:`B B^H 1`, and one product with random data tells whether that is all of it.  Then W = I and
+  :math:`B B^H 1`, and one product with random data shows whether the rest is zero.  Then W = I and
   :math:`V = B^H \mathrm{diag}(1/d)`;
-- those whose :math:`B^H B` is block diagonal along one axis of the image.  Cartesian scans with any number of coils
-  are, along every axis that is fully sampled: :math:`F^H M F` is the identity there, and coil maps act pixel by pixel.
-  The blocks are found in as many products as a block is large, all of them at once, and again checked by a random
-  one.  V is that of the blocks' eigendecompositions, and :math:`d W^T = V^T B^H`;
-- those with few data, at most :data:`LARGEST` numbers, by an eigendecomposition of :math:`B B^H`, which has W, or of
-  few pixels, which are a single block.
+- those whose :math:`B^H B` is block diagonal along one axis of the image.  This holds for Cartesian scans with any
+  number of coils, along every axis that is fully sampled: :math:`F^H M F` is the identity there, and coil maps act
+  pixel by pixel.  The number of products is the size of a block, as one product measures a column of every block; a
+  product with a random image checks the result.  The blocks' eigendecompositions give V, and :math:`d W^T = V^T B^H`;
+- those with few data, at most :data:`LARGEST` numbers, by an eigendecomposition of :math:`B B^H`, which gives W,
+  and those with few pixels, whose :math:`B^H B` is a single block.
 
 References:
-    Kawar, Vaksman, Elad, NeurIPS 2021, arXiv 2105.14951 (SNIPS), from where DDRM's and DDNM+'s formulas come.
+    Kawar, Vaksman, Elad, NeurIPS 2021, arXiv 2105.14951 (SNIPS), the source of the formulas of DDRM and DDNM+.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ CHUNK = 64  # unit data or images sent through the operator together
 ROUNDING = 1e-6  # what is smaller, relative to the largest, is 0
 
 
-class Directions(Protocol):
-    """Singular directions V, one way to have them.
+class SingularDirections(Protocol):
+    """Singular directions V of an operator B.
 
     Attributes:
         squares: squared singular values (1, k), one for each direction; 0 where nothing is measured.
@@ -57,19 +57,19 @@ class Directions(Protocol):
         """``V c``, images, of rows c (B, k)."""
         ...
 
-    def pulled(self, data: Tensor) -> Tensor:
+    def pull(self, data: Tensor) -> Tensor:
         """``V^T B^H r = d W^T r`` (B, k) of data r (B, *data)."""
         ...
 
 
 @dataclass(frozen=True)
 class Trial(Portable):
-    """An operator, and one product by it that tells of its kind.
+    """An operator, and one product by it that shows its kind.
 
     Attributes:
         operator: B.
         data: random data (1, *shape), in double precision.
-        image: ``B^H data``, what images look like.
+        image: ``B^H data``, an example of the operator's images.
     """
 
     operator: Operator
@@ -108,7 +108,7 @@ class InData(Portable):
         data = rows if self.basis is None else rows @ self.basis.to(rows).T
         return self.trial.operator.H(from_rows(data, self.trial.data))
 
-    def pulled(self, data: Tensor) -> Tensor:
+    def pull(self, data: Tensor) -> Tensor:
         rows = as_rows(data)
         d = self.squares.clamp(min=0).sqrt().to(rows)
         return (rows if self.basis is None else rows @ self.basis.to(rows)) * d
@@ -126,18 +126,18 @@ class InBlocks(Portable):
         self.trial, self.axis, self.squares, self.basis = trial, axis, squares, basis
 
     def coordinates(self, x: Tensor) -> Tensor:
-        rows = _cut(x, self.axis)
+        rows = _by_place(x, self.axis)
         return torch.einsum("bls,lsk->blk", rows, self.basis.to(rows)).flatten(1)
 
     def compose(self, rows: Tensor) -> Tensor:
         parts = rows.reshape(len(rows), *self.basis.shape[:2])
-        return _joined(torch.einsum("blk,lsk->bls", parts, self.basis.to(rows)), self.axis, self.trial.image)
+        return _from_places(torch.einsum("blk,lsk->bls", parts, self.basis.to(rows)), self.axis, self.trial.image)
 
-    def pulled(self, data: Tensor) -> Tensor:
+    def pull(self, data: Tensor) -> Tensor:
         return self.coordinates(self.trial.operator.H(data))
 
 
-def diagonal(trial: Trial) -> Directions | None:
+def diagonal(trial: Trial) -> SingularDirections | None:
     """The directions if ``B B^H`` is diagonal."""
     operator, data = trial.operator, trial.data
     squares = as_rows(operator(operator.H(from_rows(torch.ones_like(as_rows(data)), data))))
@@ -146,13 +146,13 @@ def diagonal(trial: Trial) -> Directions | None:
     return InData(trial, squares, None) if bool(rest <= ROUNDING * found.abs().max()) else None
 
 
-def along_an_axis(trial: Trial) -> Directions | None:
+def along_an_axis(trial: Trial) -> SingularDirections | None:
     """The directions if ``B^H B`` is block diagonal along an axis of the image."""
     shape = trial.image.shape
     return _blocks(trial, [axis for axis in range(1, len(shape)) if shape[axis] > 1])
 
 
-def few_data(trial: Trial) -> Directions | None:
+def few_data(trial: Trial) -> SingularDirections | None:
     """The directions of all of ``B B^H``, if it is small."""
     data = trial.data
     size = as_rows(data).shape[1]
@@ -165,12 +165,12 @@ def few_data(trial: Trial) -> Directions | None:
     return InData(trial, values.unsqueeze(0), basis)
 
 
-def few_pixels(trial: Trial) -> Directions | None:
+def few_pixels(trial: Trial) -> SingularDirections | None:
     """The directions of all of ``B^H B``, if it is small."""
     return _blocks(trial, [None])
 
 
-Way = Callable[[Trial], Directions | None]
+Way = Callable[[Trial], SingularDirections | None]
 WAYS: tuple[Way, ...] = (diagonal, along_an_axis, few_data, few_pixels)
 
 
@@ -180,14 +180,14 @@ class Spectrum(Portable):
     Args:
         operator: B; the operator of a whitened scan, so that d is a signal-to-noise ratio.
         like: any data (1, *shape) of the kind that the operator gives, real or complex.
-        ways: how the directions are looked for, the first that finds them.
+        ways: functions that look for the directions, in this order; the first result counts.
 
     Attributes:
         directions: V.
         d: singular values (1, k), float64; the others are 0.
 
     Raises:
-        InputError: no way found them: none of the three kinds of operator, or more than :data:`LARGEST` numbers.
+        InputError: the operator is of none of the three kinds, or has more than :data:`LARGEST` numbers of data.
     """
 
     def __init__(self, operator: Operator, like: Tensor, *, ways: Sequence[Way] = WAYS):
@@ -207,36 +207,36 @@ class Spectrum(Portable):
         return torch.where(self.d > 0, self.directions.coordinates(x), 0)
 
     def compose(self, rows: Tensor) -> Tensor:
-        """``V c``, images, of rows c (B, k), those of unmeasured directions taken as 0."""
+        """``V c``, images, of rows c (B, k); unmeasured directions count as 0."""
         return self.directions.compose(torch.where(self.d > 0, rows, 0))
 
-    def observed(self, y: Tensor) -> Tensor:
+    def from_data(self, y: Tensor) -> Tensor:
         r""":math:`\bar y` (B, k) of data y (B, *data), the image's coordinates plus noise 1/d; 0 if unmeasured."""
-        pulled = self.directions.pulled(y)
-        return torch.where(self.d > 0, pulled * _inverse(self.d).square().to(pulled), 0)
+        rows = self.directions.pull(y)
+        return torch.where(self.d > 0, rows * _inverse(self.d).square().to(rows), 0)
 
 
-def _blocks(trial: Trial, axes: Sequence[int | None]) -> Directions | None:
-    """Along the first of the axes that allows it; None leaves the image in one block."""
+def _blocks(trial: Trial, axes: Sequence[int | None]) -> SingularDirections | None:
+    """The directions along the first of the axes that allows them; the axis None leaves the image in one block."""
     image, probe = trial.image, normal_like(trial.image, torch.Generator(trial.data.device).manual_seed(1))
     goal = trial.gram(probe)
     for axis in axes:
-        cut = _cut(probe, axis)
+        cut = _by_place(probe, axis)
         length, size = cut.shape[1:]
-        if size > LARGEST or length * size**2 > ENTRIES or not _parted(trial, probe, axis):
+        if size > LARGEST or length * size**2 > ENTRIES or not _keeps_apart(trial, probe, axis):
             continue
         units = torch.eye(size, dtype=cut.dtype, device=cut.device).split(CHUNK)
-        images = (_joined(unit.unsqueeze(1).expand(-1, length, -1), axis, image) for unit in units)
-        gram = torch.cat([_cut(trial.gram(x), axis) for x in images]).movedim(0, 2)  # (length, size, size)
-        found = _joined(torch.einsum("bls,lks->blk", cut, gram), axis, image)
+        images = (_from_places(unit.unsqueeze(1).expand(-1, length, -1), axis, image) for unit in units)
+        gram = torch.cat([_by_place(trial.gram(x), axis) for x in images]).movedim(0, 2)  # (length, size, size)
+        found = _from_places(torch.einsum("bls,lks->blk", cut, gram), axis, image)
         if bool((found - goal).abs().max() <= ROUNDING * goal.abs().max()):
             values, basis = torch.linalg.eigh((gram + gram.mT) / 2)
             return InBlocks(trial, axis, values.reshape(1, -1), basis)
     return None
 
 
-def _parted(trial: Trial, probe: Tensor, axis: int | None) -> bool:
-    """Does ``B^H B`` keep an image that is 0 but at one place of the axis 0 elsewhere?"""
+def _keeps_apart(trial: Trial, probe: Tensor, axis: int | None) -> bool:
+    """Whether ``B^H B`` couples no two places of the axis: an image at one place of it stays at that place."""
     if axis is None:
         return True
     first = torch.zeros_like(probe)
@@ -252,15 +252,15 @@ def _inverse(d: Tensor) -> Tensor:
     return torch.where(measured, 1 / torch.where(measured, d, 1), 0)
 
 
-def _cut(x: Tensor, axis: int | None) -> Tensor:
+def _by_place(x: Tensor, axis: int | None) -> Tensor:
     """Images as real vectors (B, length, size), one for each place of an axis; (B, 1, size) without one."""
     if axis is None:
         return as_rows(x).unsqueeze(1)
     return as_rows(x.movedim(axis, 1)).reshape(len(x), x.shape[axis], -1)
 
 
-def _joined(parts: Tensor, axis: int | None, like: Tensor) -> Tensor:
-    """Images (B, *shape) of what :func:`_cut` made."""
+def _from_places(parts: Tensor, axis: int | None, like: Tensor) -> Tensor:
+    """Images (B, *shape) of what :func:`_by_place` made."""
     if axis is None:
         return from_rows(parts.flatten(1), like)
     return from_rows(parts.flatten(1), like.movedim(axis, 1)).movedim(1, axis)

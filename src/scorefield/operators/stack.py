@@ -14,8 +14,8 @@ from scorefield.operators.linear import Operator
 class Stack(Operator):
     r""":math:`A x = (A_1 x, A_2 x)`, the data of each flattened, one after the other; :math:`A^H y = \sum_i A_i^H y_i`.
 
-    Stacks nest for more than two.  The data may have any two shapes, but both are real or both complex: follow a
-    real operator by :class:`~scorefield.operators.RealToComplex` to join it to a complex one.
+    Stacks nest for more than two.  The data may have any two shapes, but both are real or both complex: apply
+    :class:`~scorefield.operators.RealToComplex` after a real operator to stack it on a complex one.
 
     Args:
         first: operator of the first block of data.

@@ -1,4 +1,4 @@
-"""Data in units of their noise."""
+"""Whitening: the operator that gives data in units of their noise."""
 
 from __future__ import annotations
 

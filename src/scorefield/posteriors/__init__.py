@@ -1,4 +1,4 @@
-"""Posteriors: priors that have seen data.  Each is one paper's approximation of ``E[x0 | x, y]``."""
+"""Posteriors: priors given data.  Each is one paper's approximation of ``E[x0 | x, y]``."""
 
 from scorefield.posteriors.annealed import AnnealedLikelihood
 from scorefield.posteriors.base import Posterior

@@ -1,4 +1,4 @@
-r"""The annealed likelihood: the data compared with the noisy image itself."""
+r"""The annealed likelihood: it compares the data with the noisy image itself."""
 
 from __future__ import annotations
 

@@ -1,16 +1,14 @@
 r"""A posterior is a prior: its denoiser is :math:`E[x_0 \mid x, y]`.
 
-Tweedie's formula for the conditional law gives
-:math:`E[x_0\mid x,y] = D + \sigma^2 \nabla_x \log p(y \mid x)`.  If :math:`x_0 \mid x \approx N(D, V)` then
-:math:`p(y\mid x) = N(y; AD, R + AVA^H)` and, the dependence of V on x neglected,
+Tweedie's formula for the conditional law gives :math:`E[x_0\mid x,y] = D + \sigma^2 \nabla_x \log p(y \mid x)`.  If
+:math:`x_0 \mid x \approx N(D, V)` then :math:`p(y\mid x) = N(y; AD, R + AVA^H)`; without the dependence of V on x
 
 .. math:: E[x_0 \mid x, y] \approx D + \sigma^2 J^T A^H (R + A V A^H)^{-1} (y - A D), \qquad J = \partial D/\partial x.
 
 The published methods differ in V, and in the gain that replaces :math:`\sigma^2 J^T`.
 
-Conditioning is closed: a posterior's own Jacobian, J taken as symmetric and constant near x, is
-:math:`J - \sigma^2 J^T A^H (R + A V A^H)^{-1} A J`, so a posterior conditioned again on a second scan works as one on
-both.
+A posterior can be conditioned again: with a symmetric J that is constant near x, its own Jacobian is
+:math:`J - \sigma^2 J^T A^H (R + A V A^H)^{-1} A J`, so a second scan gives the posterior of both scans.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ class Posterior(Denoiser):
 
     Args:
         prior: the prior, or another posterior.
-        measurement: what was measured.
+        measurement: data, operator and noise.
     """
 
     def __init__(self, prior: Prior, measurement: Measurement):
@@ -76,10 +74,10 @@ class Posterior(Denoiser):
 
 
 class Guided(Posterior):
-    """A posterior whose gain is ``sigma^2 J^T``; a subclass says how it solves for the innovation."""
+    """A posterior whose gain is ``sigma^2 J^T``; a subclass solves for the innovation."""
 
     @abstractmethod
-    def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+    def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         """The map ``r -> J^T A^H (R + A V A^H)^-1 r`` from data to images.
 
         Args:
@@ -99,13 +97,13 @@ class Guided(Posterior):
         variance = per_image(sigma, x).square()
         given, residual = self.measurement.at(mean), self.measurement.residual(mean)
         near = self if given is self.measurement else self.replace(measurement=given)
-        operator, pulled = given.operator, near._pulled(variance, vjp, residual)
+        operator, innovation = given.operator, near._pull(variance, vjp, residual)
 
         def pull(v: Tensor) -> Tensor:
             w = vjp(v)
-            return w - pulled(operator(variance * w))
+            return w - innovation(operator(variance * w))
 
-        return mean + variance * pulled(residual), pull
+        return mean + variance * innovation(residual), pull
 
 
 class Correction(Posterior):
@@ -132,7 +130,7 @@ class Correction(Posterior):
 
         def pull(v: Tensor) -> Tensor:
             through, direct = torch.autograd.grad(corrected, leaves, v, retain_graph=True, allow_unused=True)
-            pulled = torch.zeros_like(x) if through is None else vjp(through)
-            return pulled if direct is None else pulled + direct
+            product = torch.zeros_like(x) if through is None else vjp(through)
+            return product if direct is None else product + direct
 
         return corrected.detach(), pull

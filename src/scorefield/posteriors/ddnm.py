@@ -18,10 +18,10 @@ class DDNM(Correction):
     noisy version, DDNM+, is :class:`~scorefield.posteriors.DDRM` (its constants coincide with DDRM's at etab = 1).
 
     The paper's algorithm is this denoiser under ``kernels.Ancestral()``.  Its code takes another step, with the noise
-    that the unconditioned network sees: ``kernels.PriorNoise(eta=0.85)``, 100 steps.
-    Around another posterior it adds hard consistency: ``DDNM(DPS(prior, measurement), measurement)`` is the manifold
-    constrained gradient (MCG), the gradient step in the null space and the data in the range; its published update,
-    with the residual itself for that of the pseudo-inverse, is ``Then(LiteralDPS(measurement), Project(measurement))``.
+    that the unconditioned network sees: ``kernels.PriorNoise(eta=0.85)``, 100 steps.  Around another posterior it adds
+    hard consistency: ``DDNM(DPS(prior, measurement), measurement)`` is the manifold constrained gradient (MCG), the
+    gradient step in the null space and the data in the range; its published update, with the residual itself for that
+    of the pseudo-inverse, is ``Then(LiteralDPS(measurement), Project(measurement))``.
 
     Args:
         iterations: of conjugate gradients for the pseudo-inverse, at most.

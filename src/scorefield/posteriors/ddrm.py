@@ -1,4 +1,4 @@
-r"""Denoising diffusion restoration: every singular direction by its own noise level."""
+r"""Denoising diffusion restoration: each singular direction has its own noise level."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DDRM(Correction):
     version of :class:`~scorefield.posteriors.DDNM`, and without noise its projection.
 
     The published chains also scale the fresh noise direction by direction, with gains taken at the *next* level; they
-    are no denoiser and an ancestral step.  ``kernels.LiteralDDRM`` is that chain, of both papers.
+    are not made of a denoiser and an ancestral step.  ``kernels.LiteralDDRM`` is that chain, of both papers.
 
     The singular basis must be known: see :mod:`scorefield.operators.spectrum`.
 
@@ -54,7 +54,7 @@ class DDRM(Correction):
         return other
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
-        observed = self._spectrum.observed(self.measurement.whitened.residual(mean))
+        observed = self._spectrum.from_data(self.measurement.whitened.residual(mean))
         gain = restoration_gain(level(sigma, x).reshape(-1, 1).double() * self._spectrum.d, self.eta, self.etab)
         return mean + self._spectrum.compose(gain.to(observed) * observed)
 

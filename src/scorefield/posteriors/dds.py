@@ -17,7 +17,7 @@ class DDS(Correction):
     r"""``iterations`` steps of conjugate gradients from D on :math:`(I + \gamma A^H A)\,D_y = D + \gamma A^H y`.
 
     Converged, :math:`D_y = D + A^H(I/\gamma + A A^H)^{-1}(y - A D)`: the spread :math:`V = \gamma R` of the general
-    formula, at every noise level the same.  ``gamma = inf`` is the paper's noise-free version, conjugate gradients on
+    formula, the same at every noise level.  ``gamma = inf`` is the paper's noise-free version, conjugate gradients on
     :math:`A^H A\,D_y = A^H y`, which converge to :class:`~scorefield.posteriors.DDNM`.  Neither knows the noise; the
     converged correction with a weight that does is :class:`~scorefield.posteriors.DiffPIR`.
 

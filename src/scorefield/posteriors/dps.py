@@ -1,4 +1,4 @@
-r"""Diffusion posterior sampling: the residual of the denoised image, followed downhill."""
+r"""Diffusion posterior sampling: a gradient step on the residual of the denoised image."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from scorefield.prior import Prior, Vjp
 class DPS(Guided):
     r"""V = 0 with the paper's weight in place of the noise level.
 
-    The paper moves x by :math:`-\zeta\,\nabla_x \|y - A D(x)\|` after each ancestral step, a weight that knows neither
-    the noise nor the spread.  As a denoiser, :math:`D_y = D - w\,\nabla_x\|y - A D\|`, each draw with its own norm; an
-    ancestral step
-    from s to t then moves x by :math:`(1 - t^2/s^2)\,w` times the gradient, so the paper's :math:`\zeta` per step is
-    :math:`w = \zeta/(1 - t^2/s^2)`, about 100 zeta for 1000 steps over two decades of sigma.  Never exact, not
-    calibrated; it is here to be compared with.  The published update itself is ``kernels.LiteralDPS``.
+    The paper moves x by :math:`-\zeta\,\nabla_x \|y - A D(x)\|` after each ancestral step; this weight depends on
+    neither the noise nor the spread.  As a denoiser, :math:`D_y = D - w\,\nabla_x\|y - A D\|`, each draw with its own
+    norm; an ancestral step from s to t then moves x by :math:`(1 - t^2/s^2)\,w` times the gradient, so the paper's
+    :math:`\zeta` per step is :math:`w = \zeta/(1 - t^2/s^2)`, about 100 zeta for 1000 steps over two decades of sigma.
+    It is never exact and not calibrated; it is here for comparison.  The published update itself is
+    ``kernels.LiteralDPS``.
 
     Args:
         weight: w, in image units squared over data units.  The paper's code uses zeta = 0.3 (deblurring,
-            super-resolution) to
-            1 (phase retrieval) with images in [-1, 1] and 1000 steps; 30 is the first of these.
+            super-resolution) to 1 (phase retrieval) with images in [-1, 1] and 1000 steps; 30 stands for 0.3.
 
     References:
         Chung, Kim, McCann, Klasky, Ye, ICLR 2023, arXiv 2209.14687.
@@ -40,7 +39,7 @@ class DPS(Guided):
             raise InputError(f"DPS needs a positive weight, got {weight:g}.")
         self.weight = weight
 
-    def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+    def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
         norm, variance = per_image(norm, residual), per_image(variance, residual)
         pull = torch.where(variance > 0, self.weight / torch.where(variance > 0, variance, 1), 0)  # none without noise

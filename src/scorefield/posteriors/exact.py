@@ -11,7 +11,7 @@ from scorefield.prior import Prior
 
 
 class Exact(Posterior):
-    """``prior.posterior(measurement)`` behind the interface of the approximations it judges.
+    """``prior.posterior(measurement)`` with the interface of the approximations, which are compared with it.
 
     Raises:
         InputError: the prior has no exact posterior.

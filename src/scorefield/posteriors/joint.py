@@ -1,4 +1,4 @@
-r"""Two measurements of one image as one: stacked data, stacked operator, each part with its own noise."""
+r"""Join two measurements of one image: stacked data, stacked operator, each part with its own noise."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def join(first: Measurement, second: Measurement) -> Measurement:
     """``y = (y1, y2)`` of one image, with operator (A1; A2) and independent noises.
 
     A posterior given ``join(first, second)`` knows what both know.  For :class:`~scorefield.posteriors.MMPS` on
-    Gaussian priors, and for exact posteriors, so does the posterior given first that is conditioned again on
-    second; the other approximations give something else in either order.
+    Gaussian priors, and for exact posteriors, conditioning on ``first`` and then on ``second`` gives the same; for the
+    other approximations it does not, in either order.
 
     Raises:
         InputError: images of different shapes, or data of which only one is complex.

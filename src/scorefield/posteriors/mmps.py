@@ -7,16 +7,16 @@ J`, so
 
 with products by V as vector-Jacobian products.  Exact for every Gaussian prior and linear measurement.
 
-A learned Jacobian is neither symmetric nor positive, on which conjugate gradients can diverge without bound.  Two
-safeguards keep the update sane: GMRES, whose residual never grows; and, as the whitened matrix of a true covariance,
-:math:`I + R^{-1/2} A V A^H R^{-1/2}`, never shrinks a vector,
-a solution longer than its right-hand side is cut back to that length.
+A learned Jacobian is neither symmetric nor positive, and conjugate gradients on it can diverge without bound.  There
+are two safeguards.  GMRES has a residual that never grows.  And the whitened matrix of a true covariance,
+:math:`I + R^{-1/2} A V A^H R^{-1/2}`, never shrinks a vector, so a solution longer than its right-hand side is scaled
+back to that length.
 
 **Few products.**  From the first direction b, the residual itself, GMRES learns :math:`V A^H b` and with it the rings
-of V's spectrum (:class:`scorefield.linalg.covariance.Stationary`).  Each further direction is preconditioned with
-the inverse of :math:`I + R^{-1/2} A C A^H R^{-1/2}`, C that stationary model of V, by a few conjugate gradients that
-ask the operator only.  And as the solution combines the directions, so does :math:`V A^H u` the products already
-made: k iterations cost k vector-Jacobian products, not k + 1.
+of V's spectrum (:class:`scorefield.linalg.covariance.Stationary`).  Each further direction is preconditioned with the
+inverse of :math:`I + R^{-1/2} A C A^H R^{-1/2}`, where C is that stationary model of V, by a few conjugate gradients,
+which need the operator only.  The combination of the directions that gives the solution u also gives :math:`V A^H u`
+from the products already made: k iterations cost k vector-Jacobian products, not k + 1.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Guided
 from scorefield.prior import Prior, Vjp
 
-INNER = {"tolerance": 0.03, "iterations": 8}  # of the preconditioner; more cost operator calls and save no product
+INNER = {
+    "tolerance": 0.03,
+    "iterations": 8,
+}  # of the preconditioner; more steps cost operator calls and save no product
 
 
 class MMPS(Guided):
@@ -71,30 +74,30 @@ class MMPS(Guided):
         )
         tiny = torch.finfo(r.real.dtype).tiny
         stretch = (inner(u, u) / inner(r, r).clamp(min=tiny)).sqrt().clamp(min=1)
-        image = combination(system.pulled)
+        image = combination(system.pulls)
         return noise.whiten(u / per_image(stretch, u)), image / per_image(stretch, image)
 
-    def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+    def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         del residual
         return lambda r: self.solve(variance, vjp, r)[1]
 
 
 class _Whitened:
-    """``R^-1/2 (R + A V A^H) R^-1/2``, whose eigenvalues are at least 1, and what its products teach of V.
+    """``R^-1/2 (R + A V A^H) R^-1/2``, whose eigenvalues are at least 1, and the model of V that its products give.
 
     Attributes:
-        pulled: ``J^T A^H R^-1/2 u`` for each u so far.
+        pulls: ``J^T A^H R^-1/2 u`` for each u so far.
     """
 
     def __init__(self, measurement: Measurement, variance: Tensor, vjp: Vjp):
         self.operator, self.variance, self.vjp = measurement.whitened.operator, variance, vjp
-        self.pulled: list[Tensor] = []
+        self.pulls: list[Tensor] = []
         self.model: Stationary | None = None
 
     def __call__(self, u: Tensor) -> Tensor:
         image = self.operator.H(u)
-        self.pulled.append(self.vjp(image))
-        spread = self.variance * self.pulled[-1]
+        self.pulls.append(self.vjp(image))
+        spread = self.variance * self.pulls[-1]
         self.model = self.model or Stationary(image, spread)
         return u + self.operator(spread)
 

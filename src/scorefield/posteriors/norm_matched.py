@@ -1,4 +1,4 @@
-r"""The data gradient scaled to the length of the score, as the code of score-ALD does it."""
+r"""Score-ALD as its code runs it: the data gradient scaled to the length of the score."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from scorefield.prior import Prior
 class NormMatched(Correction):
     r"""Score :math:`s + w \frac{\|s\|}{\|g\|} g` with :math:`g = A^H(y - A x)`, each image with its own norms.
 
-    What the public code of Jalal et al. runs in place of :class:`~scorefield.posteriors.ScoreALD`: the noise level
-    plays no part, and the update is a heuristic, not a posterior's score.  It is here to be compared with.
+    The public code of Jalal et al. runs this in place of :class:`~scorefield.posteriors.ScoreALD`: the noise level
+    plays no part, and the update is a heuristic, not the score of a posterior.  It is here for comparison.
     The code's chain is ``Repeat(Langevin(rate=5e-5 / 0.0066**2), 3)``, a step of 5e-5 (sigma/sigma_L)^2 with
     sigma_L = 0.0066, over ``Geometric(0.0066, 232).grid(2311)[1155:-1]``.
 

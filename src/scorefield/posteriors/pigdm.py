@@ -32,7 +32,7 @@ class PiGDM(Guided):
             raise InputError(f"PiGDM needs data_std > 0, got {data_std:g}: the pixels' standard deviation.")
         self.data_std = data_std
 
-    def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+    def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         operator, noise = self.measurement.operator, self.measurement.gaussian
         spread = Isotropic((variance * self.data_std**2 / (variance + self.data_std**2)).reshape(-1))
         return lambda r: vjp(operator.innovation(noise, spread, r))

@@ -19,18 +19,19 @@ class Projection(Posterior):
     .. math:: x' = x + \lambda A^+(y + \sigma A z - A x), \qquad D' = D(x', \sigma), \qquad
               D_y = D' + \lambda A^+(y - A D').
 
-    The data that x' is made to fit are given the noise of x: z is the coin of this posterior, thrown anew for every
-    step of a walk (``draw``); without a coin (z = 0) they are the clean data.  The noise level of the data plays
+    Before the denoiser the data get the noise of x: z is the coin of this posterior, drawn anew for every step of a
+    walk (``draw``); without a coin (z = 0) the data stay clean.  The noise level of the data plays
     no part; lambda < 1 is the paper's allowance for it.
 
     *MRI.*  For one coil :math:`A = MF` and :math:`A^+ = A^H`: with lambda = 1 the measured k-space of x is replaced,
-    :math:`F^H((1 - M) F x + M^H y)`, which is the data consistency of score-MRI.  For several coils either images of
-    shape (coils, *spatial) are walked and each is treated so, with ``Sample(mask, shape) @ Fourier(shape)``, or one
-    image with ``mri(mask, coils)``: :math:`A^+` is then a SENSE solve, of which score-MRI takes a single step,
-    :math:`x + \lambda A^H(y - A x)`, now and then.  A complex image under a real prior is ``IndependentParts``.
+    :math:`F^H((1 - M) F x + M^H y)`, which is the data consistency of score-MRI.  For several coils there are two
+    ways.  Either the images have the shape (coils, *spatial), with ``Sample(mask, shape) @ Fourier(shape)``, and each
+    coil is treated so.  Or there is one image, with ``mri(mask, coils)``: :math:`A^+` is then a SENSE solve, of which
+    score-MRI takes a single step, :math:`x + \lambda A^H(y - A x)`, now and then.  A complex image under a real prior
+    is ``IndependentParts``.
 
-    With lambda = 1 and ``kernels.Ancestral()`` this is the published predictor: what it does to the range of A^+ is
-    overwritten by the next projection.  For lambda < 1, where the projected image itself moves on, and for
+    With lambda = 1 and ``kernels.Ancestral()`` this is the published predictor: the next projection
+    overwrites what it does to the range of A^+.  For lambda < 1, where the projected image itself moves on, and for
     predictor-corrector chains to the letter, see ``kernels.Project``.  No step of :class:`Projection` mixes noise
     back from the null space, so without a corrector (``Repeat(Hold(Langevin()), k)``) its draws are biased.
 
@@ -51,7 +52,7 @@ class Projection(Posterior):
         self._coin: int | None = None
 
     def draw(self, generator: torch.Generator | None = None) -> Prior:
-        """The prior's coin fixed, and this one's thrown; without a generator the data stay clean."""
+        """The posterior with its own and the prior's coin for one step; without a generator the data stay clean."""
         if generator is None:
             return super().draw()
         thrown = self.replace(prior=self.prior.draw(generator))

@@ -19,8 +19,8 @@ class TMPD(Guided):
     coefficients) that were measured directly, under a prior that is diagonal in the same basis.  Row sums are the
     right size for operators with non-negative entries (inpainting, blur, block averages).  With mixed signs they
     can be negative: a variance below 0 is taken as 0, and one below -R, where the published quotient changes
-    sign and sampling diverges, is refused.  The sums are those of data in units of their noise,
-    :math:`R^{-1/2} A V A^H R^{-1/2} 1`; for white noise, the paper's, that is the same.
+    sign and sampling diverges, raises an error.  The sums are taken in units of the noise,
+    :math:`R^{-1/2} A V A^H R^{-1/2} 1`, which for white noise, the paper's case, is the same.
 
     The 1 of complex data is 1 + i: real and imaginary parts are numbers of their own.
 
@@ -31,7 +31,7 @@ class TMPD(Guided):
         Boys et al., TMLR 2024, arXiv 2310.06721.
     """
 
-    def _pulled(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
+    def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         operator, noise = self.measurement.whitened.operator, self.measurement.gaussian
         ones = torch.ones_like(residual)
         ones = torch.complex(ones.real, ones.real) if ones.is_complex() else ones

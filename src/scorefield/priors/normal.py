@@ -78,7 +78,7 @@ class Normal(Exact):
         """``J v = C (C + sigma^2 I)^-1 v``, the symmetric Jacobian of the denoiser, for v (B, *event)."""
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        return self.mean + self.shrink(self.centered(x), sigma)
+        return self.mean + self.shrink(self.deviation(x), sigma)
 
     def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
         return self.denoise(x.detach(), sigma), lambda v: self.shrink(v, sigma)
@@ -87,7 +87,7 @@ class Normal(Exact):
         """The exact posterior, matrix-free: see :class:`ConditionedGaussian`."""
         return ConditionedGaussian(self, measurement)
 
-    def centered(self, x: Tensor) -> Tensor:
+    def deviation(self, x: Tensor) -> Tensor:
         """``x - mean``.
 
         Raises:
@@ -131,11 +131,11 @@ class Diagonalized(Normal):
         return self._synthesize(self.variances / total.clamp_min(torch.finfo(total.dtype).tiny) * modes)
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        modes = self._analyze(self.centered(x))
+        modes = self._analyze(self.deviation(x))
         return -self._synthesize(modes / self._total(modes, sigma))
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        modes = self._analyze(self.centered(x))
+        modes = self._analyze(self.deviation(x))
         total = self._total(modes, sigma)
         components = 2 if self.mean.is_complex() else 1  # each complex mode is two real numbers
         terms = (modes.conj() * modes).real / total + components * torch.log(2 * math.pi * total)
