@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 
 import torch
+from registry import with_example
 from torch import Tensor
 
+from scorefield import priors
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Operator
-from scorefield.prior import Prior
+from scorefield.prior import Exact, Prior
 from scorefield.priors.algebra import AsComplex, IndependentParts
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
 from scorefield.priors.kde import Kde
@@ -135,6 +137,11 @@ PRIORS = {
     "as-complex": lambda: AsComplex(mixture((2, 1))),
     "independent-parts": parts,
 }
+
+for own in with_example(priors, Exact, {type(make()) for make in PRIORS.values()}):
+    size = math.prod(own.example().event_shape or (0,))
+    assert size == 2, f"{own.__name__}.example() has events of {size} numbers; take two, that quadrature can integrate."
+    PRIORS[own.__name__] = own.example
 NO_POSTERIOR = {"kde-complex", "independent-parts"}
 UNNORMALIZED = {"conditioned", "conditioned-complex"}  # documented: up to a constant at each sigma
 

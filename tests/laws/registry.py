@@ -1,13 +1,16 @@
 """An example of each exported class: what the laws of a kind are tried on.  An export without one fails the suites.
 
-Operators, kernels and posteriors have their cases in the suites of their own (``test_operators.py``,
-``test_kernels.py``, ``test_posteriors.py``), which refuse an export without one as well; schedules need no arguments,
-and scans make their own example.
+A class of which the lists here and in the suites (``test_operators.py``, ``test_kernels.py``, ...) have no example
+brings its own, a classmethod ``example``.  The lists hold what the laws cannot ask of a class: several examples of one
+class, how exact it is, where it is known to differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +47,28 @@ from scorefield.priors import (
 )
 from scorefield.priors.cast import Cast
 from support import complex_normal, normal
+
+
+def exported(namespace: ModuleType, kind: type) -> set[type]:
+    """The classes of a kind that a namespace exports and that can be made."""
+    classes = {getattr(namespace, name) for name in namespace.__all__}
+    return {cls for cls in classes if inspect.isclass(cls) and issubclass(cls, kind) and not inspect.isabstract(cls)}
+
+
+def with_example(namespace: ModuleType, kind: type, listed: Iterable[type]) -> list[Any]:
+    """The exported classes that no list has and that bring their own example, by name."""
+    classes = exported(namespace, kind) - set(listed)
+    return sorted((cls for cls in classes if "example" in vars(cls)), key=lambda cls: cls.__name__)
+
+
+def assert_examples(namespace: ModuleType, kind: type, listed: Iterable[type]) -> None:
+    """No exported class lacks an example."""
+    missing = sorted(cls.__name__ for cls in exported(namespace, kind) - set(listed))
+    assert not missing, (
+        f"{', '.join(missing)}: exported from {namespace.__name__} without an example for the laws; add a classmethod"
+        " example(cls) that returns a small one (in float64, no argument at its default)."
+    )
+
 
 SHAPE = (2, 4, 4)
 UNIT = torch.ones(1, dtype=torch.float64)
@@ -107,6 +132,15 @@ PRIORS: dict[type[Prior], tuple[Callable[[], Prior], tuple[int, ...], str]] = {
     posteriors.MMPS: (lambda: posteriors.MMPS(white(), seen(SHAPE)), SHAPE, "log_prob rsample posterior"),
 }  # fmt: skip
 
+
+def lacks(cls: type[Prior]) -> str:
+    """What a prior does not override, so cannot."""
+    return " ".join(what for what in ("log_prob", "rsample", "posterior") if getattr(cls, what) is getattr(Prior, what))
+
+
+for own in with_example(priors, Prior, PRIORS):
+    PRIORS[own] = (own.example, own.example().event_shape or SHAPE, lacks(own))
+
 COVARIANCE = torch.tensor([[1.0, 0.4], [0.4, 0.7]], dtype=torch.float64)
 # each class of noise, and images of data that it may have: (B, 2)
 NOISES: dict[type[noise.Noise], tuple[Callable[[], noise.Noise], Callable[[], Tensor]]] = {
@@ -140,3 +174,4 @@ OBJECTIVES: dict[type[objectives.Objective], tuple[Callable[[], objectives.Objec
     objectives.NoiseConditional: (objectives.NoiseConditional, white),
     objectives.GivenChannels: (lambda: objectives.GivenChannels(known=1), lambda: Conditional(unet(2), known=1)),
 }
+OBJECTIVES |= {own: (own.example, white) for own in with_example(objectives, objectives.Objective, OBJECTIVES)}

@@ -8,10 +8,20 @@ from dataclasses import fields, is_dataclass
 import pytest
 import torch
 from benches import tb_g
+from registry import exported
 from torch import Tensor
 
 from scorefield import kernels
-from scorefield.kernels import DAPS, Kernel, MCGDiff, Particles, Project, RedDiff, RePaint, ResampledGibbs, SplitGibbs
+from scorefield.kernels import (
+    Kernel,
+    LiteralDDRM,
+    LiteralDPS,
+    LiteralPiGDM,
+    MCGDiff,
+    Particles,
+    RedDiff,
+    ResampledGibbs,
+)
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Identity
@@ -21,7 +31,9 @@ from scorefield.schedules import Karras
 from support import normal
 
 BENCH = tb_g()
-KERNELS = [DAPS, MCGDiff, Particles, Project, RePaint, RedDiff, ResampledGibbs, SplitGibbs]
+LITERAL = {LiteralDDRM, LiteralDPS, LiteralPiGDM}  # published loops, compared with their code elsewhere
+HOLDING = [cls for cls in exported(kernels, Kernel) - LITERAL if "measurement" in inspect.signature(cls).parameters]
+KERNELS = sorted(HOLDING, key=lambda cls: cls.__name__)
 POPULATIONS = [MCGDiff, Particles, ResampledGibbs]
 every = pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
 LEVELS = torch.tensor([1.0, 0.5], dtype=torch.float64)

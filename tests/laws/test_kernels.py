@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 import torch
 from benches import tb_g
+from registry import assert_examples, exported, with_example
 from torch import Tensor
 
 from scorefield import kernels, posteriors
@@ -44,6 +45,11 @@ from scorefield.sampling import sample, walk
 from scorefield.schedules import Geometric, Karras
 from support import ancestral_variance, monte_carlo_floor, normal, relative_wasserstein
 
+
+def holds_data(cls: type) -> bool:
+    return "measurement" in inspect.signature(cls).parameters
+
+
 BENCH = tb_g()
 DOUBLE = torch.empty(0, dtype=torch.float64)
 EXAMPLES = [
@@ -75,6 +81,8 @@ EXAMPLES = [
     Repeat(Langevin(), 2),
     Then(Heun(), Hold(Langevin(rate=0.05))),
 ]
+OWN = [own for own in with_example(kernels, Kernel, map(type, EXAMPLES)) if not holds_data(own)]
+EXAMPLES += [own.example() for own in OWN]
 every = pytest.mark.parametrize("kernel", EXAMPLES, ids=str)
 QUIET = (Ascent, DPMpp2S, DPMSolver2, Heun, FinalDenoise)  # besides those with eta = 0
 
@@ -83,16 +91,10 @@ def g(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def holds_data(cls: type) -> bool:
-    return "measurement" in inspect.signature(cls).parameters
-
-
 def test_every_exported_kernel_is_here():
     """Those that hold a measurement have laws of their own, and Alternate walks posteriors only."""
-    exported = {getattr(kernels, name) for name in kernels.__all__}
-    concrete = {cls for cls in exported if issubclass(cls, Kernel) and not inspect.isabstract(cls)}
-    concrete = {cls for cls in concrete if not holds_data(cls)} - {Alternate}
-    assert concrete == {type(kernel) for kernel in EXAMPLES}
+    elsewhere = {cls for cls in exported(kernels, Kernel) if holds_data(cls)} | {Alternate}
+    assert_examples(kernels, Kernel, {type(kernel) for kernel in EXAMPLES} | elsewhere)
 
 
 # --- what all of them do
@@ -111,10 +113,13 @@ def test_same_seed_same_bits(kernel):
 def test_a_step_uses_the_generator_it_is_given_and_no_other(kernel):
     x, (s, t) = normal(3, 8), torch.tensor([1.0, 0.5], dtype=torch.float64)
     before = torch.get_rng_state()
-    results = [kernel.step(BENCH.prior, kernel.start(x), s, t, g(seed)).x for seed in (0, 0, 1)]
+    generators = [g(seed) for seed in (0, 0, 1)]
+    results = [kernel.step(BENCH.prior, kernel.start(x), s, t, generator).x for generator in generators]
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(results[0], results[1])
     is_random = not isinstance(kernel, QUIET) and getattr(kernel, "eta", 1) > 0
+    if type(kernel) in OWN:  # nobody else says whether it draws
+        is_random = not torch.equal(generators[0].get_state(), g(0).get_state())
     assert torch.equal(results[0], results[2]) != is_random
 
 

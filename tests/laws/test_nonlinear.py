@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from registry import assert_examples, with_example
 from torch import Tensor
 
 from scorefield import operators as ops
@@ -70,6 +70,8 @@ CASES = {
     "phases": (lambda: Phases((6,), (6,)), REAL),
     "multiple, complex": (lambda: (0.3 - 1.1j) * Phases((6,), (6,)), REAL),
 }
+for own in with_example(ops, ops.Nonlinear, {type(factory()) for factory, _ in CASES.values()}):
+    CASES[own.__name__] = (own.example, COMPLEX if own.dtype.is_complex else REAL)
 each = pytest.mark.parametrize("name", CASES)
 
 
@@ -81,9 +83,7 @@ def build(name: str) -> tuple[ops.Operator, Tensor, Tensor]:
 
 
 def test_every_exported_class_has_a_case():
-    exported = {value for name in ops.__all__ if inspect.isclass(value := getattr(ops, name))}
-    final = {kind for kind in exported if issubclass(kind, ops.Nonlinear) and not inspect.isabstract(kind)}
-    assert final <= {type(factory()) for factory, *_ in CASES.values()}
+    assert_examples(ops, ops.Nonlinear, {type(factory()) for factory, _ in CASES.values()})
 
 
 @each

@@ -5,11 +5,11 @@ A complex space is seen as pairs of reals throughout: that is the inner product 
 
 from __future__ import annotations
 
-import inspect
 import math
 
 import pytest
 import torch
+from registry import assert_examples, exported, with_example
 from torch import Tensor
 
 from scorefield import operators as ops
@@ -104,6 +104,17 @@ CASES = {
     "multiple, complex of a real image": (lambda: (0.3 - 1.1j) * ops.RealToComplex((1, 2, 3)), REAL, True),
     "multiple, zero": (lambda: 0 * ops.Identity((4,)), REAL, True),
 }
+
+
+def images_of(operator: ops.Operator) -> torch.dtype:
+    """Real where the adjoint leads back to real images."""
+    return operator.H(operator(randn(1, *operator.shape_in))).dtype
+
+
+ELSEWHERE = exported(ops, ops.Nonlinear)  # see test_nonlinear.py
+for own in with_example(ops, ops.Operator, ELSEWHERE | {type(factory()) for factory, *_ in CASES.values()}):
+    solves = own._solve_shifted is not ops.Operator._solve_shifted
+    CASES[own.__name__] = (own.example, images_of(own.example()), solves)
 each = pytest.mark.parametrize("name", CASES)
 closed = pytest.mark.parametrize("name", [name for name in CASES if CASES[name][2]])
 
@@ -146,10 +157,7 @@ class Uneven(Independent):
 
 
 def test_every_exported_operator_has_a_case():
-    exported = {value for name in ops.__all__ if inspect.isclass(value := getattr(ops, name))}
-    final = {kind for kind in exported if issubclass(kind, ops.Operator) and not inspect.isabstract(kind)}
-    final = {kind for kind in final if not issubclass(kind, ops.Nonlinear)}  # see test_nonlinear.py
-    assert final == {type(factory()) for factory, *_ in CASES.values()}
+    assert_examples(ops, ops.Operator, ELSEWHERE | {type(factory()) for factory, *_ in CASES.values()})
 
 
 @each

@@ -31,6 +31,7 @@ from closed_forms import (
     stationary,
     t,
 )
+from registry import assert_examples
 from torch import Tensor
 
 from scorefield import priors
@@ -47,9 +48,7 @@ every_conditionable = pytest.mark.parametrize("make", CONDITIONABLE)
 
 
 def test_every_exported_law_with_a_posterior_is_here():
-    exported = {getattr(priors, name) for name in priors.__all__}
-    exact = {cls for cls in exported if issubclass(cls, Exact)}
-    assert exact <= {type(make()) for make in PRIORS.values()}
+    assert_examples(priors, Exact, {type(make()) for make in PRIORS.values()})
 
 
 def jacobian(prior: Prior, x: Tensor, sigma: Tensor) -> Tensor:

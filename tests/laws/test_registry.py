@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from types import ModuleType
 
 import pytest
 import torch
-from registry import NETS, NOISES, OBJECTIVES, PRIORS
+from registry import NETS, NOISES, OBJECTIVES, PRIORS, assert_examples, exported
 from torch import Tensor
 
 from scorefield import nets, noise, objectives, priors, scans
@@ -25,12 +23,6 @@ from scorefield.scans import Scan
 from support import assert_slope, complex_normal, normal
 
 
-def exported(namespace: ModuleType, kind: type) -> set[type]:
-    """The classes of a kind that a namespace exports and that can be made."""
-    classes = {getattr(namespace, name) for name in namespace.__all__}
-    return {cls for cls in classes if inspect.isclass(cls) and issubclass(cls, kind) and not inspect.isabstract(cls)}
-
-
 @pytest.mark.parametrize(
     ("namespace", "kind", "examples"),
     [
@@ -42,7 +34,7 @@ def exported(namespace: ModuleType, kind: type) -> set[type]:
     ids=["priors", "noise", "nets", "objectives"],
 )
 def test_each_export_has_an_example_of_its_class(namespace, kind, examples):
-    assert exported(namespace, kind) <= set(examples)
+    assert_examples(namespace, kind, examples)
 
 
 # --- priors

@@ -69,6 +69,20 @@ OPTIONS: dict[Any, dict[str, float]] = {
     ScoreALD: {"inflation": 0.3},
     TMPD: {},
 }
+
+
+def options_of(cls: type[Posterior]) -> dict[str, Any]:
+    """Those of its own example; it needs none if it has no options."""
+    names = set(inspect.signature(cls).parameters) - {"prior", "measurement"}
+    example: Any = vars(cls).get("example")
+    assert example or not names, (
+        f"{cls.__name__} is exported without an example of its options; add a classmethod example(cls, prior,"
+        " measurement) that returns one with no option at its default."
+    )
+    return {name: getattr(cls.example(BENCH.prior, BENCH.measurement), name) for name in names}
+
+
+OPTIONS = {cls: OPTIONS[cls] if cls in OPTIONS else options_of(cls) for cls in [*POSTERIORS, Clipped]}
 every = pytest.mark.parametrize("cls", [*POSTERIORS, Clipped], ids=lambda cls: cls.__name__)
 
 
