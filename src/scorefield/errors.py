@@ -1,4 +1,4 @@
-"""The exception for bad input, and how old forms of calls are answered."""
+"""Exceptions, and decorators that answer calls in the form of version 0.1."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class InputError(ValueError):
 
 
 class Diverged(InputError, ArithmeticError):
-    """A sampling stopped being finite.
+    """A sampling gave numbers that are not finite.
 
     Args:
         message: one sentence.
-        level: the noise level from which the step that broke was made.
+        level: the noise level at which the step that broke began.
         culprit: what broke: the prior's ``"denoiser"``, its ``"product"`` by the Jacobian, or the ``"step"``.
     """
 
@@ -31,10 +31,10 @@ class Diverged(InputError, ArithmeticError):
 
 
 def rename_arguments(**names: str) -> Callable[[F], F]:
-    """A function decorator: an argument of version 0.1 is taken under its new name.
+    """Make a decorator: the function takes arguments of version 0.1 under their new names.
 
     Args:
-        names: the new names by the old ones.
+        names: the new names, by the old ones.
     """
 
     def decorate(function: F) -> F:
@@ -52,13 +52,13 @@ def rename_arguments(**names: str) -> Callable[[F], F]:
 
 
 def refuse_arguments(**mends: str) -> Callable[[F], F]:
-    """A function decorator: an argument of version 0.1 that is gone is answered with what takes its place.
+    """Make a decorator: an argument of version 0.1 that is gone raises a sentence that says what to write instead.
 
     Args:
-        mends: by the name of the argument, what to write instead.
+        mends: what to write instead, by the name of the argument.
 
     Raises:
-        InputError: when the function is called with one of them.
+        InputError: a call of the function has one of these arguments.
     """
 
     def decorate(function: F) -> F:

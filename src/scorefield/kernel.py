@@ -23,7 +23,7 @@ from scorefield.prior import Prior
 M = TypeVar("M")
 A = TypeVar("A")
 B = TypeVar("B")
-NOTHING: Any = None  # to remember, whatever M is
+NOTHING: Any = None  # the memory of a kernel that remembers nothing, of any type M
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class Info:
     """What a kernel reports of its steps so far.  It informs the user; the images do not depend on it.
 
     Args:
-        proposals: that each chain made since the start, at all levels, (B,); 0 for kernels that accept every move.
-        accepted: of them, (B,).
+        proposals: number of proposals of each chain since the start, at all levels, (B,); 0 for kernels that accept
+            every move.
+        accepted: number of proposals that each chain accepted, (B,).
         nuisance: parameters of the operator that were drawn with the images, by name, (B, k) each.
     """
 
@@ -45,7 +46,7 @@ class Info:
         """The fraction of proposals that each chain accepted: (B,).
 
         Raises:
-            InputError: nothing was proposed.
+            InputError: a chain has made no proposal.
         """
         proposals = torch.as_tensor(self.proposals)
         if not bool((proposals > 0).all()):
@@ -55,7 +56,7 @@ class Info:
         return self.accepted / proposals
 
     def where(self, chosen: Tensor, other: Info) -> Info:
-        """This report for the images ``chosen`` (B,), the other's elsewhere."""
+        """A report with the entries of this one for the images ``chosen`` (B,), and those of ``other`` for the rest."""
         pairs = zip((self.proposals, self.accepted), (other.proposals, other.accepted), strict=True)
         rows = chosen.unsqueeze(-1)
         nuisance = {name: torch.where(rows, mine, other.nuisance[name]) for name, mine in self.nuisance.items()}
@@ -64,7 +65,7 @@ class Info:
 
     def __add__(self, other: Info) -> Info:
         """The report of two kernels together."""
-        nuisance = {**self.nuisance, **other.nuisance}  # of one name, the later
+        nuisance = {**self.nuisance, **other.nuisance}  # where both have a name, the later one
         return Info(self.proposals + other.proposals, self.accepted + other.accepted, nuisance)
 
 
@@ -74,7 +75,7 @@ class State(Generic[M]):
 
     Args:
         x: current images (B, C, *spatial).
-        memory: the kernel's own; None for a kernel that remembers nothing, or has made no step.
+        memory: what the kernel remembers; None for a kernel that remembers nothing, or has made no step.
         info: what the kernel reports.
     """
 
@@ -98,12 +99,12 @@ class Kernel(Portable, ABC, Generic[M]):
     def step(
         self, prior: Prior, state: State[M], sigma: Tensor, target: Tensor, generator: torch.Generator
     ) -> State[M]:
-        """From ``sigma`` to ``target`` (both 0-d), ``target <= sigma``."""
+        """Move the images from level ``sigma`` to level ``target`` (both 0-d), ``target <= sigma``."""
 
 
 @dataclass(frozen=True)
 class Then(Kernel[tuple[State[A], State[B]]], Generic[A, B]):
-    """``first``, then ``second``, each with its own memory: a predictor, then a corrector."""
+    """A step of ``first``, then one of ``second``, such as a predictor and a corrector; each has its own memory."""
 
     first: Kernel[A]
     second: Kernel[B]
@@ -127,7 +128,7 @@ class Then(Kernel[tuple[State[A], State[B]]], Generic[A, B]):
 
 @dataclass(frozen=True)
 class Repeat(Kernel[M]):
-    """``kernel`` stepped ``times`` times between the same two levels; for kernels that stay where they are."""
+    """``times`` steps of ``kernel`` between the same two levels, for kernels that stay at a level."""
 
     kernel: Kernel[M]
     times: int

@@ -1,7 +1,8 @@
 r"""Measurements: data, the operator that made them, and their noise.
 
-:math:`y = A x_0 + n`, :math:`n \sim N(0, R)`.  Everything a reconstruction asks of the data is here: how likely an
-image is, in which direction it is more likely, and the *innovation*, what the data know that a mean does not.
+:math:`y = A x_0 + n`, :math:`n \sim N(0, R)`.  A measurement answers all that a reconstruction asks of
+the data: how likely an image is, in which direction it becomes more likely, and the *innovation*, the part of the data
+that an estimate of the image does not explain.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Measurement(Portable):
 
     Args:
         y: the data, shaped ``operator.shape_out`` with or without a leading batch of one.
-        operator: the forward model A; where it is not linear, J of ``at`` stands for it below.
+        operator: the forward model A.  Where it is not linear, ``A^H`` below is the adjoint of its Jacobian J.
         noise: the law of n.
 
     Raises:
@@ -64,7 +65,7 @@ class Measurement(Portable):
 
     @property
     def whitened(self) -> Whitened:
-        """The same scan with R = I: what is left to do for a method that knows white noise only.
+        """The same scan in units of its noise, so that R = I: for methods that know only white noise.
 
         Raises:
             InputError: the noise is not Gaussian.
@@ -84,10 +85,10 @@ class Measurement(Portable):
         return self.operator.at(x).H(self.noise.score(self.y, self.operator(x)))
 
     def at(self, x: Tensor) -> Measurement:
-        """The linear measurement nearest to this one around images ``x`` (B, *shape), each with data of its own.
+        """The linearization of this measurement at images ``x`` (B, *shape); each image has data of its own.
 
         Its residual is ``y - F(x) - J (u - x)`` for images u, J being the operator's Jacobian at x.  A measurement
-        whose operator is linear is its own.
+        whose operator is linear returns itself.
         """
         operator = self.operator.at(x)
         if operator is self.operator:
@@ -97,10 +98,10 @@ class Measurement(Portable):
         return near
 
     def replace(self, *, operator: Operator) -> Measurement:
-        """The same data and noise, seen through another operator.
+        """The same data and noise with another operator.
 
         Raises:
-            InputError: an operator of other images or data.
+            InputError: the shapes of the two operators differ.
         """
         mine, theirs = ((a.shape_in, a.shape_out) for a in (self.operator, operator))
         if mine != theirs:
@@ -134,7 +135,7 @@ class Whitened(Measurement):
         self.y, self.operator = noise.whiten(scan.y), Whitening(noise, scan.operator.shape_out) @ scan.operator
 
     def residual(self, x: Tensor) -> Tensor:
-        """``R^-1/2 (y - A x)``, whitened as a whole: a difference of two whitened numbers has more rounding."""
+        """``R^-1/2 (y - A x)``.  The difference is whitened, as a difference of whitened numbers has more rounding."""
         return self.scan.gaussian.whiten(self.scan.residual(x))
 
     def at(self, x: Tensor) -> Measurement:

@@ -1,7 +1,7 @@
-r"""Nuisance parameters: what is unknown of the scanner itself.
+r"""Nuisance parameters: unknown numbers of the scanner itself.
 
 A scan :math:`y = F_\theta(x_0) + n` with few unknown numbers :math:`\theta` (a phase, the center of rotation, a scale,
-a drift of the background) has the posterior :math:`p(x_0, \theta \mid y)` of both.  A :class:`Nuisance` is the prior of
+a drift of the background) has a posterior :math:`p(x_0, \theta \mid y)` of both.  A :class:`Nuisance` is the prior of
 :math:`\theta` and the rule :math:`\theta \mapsto F_\theta`; :class:`scorefield.kernels.Alternate` draws both together.
 """
 
@@ -29,7 +29,7 @@ class Nuisance(Portable):
             :class:`scorefield.priors.Gaussian`.
         rule: gives the operator of theta (B, k), one row for each image of a batch; its data are differentiable in
             theta.
-        name: under which theta is found in ``samples.nuisance``.
+        name: the name of theta in ``samples.nuisance``.
     """
 
     def __init__(self, prior: Density, rule: Rule, name: str = "theta"):
@@ -46,11 +46,11 @@ class Nuisance(Portable):
         return self.rule(theta)
 
     def score(self, theta: Tensor) -> Tensor:
-        """Gradient of its log-prior at theta (B, k)."""
+        """Gradient of the log-prior at theta (B, k)."""
         return self.prior.score(theta, 0.0).to(theta)
 
     def precision(self, theta: Tensor) -> Tensor:
-        """Curvature of its negative log-prior at theta: (B, k, k)."""
+        """Curvature of the negative log-prior at theta: (B, k, k)."""
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
             rows = self.prior.score(leaf, 0.0).sum(0)
@@ -59,11 +59,11 @@ class Nuisance(Portable):
 
     def sensitivity(self, image: Tensor, theta: Tensor) -> Linearization:
         """How the data of images (B, *shape) change with theta (B, k): a linear operator from theta to data."""
-        return Linearization(_Sight(self, image, self.rule(theta).shape_out, theta.shape[1:]), theta)
+        return Linearization(_DataOfTheta(self, image, self.rule(theta).shape_out, theta.shape[1:]), theta)
 
 
-class _Sight(Nonlinear):
-    """Theta to the data of fixed images."""
+class _DataOfTheta(Nonlinear):
+    """The map from theta to the data of fixed images."""
 
     def __init__(self, nuisance: Nuisance, image: Tensor, shape_out: Sequence[int], shape_in: Sequence[int]):
         super().__init__(tuple(shape_in), tuple(shape_out))

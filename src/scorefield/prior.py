@@ -4,8 +4,8 @@ With :math:`x = x_0 + \sigma n`, :math:`n \sim N(0, I)`, Tweedie's formula ties 
 
 .. math:: D(x, \sigma) = E[x_0 \mid x] = x + \sigma^2 \, \nabla_x \log p_\sigma(x).
 
-So score and denoiser are one object.  A user's own prior subclasses :class:`Denoiser` and writes ``denoise``,
-or subclasses :class:`Score` and writes ``score``; everything else is inherited.
+So score and denoiser are one object.  A user's own prior subclasses :class:`Denoiser` and writes ``denoise``, or
+subclasses :class:`Score` and writes ``score``; it inherits everything else.
 
 References:
     Robbins 1956; Miyasawa 1961; Efron, "Tweedie's formula and selection bias", JASA 2011.
@@ -60,10 +60,10 @@ class Prior(nn.Module, ABC):
 
     Attributes:
         event_shape: shape of one image, or None when any image size will do.
-        amplitude: what the 99th percentile of |image| is in a learned prior's own units; None of a closed form, which
-            is in the user's units.
+        amplitude: the 99th percentile of |image| in a learned prior's own units; None for a closed form, whose units
+            are the user's.
         beside: further tensors that its checkpoint holds, by the name of their file, then by their own.
-        trained_steps: optimizer steps that a learned prior has seen in this session.
+        trained_steps: number of optimizer steps that this session has made on a learned prior.
     """
 
     event_shape: tuple[int, ...] | None = None
@@ -74,9 +74,9 @@ class Prior(nn.Module, ABC):
 
     @property
     def card(self) -> Any:
-        """What a checkpoint says of a learned prior to people (:class:`scorefield.Card`), None where there is none.
+        """The card of a learned prior, a text for people (:class:`scorefield.Card`); None where there is none.
 
-        A card that is set also sets the amplitude, which is all that computations use of it.
+        Setting the card also sets the amplitude, the only part of it that computations use.
         """
         return self._card
 
@@ -113,17 +113,17 @@ class Prior(nn.Module, ABC):
         return denoised.detach(), vjp
 
     def draw(self, generator: torch.Generator | None = None) -> Prior:
-        """The prior with its coin fixed; a prior without randomness is its own draw."""
+        """The prior with its random choices fixed; a prior without random choices returns itself."""
         del generator
         return self
 
-    # what only some priors can do; a prior made of another one passes the question on
+    # methods that only some priors support; a prior around another one asks that one
 
     def lesson(self) -> Lesson[Self]:
         """How :func:`scorefield.train` trains this prior.
 
         Raises:
-            InputError: it is not trained that way.
+            InputError: ``train`` cannot train this prior.
         """
         raise InputError(
             f"{type(self).__name__} has no lesson, so train cannot train it; fit a closed form with scorefield.fit,"
@@ -192,7 +192,7 @@ class Density(Score):
         """``log p_sigma(x)`` for x (B, ...): (B,)."""
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        # score = autograd of log_prob; the graph is kept when the caller is differentiating through the score
+        # the gradient of log_prob; its graph stays when the caller differentiates through the score
         outer = torch.is_grad_enabled() and x.requires_grad
         with torch.enable_grad():
             leaf = x if outer else x.detach().requires_grad_()

@@ -22,13 +22,14 @@ from scorefield.samples.keep import NONE, All, Keep, R, Sampling
 from scorefield.start import Start, begin
 
 ALL = All()
-Walked = Callable[[Prior, Kernel[Any]], Iterator[State[Any]]]
+Walk = Callable[[Prior, Kernel[Any]], Iterator[State[Any]]]
 
 
 def walk(prior: Prior, kernel: Kernel[M], x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Iterator[State[M]]:
     """States at each level of ``sigmas`` (L,), starting from ``x`` (B, C, *spatial) at the first.
 
-    The only sampling loop of the library: L states, L - 1 steps, the prior's coin drawn anew for each.
+    This is the only sampling loop of the library: L states, L - 1 steps.  Each step draws the random choices of the
+    prior anew (``prior.draw``).
     """
     state = kernel.start(x)
     yield state
@@ -55,13 +56,14 @@ def sample(
     start: Start = begin,
     keep: Keep[R] = ALL,  # pyright: ignore[reportArgumentType]  # without it R is Samples
 ) -> R:
-    """``n`` draws from ``prior`` by walking ``kernel`` down ``sigmas``.
+    """Draw ``n`` images from ``prior``: walk ``kernel`` down ``sigmas``.
 
     Args:
         prior: a prior or a posterior.
+        kernel: makes the steps between the levels.
         sigmas: noise levels (L,), descending, usually ``schedule.grid(steps)``.
         n: number of draws.
-        seed: fixes every draw; a fresh one is drawn and recorded when None.
+        seed: fixes every draw; when None, a fresh seed is drawn and recorded.
         like: a tensor whose dtype and device the draws share; by default float32 on the CPU.  For a prior that fits
             any image size (``event_shape`` None) it is one image, such as ``torch.empty(1, 64, 64)``, and the draws
             have its shape.
@@ -74,8 +76,8 @@ def sample(
         :class:`~scorefield.samples.Samples`, or what ``keep`` makes of the draws.
 
     Raises:
-        InputError: no draws asked for, an unknown image shape, or levels that do not descend.
-        Diverged: an image stopped being finite; the error says at which level, and what broke.
+        InputError: n is below 1, the shape of an image is unknown, or the levels do not descend.
+        Diverged: an image is not finite; the error says at which level, and what broke.
     """
     shape, sigmas = _shape(prior, like), _levels(sigmas)
     if n < 1:
@@ -87,7 +89,7 @@ def sample(
     keeper = keep.begin(Sampling(prior, kernel, start, origin, n, like.device))
     left = [first for first in range(0, n, batch) if first not in keeper.finished]
 
-    def walked(prior: Prior, kernel: Kernel[Any], first: int) -> Iterator[State[Any]]:
+    def walk_batch(prior: Prior, kernel: Kernel[Any], first: int) -> Iterator[State[Any]]:
         generator = torch.Generator(like.device).manual_seed(stream(seed, first))
         x = start(prior, like.new_empty((min(batch, n - first), *shape)), sigmas[0], generator)
         yield from walk(prior, kernel, x, sigmas, generator)
@@ -95,10 +97,10 @@ def sample(
     def states(run: Meter) -> Iterator[State[Any]]:
         for first in left:
             x, nuisance = like, NONE
-            for number, state in enumerate(walked(run.prior, run.kernel, first)):
+            for number, state in enumerate(walk_batch(run.prior, run.kernel, first)):
                 x, nuisance = state.x, state.info.nuisance
                 if not is_finite(x):
-                    raise _diverged(prior, kernel, sigmas, number, partial(walked, first=first))
+                    raise _diverged(prior, kernel, sigmas, number, partial(walk_batch, first=first))
                 yield state
             keeper.add(first, x, run.cost, nuisance)
 
@@ -108,10 +110,10 @@ def sample(
     return keeper.result(run.cost)
 
 
-def _diverged(prior: Prior, kernel: Kernel[Any], sigmas: Tensor, number: int, walked: Walked) -> Diverged:
-    """The error for a walk whose state ``number`` is not finite; it is walked again to find what broke."""
+def _diverged(prior: Prior, kernel: Kernel[Any], sigmas: Tensor, number: int, walk_again: Walk) -> Diverged:
+    """The error for a walk whose state ``number`` is not finite; a second walk finds what broke."""
     watch = Watch()
-    states = walked(*watch.twins(prior, kernel))
+    states = walk_again(*watch.twins(prior, kernel))
     for _ in range(number):
         next(states)
         watch.reset()
@@ -120,7 +122,7 @@ def _diverged(prior: Prior, kernel: Kernel[Any], sigmas: Tensor, number: int, wa
 
 
 def _shape(prior: Prior, like: Tensor | None) -> tuple[int, ...]:
-    """The shape of one image: the prior's, or that of ``like`` where any size will do."""
+    """The shape of one image: that of the prior, or of ``like`` where the prior fits any size."""
     if prior.event_shape is not None:
         return prior.event_shape
     if like is None or like.numel() == 0:

@@ -1,7 +1,7 @@
 r"""Schedules: quantile functions ``u -> sigma``.
 
 A schedule is an increasing map from [0, 1] to noise levels.  At equally spaced u its values are the grid of a
-sampler, at random u they follow the noise law of training.  There is no other time variable: sigma is the clock.
+sampler, at random u they follow the noise law of training.  Sigma is the only time variable.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class LogNormal(Schedule):
     r""":math:`\ln \sigma \sim N(\mu, s^2)`, cut at the quantiles ``tail`` and ``1 - tail`` so that the range is finite.
 
     Args:
-        mean: of the logarithm.
-        std: of the logarithm, positive.
+        mean: mean of the logarithm.
+        std: standard deviation of the logarithm, positive.
         tail: probability that is cut off at each end.
 
     Raises:

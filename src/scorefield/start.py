@@ -72,7 +72,7 @@ class WarmStart:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Each real component is uniform on [low, high], at any level; NCSN starts so.
+    """Each real component is uniform on [low, high], at any level: the start of NCSN.
 
     Args:
         low: smallest value.

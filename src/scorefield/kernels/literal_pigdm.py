@@ -22,8 +22,8 @@ class LiteralPiGDM(Kernel[None]):
 
     :math:`r^2 = s^2 d^2/(s^2 + d^2)` for pixels of standard deviation d.  Without noise the guidance is the code's
     :math:`J^T(A^+ y - A^+ A D)`; its factor :math:`a_s a_t` belongs to the variance-preserving chain and is 1 here.
-    The score form, any kernel on :class:`~scorefield.posteriors.PiGDM`, moves :math:`(1 - t/s)\,s^2/r^2` times as
-    far at eta = 0: guidance here does not shrink with the step, so more steps are not a finer approximation.
+    The score form, any kernel on :class:`~scorefield.posteriors.PiGDM`, moves :math:`(1 - t/s)\,s^2/r^2` times as far
+    at eta = 0: guidance here does not shrink with the step, so more steps are not a finer approximation.
 
     Args:
         measurement: what was measured.

@@ -6,8 +6,8 @@ In :math:`\lambda = -\ln\sigma`, with :math:`h = \ln(s/t)`, the ODE from s to t 
     x_t = x_s - \int_t^s \epsilon(x_\sigma, \sigma)\, d\sigma, \qquad
     x_t = \tfrac{t}{s} x_s + \int_0^h e^{\tau - h} D(x_\tau)\, d\tau, \qquad \epsilon = (x - D)/\sigma .
 
-Both are taken to first order for the point at :math:`s_1 = s\,e^{-rh}`; what the network says there, extrapolated
-to the middle of the step in :math:`\lambda`, then serves for the whole of it.  With r = 1/2 nothing is extrapolated:
+Both are taken to first order for the point at :math:`s_1 = s\,e^{-rh}`; what the network says there, extrapolated to
+the middle of the step in :math:`\lambda`, then serves for the whole of it.  With r = 1/2 nothing is extrapolated:
 :math:`s_1 = \sqrt{st}` is the middle.
 """
 

@@ -8,8 +8,8 @@ parameter, hence
     D_y = D + V A^H S^{-1} (y - A D),
 
 exact under a Gaussian prior, and as :math:`\sigma \to 0` under any: the twist becomes the likelihood.  TDS has r^2 I in
-place of V.  Any positive function that ends in the likelihood leaves the particles asymptotically exact; a
-better one keeps their weights even.
+place of V.  Any positive function that ends in the likelihood leaves the particles asymptotically exact; a better one
+keeps their weights even.
 
 Few data (m real numbers) take m vector-Jacobian products, with which S is formed and factored.  With many, S is solved
 in a Krylov space and its determinant is left out.  It is the same for all images under a Gaussian prior, and in the

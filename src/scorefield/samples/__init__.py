@@ -1,4 +1,4 @@
-"""What a sampling leaves behind: its draws, or what is kept of them."""
+"""Results of a sampling (draws, a part of them, or their statistics), and the objects that choose among them."""
 
 from scorefield.samples.draws import Samples
 from scorefield.samples.keep import All, Keep

@@ -1,4 +1,4 @@
-"""Samples: draws from a distribution over images, and what they say."""
+"""Samples: draws from a distribution over images, and their statistics."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ FILE = TensorFile("scorefield.samples", "samples", "give a file that Samples.sav
 
 
 def position(n: int, q: float) -> tuple[int, float]:
-    """Where the quantile ``q`` of ``n`` draws is: after which of the sorted draws, and at what share of the way on.
+    """The place of the quantile ``q`` among ``n`` sorted draws.
 
-    The share is below 0 or above 1 beyond the outermost draws.
+    Returns:
+        The index of the draw below it, and the share of the gap from there to the next draw; their sum is
+        (n + 1) q - 1.  Beyond the outermost draws the share is below 0 or above 1.
 
     Raises:
         InputError: q outside (0, 1), or a single draw.
@@ -51,8 +53,8 @@ class Samples:
 
     Args:
         draws: (n, C, *spatial).
-        cost: what they cost.
-        provenance: how they came about: JSON-able.
+        cost: the cost of all of them.
+        provenance: their origin, JSON-able.
         nuisance: parameters of the operator that were drawn with them, by name: (n, k) each.
     """
 
@@ -88,7 +90,7 @@ class Samples:
     def ordered(self) -> Tensor:
         """The draws, magnitudes where they are complex, sorted pixel by pixel: (n, C, *spatial).
 
-        They are sorted once and kept, as large as the draws.
+        They are sorted at the first use and then stay in memory; they are as large as the draws.
         """
         return (self.draws.abs() if self.draws.is_complex() else self.draws).sort(0).values
 
@@ -96,7 +98,8 @@ class Samples:
         """The ``q`` quantile of each pixel, at the plotting position (n + 1) q between order statistics.
 
         That position makes the quantile unbiased in coverage: a new draw falls below it with probability q exactly when
-        (n + 1) q is whole.  Beyond the outermost draws it is extrapolated, so that few draws do not feign certainty.
+        (n + 1) q is whole.  Beyond the outermost draws it is extrapolated, so that intervals of few draws are not too
+        narrow.
 
         Raises:
             InputError: q outside (0, 1), or a single draw.
@@ -105,7 +108,7 @@ class Samples:
         return self.ordered[low] + share * (self.ordered[low + 1] - self.ordered[low])
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
-        """Central interval that a further draw falls into with probability ``level``: (low, high)."""
+        """The central interval (low, high) into which a new draw falls with probability ``level``."""
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
 
     def merge(self, other: Samples) -> Samples:
@@ -115,7 +118,7 @@ class Samples:
         lists; versions that differ become a list too.
 
         Raises:
-            InputError: different shapes or origins, or a seed that both drew with.
+            InputError: shapes or origins differ, or both drew with the same seed.
         """
         if self.draws.shape[1:] != other.draws.shape[1:]:
             raise InputError(f"Cannot merge draws of shapes {tuple(self.draws.shape)} and {tuple(other.draws.shape)}.")

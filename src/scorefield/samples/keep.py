@@ -1,8 +1,9 @@
-"""What becomes of the draws of a sampling: an object that is given to ``sample`` and ``reconstruct`` as ``keep``.
+"""What a sampling stores of its draws: the argument ``keep`` of ``sample`` and ``reconstruct``.
 
-:class:`All` keeps every draw in memory, :class:`~scorefield.samples.OnDisk` also in a file from which an interrupted
-sampling continues, :class:`~scorefield.samples.Running` only moments and the outer order statistics of each pixel,
-:class:`~scorefield.samples.Reservoir` a few draws and the moments of all.  Draws themselves do not depend on it.
+:class:`All` stores every draw in memory.  :class:`~scorefield.samples.OnDisk` also writes them to a file, from which an
+interrupted sampling continues.  :class:`~scorefield.samples.Running` stores only moments and outer order statistics of
+each pixel, :class:`~scorefield.samples.Reservoir` a few draws and the moments of all.  The draws themselves are the
+same for every choice.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ NONE: Mapping[str, Tensor] = MappingProxyType({})  # no parameters were drawn
 
 
 class Result(Protocol):
-    """A frozen dataclass with what every result of a sampling says of itself."""
+    """A frozen dataclass with the cost and the origin of a sampling."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -48,12 +49,12 @@ class Sampling:
     """A sampling that is about to begin.
 
     Args:
-        prior: what is sampled.
-        kernel: what moves the images.
-        start: where walks start.
-        provenance: how the draws come about, JSON-able.
+        prior: the prior or posterior to sample.
+        kernel: makes the steps.
+        start: gives the first images.
+        provenance: origin of the draws, JSON-able.
         n: number of draws.
-        device: where they are made.
+        device: device of the draws.
     """
 
     prior: Prior
@@ -69,27 +70,31 @@ class Keeper(ABC, Generic[R]):
 
     @property
     def finished(self) -> Collection[int]:
-        """Batches that need not be made, by the number of their first draw."""
+        """Batches that exist already, by the number of their first draw."""
         return ()
 
     @abstractmethod
     def add(self, first: int, draws: Tensor, cost: Cost, nuisance: Mapping[str, Tensor] = NONE) -> None:
-        """Take in a batch (B, *shape) by the number of its first draw, and the parameters (B, k) drawn with it.
+        """Take in a batch.
 
-        ``cost`` is the sampling's so far.
+        Args:
+            first: number of its first draw.
+            draws: (B, *shape).
+            cost: the cost of the sampling so far.
+            nuisance: parameters of the operator that were drawn with it, by name: (B, k) each.
         """
 
     @abstractmethod
     def result(self, cost: Cost) -> R:
-        """What was kept of all batches; ``cost`` is the sampling's."""
+        """The result of all batches; ``cost`` is the cost of the whole sampling."""
 
 
 @dataclass(frozen=True)
 class Keep(ABC, Generic[R]):
-    """What becomes of the draws; it has no state of a sampling and may be given to several.
+    """What a sampling stores of its draws; the object does not change during a sampling.
 
     Args:
-        batch: draws that are walked together and handed over at once; all of them by default.  Each batch has its own
+        batch: number of draws that are walked and stored together; all of them by default.  Each batch has its own
             stream of random numbers.
         progress: shows how far the sampling is.
 
@@ -105,13 +110,13 @@ class Keep(ABC, Generic[R]):
             raise InputError(f"A batch holds at least 1 draw, got {self.batch}.")
 
     def with_batch(self, batch: int | None, progress: Silent | None = None) -> Keep[R]:
-        """The same with another batch and, if given, another progress."""
+        """A copy with another batch and, if given, another progress."""
         other = copy.copy(self)
         vars(other).update(batch=batch, progress=progress or self.progress)
         return other
 
     def setting(self, name: str, default: Any) -> Any:
-        """``name`` ("seed", "batch") of the sampling that this continues, if it continues one."""
+        """The value of ``name`` ("seed" or "batch") in the sampling that this one continues, else ``default``."""
         del name
         return default
 
@@ -121,7 +126,7 @@ class Keep(ABC, Generic[R]):
 
 
 class InMemory(Keeper[Samples]):
-    """Every batch in memory."""
+    """Stores every batch in memory."""
 
     def __init__(self, sampling: Sampling):
         self.sampling = sampling

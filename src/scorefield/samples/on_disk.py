@@ -1,4 +1,4 @@
-"""Every draw, in memory and in a file: an interruption loses only the batch in flight."""
+"""Every draw, in memory and in a file: an interruption loses only the batch that was not finished."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ FILE = TensorFile("scorefield.partial", "unfinished draws", "delete it and start
 class OnDisk(Keep[Samples]):
     """Every draw, in memory and in a file with the batches that a sampling has finished.
 
-    Each batch of :func:`scorefield.sampling.sample` has its own stream of random numbers, so the batches that are
-    missing come out as they would have without the interruption.  Another version of Python, PyTorch or scorefield may
-    continue the file, and so may a class that has got new fields since.
+    Each batch of :func:`scorefield.sampling.sample` has its own stream of random numbers, so a sampling that continues
+    gives the same draws as one without interruption.  Another version of Python, PyTorch or scorefield may continue the
+    file, and so may a class that has got new fields since.
 
     Args:
-        path: a ``.safetensors`` file; if it exists, its draws are taken and the others made.
+        path: a ``.safetensors`` file; if it exists, the sampling takes its draws and makes the others.
         batch, progress: see :class:`Keep`.
 
     Attributes:
         draws: finished batches by the number of their first draw.
         nuisance: parameters drawn with them, by the same number.
-        cost: what they cost.
-        origin: provenance, number of draws and fingerprint of what made them.
+        cost: the cost of these batches.
+        origin: provenance, number of draws, and fingerprint of the numbers behind them.
 
     Raises:
-        InputError: the file is damaged; at the start of a sampling, its draws are of another one.
+        InputError: the file is damaged, or, when a sampling begins, holds draws of another sampling.
     """
 
     path: Path
@@ -89,11 +89,11 @@ class OnDisk(Keep[Samples]):
 
 
 class Writer(InMemory):
-    """Every batch in memory, and written as soon as it is finished."""
+    """Stores every batch in memory, and writes it as soon as it is finished."""
 
     def __init__(self, sampling: Sampling, disk: OnDisk, origin: Mapping[str, Any]):
         super().__init__(sampling)
-        self.disk, self.origin, self.begun = disk, origin, time.perf_counter()
+        self.disk, self.origin, self.start_time = disk, origin, time.perf_counter()
         self.batches, self.nuisance = dict(disk.draws), dict(disk.nuisance)
 
     @property
@@ -102,7 +102,7 @@ class Writer(InMemory):
 
     def add(self, first: int, draws: Tensor, cost: Cost, nuisance: Mapping[str, Tensor] = NONE) -> None:
         super().add(first, draws, cost, nuisance)
-        spent = replace(cost, seconds=time.perf_counter() - self.begun)
+        spent = replace(cost, seconds=time.perf_counter() - self.start_time)
         self.disk.write(self, self._total(spent), self.origin)
 
     def result(self, cost: Cost) -> Samples:
@@ -113,5 +113,5 @@ class Writer(InMemory):
         return super().result(self._total(cost))
 
     def _total(self, cost: Cost) -> Cost:
-        """``cost`` of this session and of those before it, shared by the same draws."""
+        """``cost`` of this session and the cost of those before it, for the same draws."""
         return replace(self.disk.cost + cost, draws=cost.draws)

@@ -1,7 +1,7 @@
 """A few draws of many, and the moments of all.
 
 Reservoir sampling takes in draws one by one: draw i replaces one of the k in the reservoir with probability k/i.  So
-each set of k among those that have passed is equally likely, whatever their number.
+each set of k among the draws so far is equally likely, however many there are.
 
 References:
     Vitter, "Random sampling with a reservoir", ACM TOMS 1985, algorithm R.
@@ -28,11 +28,11 @@ from scorefield.samples.keep import NONE, Keep, Keeper, Sampling
 class Subsample(Samples):
     """k draws of n, with the mean and the standard deviation of all n.
 
-    Quantiles, and all that asks for draws, are of the k; with n - k draws more they would not move far: the level that
-    a quantile q of k draws stands for has the standard deviation sqrt(q (1 - q) / k).
+    Quantiles, and everything else that needs draws, use the k draws.  Their error is small: the true level of the
+    quantile q of k draws has the standard deviation sqrt(q (1 - q) / k).
 
     Args:
-        moments: of all n draws.
+        moments: mean and standard deviation of all n draws.
     """
 
     moments: Moments = field(default_factory=Moments, repr=False)
@@ -68,7 +68,7 @@ class Reservoir(Keep[Subsample]):
     """``size`` exchangeable draws of n, and the moments of all n.
 
     Args:
-        size: draws that are kept; all of them where fewer are made.
+        size: number of draws in the result; all of them where fewer are made.
         batch, progress: see :class:`Keep`.
 
     Raises:

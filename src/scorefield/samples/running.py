@@ -2,7 +2,7 @@ r"""Moments and outer order statistics of each pixel, without the draws: for vol
 
 The mean and the standard deviation are Welford's.  The interval of level L of n draws lies between order statistics at
 the positions :math:`(n + 1)(1 - L)/2` from either end (:meth:`scorefield.Samples.quantile`), so these and those further
-out are all that it needs: it has no error at all, at :math:`(1 - L)(n + 1) + 4` images in place of n.
+out are enough.  The interval is exact, and needs the memory of :math:`(1 - L)(n + 1) + 4` images in place of n.
 
 References:
     Welford, Technometrics 1962.
@@ -31,16 +31,16 @@ FILE = TensorFile("scorefield.summary", "a summary of draws", "give a file that 
 
 @dataclass(frozen=True)
 class Summary:
-    """What draws say of each pixel, without the draws.
+    """Statistics of each pixel, without the draws.
 
     Complex images: mean and std are those of the complex pixels; quantiles and intervals are of the magnitude.
 
     Args:
-        moments: of all draws.
+        moments: mean and standard deviation of all draws.
         lowest: the smallest values of each pixel, increasing: (m, C, *spatial).
         highest: the largest values of each pixel, increasing: (m, C, *spatial).
-        cost: what the draws cost.
-        provenance: how they came about: JSON-able.
+        cost: the cost of all draws.
+        provenance: their origin, JSON-able.
     """
 
     moments: Moments = field(repr=False)
@@ -64,10 +64,10 @@ class Summary:
         return self.moments.std
 
     def quantile(self, q: float) -> Tensor:
-        """The ``q`` quantile of each pixel, that of :meth:`scorefield.Samples.quantile` bit for bit.
+        """The ``q`` quantile of each pixel, equal to :meth:`scorefield.Samples.quantile` in every bit.
 
         Raises:
-            InputError: q outside (0, 1), a single draw, or a quantile that is nearer to the median than those kept.
+            InputError: q outside (0, 1), a single draw, or a quantile nearer to the median than the stored values.
         """
         n, m = len(self), len(self.lowest)
         low, share = position(n, q)
@@ -77,13 +77,13 @@ class Summary:
             below, above = self.highest[low - n + m], self.highest[low + 1 - n + m]
         else:
             raise InputError(
-                f"The quantile {q:g} of {n} draws is nearer to the median than the {m} values kept at either end;"
+                f"The quantile {q:g} of {n} draws is nearer to the median than the {m} values stored at either end;"
                 f" sample with keep=Running(level={abs(2 * q - 1):.3g}), or with keep=All()."
             )
         return below + share * (above - below)
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
-        """Central interval that a further draw falls into with probability ``level``: (low, high)."""
+        """The central interval (low, high) into which a new draw falls with probability ``level``."""
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
 
     def save(self, path: str | Path) -> Path:
@@ -110,7 +110,7 @@ class Running(Keep[Summary]):
     """Mean, standard deviation and the intervals of ``level`` and above, without the draws.
 
     Args:
-        level: probability of the narrowest interval that will be asked for.
+        level: probability of the narrowest interval that the summary must answer.
         batch, progress: see :class:`Keep`.
 
     Raises:

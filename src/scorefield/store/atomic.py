@@ -17,9 +17,8 @@ from scorefield.errors import InputError
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary file name beside ``path`` that becomes ``path`` when the block succeeds.
 
-    The name keeps every suffix, because libraries choose a format by it.  When the block raises, the
-    temporary file is removed and an existing target stays as it was.  Missing parent folders are made; a link
-    is followed.
+    The name keeps every suffix, because libraries choose a format by it.  When the block raises, the temporary file is
+    removed and an existing target stays as it was.  Missing parent folders are made; a link is followed.
 
     Args:
         path: the file to write.
@@ -80,9 +79,9 @@ def atomic_files(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_folder(path: str | os.PathLike[str], *, obsolete: Collection[str] = ()) -> Iterator[Path]:
     """A temporary folder beside ``path`` that becomes ``path`` when the block succeeds.
 
-    An existing folder is exchanged for the new one and only then removed; when the block raises it stays as it
-    was.  It is replaced only if the new folder has every entry of the old one, so that saving into a folder
-    of other things never deletes them.
+    An existing folder is exchanged for the new one and only then removed; when the block raises it stays as it was.  It
+    is replaced only if the new folder has every entry of the old one, so that saving into a folder of other things
+    never deletes them.
 
     Args:
         path: the folder to write.
