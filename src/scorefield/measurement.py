@@ -1,8 +1,8 @@
 r"""Measurements: data, the operator that made them, and their noise.
 
-:math:`y = A x_0 + n`, :math:`n \sim N(0, R)`.  A measurement answers all that a reconstruction asks of
-the data: how likely an image is, in which direction it becomes more likely, and the *innovation*, the part of the data
-that an estimate of the image does not explain.
+:math:`y = A x_0 + n`, :math:`n \sim N(0, R)`.  A measurement answers all that a reconstruction asks of the data: how
+likely an image is, in which direction it becomes more likely, and the *innovation*, the part of the data that an
+estimate of the image does not explain.
 """
 
 from __future__ import annotations

@@ -12,22 +12,22 @@ from scorefield.prior import Prior
 
 def graph_bytes(prior: Prior, x: Tensor, sigma: Tensor) -> int:
     """Bytes that one linearization of ``prior`` at ``x`` (1, ...) keeps for its backward pass."""
-    held: dict[int, int] = {}
+    sizes: dict[int, int] = {}
 
     def pack(t: Tensor) -> Tensor:
-        held[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
-        return t.detach()  # the tensor itself would hold its graph, and the graph the tensor: never freed
+        sizes[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t.detach()  # not t: it refers to its graph, and the graph to it, so neither would be freed
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         prior.linearize(x, sigma)
-    return sum(held.values())
+    return sum(sizes.values())
 
 
 def free_bytes(device: torch.device) -> int:
     """Memory that can still be allocated on ``device``."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:  # free pages leave out the cache, which makes room for who asks
+    try:  # MemAvailable includes the file cache, which the system frees on demand; the number of free pages does not
         with open("/proc/meminfo") as file:
             (kilobytes,) = (line.split()[1] for line in file if line.startswith("MemAvailable:"))
         return 1024 * int(kilobytes)
@@ -37,6 +37,6 @@ def free_bytes(device: torch.device) -> int:
 
 def draws_that_fit(prior: Prior, x: Tensor, sigma: Tensor, *, share: float = 0.4) -> int:
     """The largest batch of draws whose graphs stay within ``share`` of the free memory; at least 1."""
-    # a Krylov solver and the kernel hold a few dozen images beside the graph
+    # in addition to the graph, a Krylov solver and the kernel need a few dozen images
     each = graph_bytes(prior, x, sigma) + 40 * x.numel() * x.element_size()
     return max(1, int(share * free_bytes(x.device) / each))

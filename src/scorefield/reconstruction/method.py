@@ -1,20 +1,20 @@
-r"""How to reconstruct: the method for scans, and the one for a few numbers.
+r"""How to reconstruct: the method for scans, and the method for a few numbers.
 
-**Scans.**  MMPS takes :math:`x_0 \mid x` for a Gaussian: exact where the prior is one, and near it where an image hangs
-on thousands of data.  Where few data choose among distant modes it gets their weights wrong, whatever the number of
-levels (``docs/which_sampler.md``): they are decided where :math:`x_0 \mid x` has several modes, and the error is in the
-law that is walked, not in the walk.
+**Scans.**  MMPS approximates :math:`x_0 \mid x` by a Gaussian.  This is exact for a Gaussian prior, and accurate where
+thousands of data determine the image.  Where few data choose among distant modes, it gives the modes wrong weights, and
+more levels do not help (``docs/which_sampler.md``): the weights are decided at levels where :math:`x_0 \mid x` has
+several modes, and there the law that is walked is wrong, not the walk.
 
-**A few numbers.**  There a population of particles is affordable that is exact in its limit.
+**A few numbers.**  Here a population of particles is affordable; it is exact in the limit of many particles.
 
-Either must start above the width of the prior, where data leave it open.  A learned prior is as wide as its images; a
-closed form says so itself.  With far more noise than that,
+Both methods start above the width of the prior, because the data may leave the prior as wide as it is.  A learned prior
+is as wide as its images.  The width of a closed form follows from its denoiser at noise far above it,
 
 .. math::
     \operatorname{tr} \mathrm{Cov}(x_0) \approx \sigma\, E \langle z, D(m + \sigma z, \sigma) - D(m, \sigma) \rangle,
     \qquad z \sim N(0, I).
 
-Particles end below the width of the posterior.  The data alone leave no direction narrower than
+Particles end below the width of the posterior.  The data alone determine no direction to a standard deviation below
 :math:`1 / \|R^{-1/2} A\|`.
 """
 
@@ -61,7 +61,7 @@ class Method:
         steps: number of steps; a first-order or multistep kernel takes one denoiser evaluation each.
         sigma_max: first noise level over the intensity (99th percentile of the magnitude).
         sigma_min: last noise level over the intensity.
-        batch: draws walked together; by default as many as fit in memory, and at most 8.
+        batch: number of draws walked together; by default as many as fit in memory, and at most 8.
     """
 
     posterior: Callable[[Prior, Measurement], Prior] = MMPS
@@ -73,10 +73,10 @@ class Method:
 
 
 def default_method(prior: Prior, measurement: Measurement, image: Tensor, n: int, intensity: float) -> Method:
-    """The method for a law in closed form: particles for few data of a small law, else the method for scans.
+    """Choose the method for a law in closed form: particles for few data and small images, else the method for scans.
 
-    Few are up to 16 real numbers of data, small is up to 1024 numbers an image: the law is evaluated a million times.
-    All draws are then one population.  The method for scans starts above the width of the law.
+    Few data are up to 16 real numbers, small images have up to 1024 numbers: the law is evaluated a million times.
+    With particles all draws are one population.  The method for scans starts above the width of the law.
 
     Args:
         prior: the law, in the user's units.
@@ -104,7 +104,7 @@ def unconditional(prior: Prior, measurement: Measurement) -> Prior:
 
 
 def resolution(measurement: Measurement) -> float:
-    """``1 / |R^-1/2 A|``, the least standard deviation to which few data determine any direction; infinite if none."""
+    """``1 / |R^-1/2 A|``: few data determine no direction to a smaller standard deviation.  Infinite where A = 0."""
     scan = measurement.whitened
     rows = scan.operator.H(units(scan.y))
     size = float(torch.linalg.matrix_norm(as_rows(rows).double(), ord=2))
@@ -113,13 +113,13 @@ def resolution(measurement: Measurement) -> float:
 
 @torch.no_grad()
 def width_of(prior: Prior, image: Tensor, scale: float) -> float | None:
-    """Root of the trace of the prior's covariance, from its answers to much noise.
+    """Square root of the trace of the prior's covariance, computed from its denoiser at high noise.
 
-    None if they tell none: the prior is improper, knows no units, or is known at few levels only.
+    None where there is no finite width: the prior is improper, has no units, or is known at few levels only.
 
     Args:
         image: any image (1, *shape) of the dtype wanted.
-        scale: some number of the size of images.
+        scale: a number of the order of the intensity of images.
     """
     generator = torch.Generator(image.device).manual_seed(stream(0, "width"))
     prior = prior.draw(generator)
@@ -133,11 +133,11 @@ def width_of(prior: Prior, image: Tensor, scale: float) -> float | None:
     try:
         sigma = FAR * scale
         for _ in range(TRIES):
-            sigma, found = FAR * sigma, variance(FAR * sigma)
-            if not 0 < found < math.inf:
+            sigma, total = FAR * sigma, variance(FAR * sigma)
+            if not 0 < total < math.inf:
                 return None
-            if FAR**2 * found <= sigma**2:
-                nearer = variance(FAR * math.sqrt(found))  # closer by, with more digits
+            if FAR**2 * total <= sigma**2:
+                nearer = variance(FAR * math.sqrt(total))  # at less noise the difference has more digits
                 return math.sqrt(nearer) if 0 < nearer < math.inf else None
     except InputError:
         pass

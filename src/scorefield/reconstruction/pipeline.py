@@ -1,18 +1,18 @@
-r"""The good default: from a prior and a measurement to posterior samples, with nothing to tune.
+r"""The default reconstruction: from a prior and a measurement to posterior samples, with nothing to tune.
 
-What it decides, and from what:
+It makes these choices:
 
 - *Intensity.*  A learned prior has units of its own and states their size (``prior.amplitude``).  The intensity of the
   scan is the 99th percentile of the magnitude of a ridge-regularized least-squares image.  The prior is rescaled to it
   (:class:`scorefield.priors.Scaled`), so data and results stay in the units of the scan.
 - *Complex images.*  If ``A^H y`` is complex and the prior is real, the real and the imaginary part are two images of
   the prior.
-- *Levels.*  From twice the intensity, where the measured part of the image is all that survives the noise, down to one
-  per cent of the intensity; for a law in closed form from five times its width where that is more.
-- *Weight.*  None: the likelihood's weight follows from the noise level and the spread of the image, which the posterior
-  approximation knows.
-- *Batches.*  As many draws at once as fit in memory.
-- *Few data.*  Where the law is in closed form and the data are few numbers, particles in place of all this
+- *Levels.*  From twice the intensity, where the noise hides all but the measured part of the image, down to one per
+  cent of the intensity; for a law in closed form from five times its width where that is more.
+- *Weight.*  There is no weight of the likelihood to choose: it follows from the noise level and the spread of the
+  image, which the posterior approximation knows.
+- *Batches.*  As many draws together as fit in memory, and at most eight.
+- *Few data.*  Where the law is in closed form and the data are few numbers, particles take the place of all this
   (:func:`scorefield.reconstruction.method.default_method`).
 """
 
@@ -39,8 +39,8 @@ from scorefield.sampling import ALL, sample
 from scorefield.schedules import Karras
 from scorefield.units import intensity_of
 
-LINEARIZED = 5  # times, for the first image of an operator that is not linear
-LARGEST_BATCH = 8  # larger ones are slower on a CPU (cache), and the same seed should not depend on the memory free
+LINEARIZATIONS = 5  # for the first image of an operator that is not linear
+LARGEST_BATCH = 8  # larger ones are slower on a CPU, and draws of a seed should not depend on the free memory
 
 
 @rename_arguments(partial="keep")
@@ -54,20 +54,21 @@ def reconstruct(
     keep: Keep[R] = ALL,  # pyright: ignore[reportArgumentType]  # without it R is Samples
     progress: Silent | None = None,
 ) -> R:
-    """Posterior samples of the image behind ``measurement``.
+    """Draw posterior samples of the image behind ``measurement``.
 
     Args:
         prior: learned or closed form.
         n: number of draws.
-        method: how; by default ``Method()``, and for a law in closed form what
+        method: how to sample; by default ``Method()``, and for a law in closed form what
             :func:`scorefield.reconstruction.method.default_method` chooses.
         seed: fixes the draws.
         keep: what becomes of the draws, see :func:`scorefield.sampling.sample`; with
             :class:`~scorefield.samples.OnDisk` a sampling that was interrupted continues with its seed and batches.
+        progress: shows how far the sampling is.
 
     Returns:
-        ``n`` draws in the measurement's units, with cost (of a scan 25 denoiser evaluations a draw by default) and
-        provenance.
+        ``n`` draws in the measurement's units, with their cost (of a scan 25 denoiser evaluations a draw by default)
+        and their provenance.
 
     Raises:
         InputError: see :func:`scorefield.sampling.sample`.
@@ -94,13 +95,13 @@ def reconstruct(
 def initial_image(measurement: Measurement) -> Tensor:
     """Ridge-regularized least squares (1, *shape): ``(A^H A + c I)^-1 A^H y``, c a thousandth of A^H A's size.
 
-    It fixes the intensity of the scan, not the image.  An operator that is not linear is linearized a few times, from
-    an image of zeros on.
+    It fixes the intensity of the scan, not the image.  An operator that is not linear is linearized a few times, first
+    at an image of zeros.
     """
     if measurement.operator.linear:
         return _least_squares(measurement)
     image = measurement.operator.blank(measurement.y)
-    for _ in range(LINEARIZED):
+    for _ in range(LINEARIZATIONS):
         image = _least_squares(measurement.at(image))
     return image
 
@@ -108,14 +109,14 @@ def initial_image(measurement: Measurement) -> Tensor:
 def _least_squares(measurement: Measurement) -> Tensor:
     operator = measurement.operator
     back = operator.H(measurement.y)
-    seen = operator(back)
-    ridge = 1e-3 * inner(seen, seen) / inner(back, back).clamp(min=torch.finfo(torch.float32).tiny)
+    again = operator(back)
+    ridge = 1e-3 * inner(again, again) / inner(back, back).clamp(min=torch.finfo(torch.float32).tiny)
     damping = per_image(ridge, back)
     return conjugate_gradients(lambda x: operator.gram(x) + damping * x, back, tolerance=1e-3, iterations=30)
 
 
 def _in_units_of(prior: Prior, image: Tensor, intensity: float) -> Prior:
-    """The prior in the measurement's units, and complex when the image is; a closed form is so already."""
+    """The prior in the measurement's units, and complex where the image is; a closed form is so already."""
     if prior.amplitude is None:
         return prior
     scaled = Scaled(prior, scale=intensity / prior.amplitude)

@@ -1,4 +1,4 @@
-"""A reconstruction on disk: images with geometry, draws, and the run's record, all or nothing."""
+"""A reconstruction on disk: images with geometry, draws, and the record of the run, written all or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scorefield.scans.scan import Scan
 from scorefield.store.atomic import atomic_folder
 
 DRAWS = "samples.safetensors"
-REPORTS = ("report.html",)  # of the run before, in whose place the new one comes
+REPORTS = ("report.html",)  # of an earlier run in the same folder, which the new run replaces
 FILES = ("mean.nii.gz", "std.nii.gz", "lower.nii.gz", "upper.nii.gz", "mean.npy", "mean.png", DRAWS,
          "scan.scan", "run.json", *REPORTS)  # fmt: skip
 
@@ -34,12 +34,12 @@ def save_run(
     record: Mapping[str, Any] | None = None,
     beside: Mapping[str, Tensor] | None = None,
 ) -> Path:
-    """Write ``folder`` with
+    """Write a folder with these files:
 
     - ``mean``, ``std``, ``lower``, ``upper`` (.nii.gz, magnitude where complex) in the image's unit and geometry,
-    - ``mean.npy`` (exact values), ``mean.png`` (hung as in the report), ``samples.safetensors`` (every draw),
+    - ``mean.npy`` (exact values), ``mean.png`` (oriented as in the report), ``samples.safetensors`` (every draw),
     - ``run.json``: cost, provenance, interval level and ``record``;
-    - NAME.npy of each image in ``beside``, such as the truth.
+    - ``NAME.npy``: each image in ``beside``, such as the truth.
 
     Raises:
         InputError: the folder cannot be written.
@@ -71,7 +71,7 @@ def load_draws(folder: str | Path) -> Samples:
     """The draws of the run in ``folder``.
 
     Raises:
-        InputError: :func:`save_run` wrote no such folder, or its draws are damaged.
+        InputError: the folder is not one of :func:`save_run`, or its draws are damaged.
     """
     path = Path(folder) / DRAWS
     if not path.is_file():

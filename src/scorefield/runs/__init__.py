@@ -1,1 +1,1 @@
-"""What a run costs, what it keeps and where its results come from."""
+"""Cost, progress, moments and origin of a run, and the part that broke where it failed."""

@@ -1,7 +1,7 @@
-"""What a run cost: evaluations counted where they happen, time and memory.
+"""The cost of a run: evaluations, time and memory.
 
 An *evaluation* is one image through a leaf prior (a network, a closed form); a backward evaluation is one image's
-vector-Jacobian product.  Wrappers (posteriors, scalings) are not counted, the priors inside them are.
+vector-Jacobian product.  Wrappers (posteriors, scalings) are not counted, but the priors inside them are.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Cost:
         operator: images through the forward operators or their adjoints.
         seconds: wall time.
         peak_memory_mb: largest resident memory of the process (CPU), or of the device's allocator.
-        draws: how many draws the totals are shared by.
+        draws: number of draws that share the totals.
     """
 
     forward: int = 0
@@ -45,12 +45,12 @@ class Cost:
 
     @property
     def evaluations(self) -> float:
-        """Denoiser evaluations a draw."""
+        """Denoiser evaluations per draw."""
         return self.forward / self.draws
 
     @property
     def work(self) -> float:
-        """Forward + 2 x backward evaluations a draw, the figure for comparing methods."""
+        """Forward + 2 x backward evaluations per draw, the number by which methods are compared."""
         return (self.forward + 2 * self.backward) / self.draws
 
     def __add__(self, other: Cost) -> Cost:
@@ -66,12 +66,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Meter:
-    """A prior and a kernel whose evaluations are counted; those they were made of are not touched.
+    """Twins of a prior and a kernel that count their evaluations; the originals do not change.
 
     Attributes:
-        prior: to be sampled in place of the prior.
-        kernel: to be walked in place of the kernel.
-        cost: what both have done so far.
+        prior: the twin to sample.
+        kernel: the twin to walk.
+        cost: the cost of both so far.
     """
 
     prior: Prior
@@ -81,7 +81,7 @@ class Meter:
 
 @contextmanager
 def meter(prior: Prior, kernel: Kernel[Any], draws: int) -> Iterator[Meter]:
-    """A prior and a kernel that count what they do into a :class:`Cost`; the block is timed."""
+    """Count evaluations: the block gets a prior and a kernel that add theirs to a :class:`Cost`, and is timed."""
     cost, start = Cost(draws=draws), time.perf_counter()
     twins = Counter(cost).twins(prior, kernel)
     if torch.cuda.is_available():
@@ -100,9 +100,9 @@ def _peak_memory_mb() -> float:
 
 
 class Counter(Observer):
-    """Counts into ``cost``.
+    """Adds evaluations to ``cost``.
 
-    Of a prior the outermost calls only: ``score`` may be written through ``denoise``, ``linearize`` through both.
+    Only the outermost call of a prior counts, because ``score`` may call ``denoise``, and ``linearize`` may call both.
     """
 
     def __init__(self, cost: Cost):
@@ -111,7 +111,7 @@ class Counter(Observer):
     def prior_methods(self, prior: Prior) -> Methods:
         cls, cost, depth = type(prior), self.cost, 0
 
-        def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def count(function: Callable[..., Any]) -> Callable[..., Any]:
             def call(self: Prior, x: Tensor, sigma: Any = 0.0) -> Any:
                 nonlocal depth
                 cost.forward += len(x) if depth == 0 else 0
@@ -123,10 +123,10 @@ class Counter(Observer):
 
             return call
 
-        linearize = counted(cls.linearize)
+        inner = count(cls.linearize)
 
-        def linearized(self: Prior, x: Tensor, sigma: Any) -> tuple[Tensor, Vjp]:
-            denoised, vjp = linearize(self, x, sigma)
+        def linearize(self: Prior, x: Tensor, sigma: Any) -> tuple[Tensor, Vjp]:
+            denoised, vjp = inner(self, x, sigma)
 
             def pull(v: Tensor) -> Tensor:
                 cost.backward += len(v)
@@ -134,13 +134,13 @@ class Counter(Observer):
 
             return denoised, pull
 
-        single = {name: counted(getattr(cls, name)) for name in ("denoise", "score", "log_prob")}
-        return {**single, "linearize": linearized}
+        single = {name: count(getattr(cls, name)) for name in ("denoise", "score", "log_prob")}
+        return {**single, "linearize": linearize}
 
     def operator_methods(self, operator: Operator) -> Methods:
         cls, cost = type(operator), self.cost
 
-        def counted(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def count(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
             def call(self: Operator, x: Tensor) -> Tensor:
                 cost.operator += len(x)
                 return function(self, x)
@@ -149,16 +149,16 @@ class Counter(Observer):
 
         def at(self: Operator, x: Tensor) -> Operator:
             near = cls.at(self, x)
-            return near if near is self else counted_operator(near)
+            return near if near is self else count_operator(near)
 
-        counted_operator = self._operator
-        return {"at": at, **{name: counted(getattr(cls, name)) for name in ("_apply", "_adjoint")}}
+        count_operator = self._operator
+        return {"at": at, **{name: count(getattr(cls, name)) for name in ("_apply", "_adjoint")}}
 
     def nuisance_methods(self, nuisance: Nuisance) -> Methods:
-        cls, counted_operator = type(nuisance), self._operator
+        cls, count_operator = type(nuisance), self._operator
 
         def operator(self: Nuisance, theta: Tensor) -> Operator:
-            return counted_operator(cls.operator(self, theta))
+            return count_operator(cls.operator(self, theta))
 
         return {"operator": operator}
 

@@ -1,4 +1,4 @@
-"""Where a sampling that is not finite broke: in the denoiser, in the product by its Jacobian, or in the step."""
+"""Which part of a sampling was not finite: the denoiser, the product by its Jacobian, or the step."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def is_finite(x: Tensor) -> bool:
 
 
 class Watch(Observer):
-    """Notes the first answer of a leaf prior that is not finite although the question was.
+    """Notes the first time that a leaf prior answers finite numbers with numbers that are not finite.
 
     Attributes:
         culprit: ``"denoiser"`` or ``"product"``; ``"step"`` as long as every answer was finite.
-        prior: the name of the prior that broke.
-        size: the largest magnitude of the images that it was asked about.
+        prior: the name of that prior.
+        size: the largest magnitude of the images that the prior was given.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was noted."""
+        """Forget the note."""
         self.culprit, self.prior, self.size = STEP, "", 0.0
 
     def error(self, kernel: str, level: float) -> Diverged:
@@ -53,7 +53,7 @@ class Watch(Observer):
             if self.culprit == STEP and is_finite(question) and not is_finite(answer):
                 self.culprit, self.prior, self.size = culprit, cls.__name__, float(question.detach().abs().max())
 
-        def watched(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def watch(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
             def call(self: Prior, x: Tensor, sigma: Any = 0.0) -> Tensor:
                 answer = function(self, x, sigma)
                 note(DENOISER, x, answer)
@@ -61,7 +61,7 @@ class Watch(Observer):
 
             return call
 
-        def linearized(self: Prior, x: Tensor, sigma: Any) -> tuple[Tensor, Vjp]:
+        def linearize(self: Prior, x: Tensor, sigma: Any) -> tuple[Tensor, Vjp]:
             denoised, vjp = cls.linearize(self, x, sigma)
             note(DENOISER, x, denoised)
 
@@ -72,5 +72,5 @@ class Watch(Observer):
 
             return denoised, pull
 
-        single = {name: watched(getattr(cls, name)) for name in ("denoise", "score", "log_prob")}
-        return {**single, "linearize": linearized}
+        single = {name: watch(getattr(cls, name)) for name in ("denoise", "score", "log_prob")}
+        return {**single, "linearize": linearize}

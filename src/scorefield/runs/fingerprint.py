@@ -1,4 +1,4 @@
-"""Fingerprints: whether two samplings rest on the same numbers."""
+"""Fingerprints: texts that differ where two samplings have different weights, data or first images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scorefield.store.tensors import digest
 
 
 def fingerprint(prior: Prior, kernel: Kernel[Any], start: Start) -> str:
-    """A digest of the numbers behind a sampling: the weights of the prior, the scan, the image it starts from."""
+    """A digest of the numbers behind a sampling: the weights of the prior, the scan, the image of the start."""
     scans = measurements(prior, kernel)
     for nuisance in nuisances(kernel):
         theta = [nuisance.draw(given.y[:1], torch.Generator(given.y.device).manual_seed(0)) for given in scans]
@@ -30,9 +30,9 @@ def fingerprint(prior: Prior, kernel: Kernel[Any], start: Start) -> str:
 
 
 def fingerprint_of_scan(given: Measurement) -> str:
-    """The answer of a scan to a fixed image: data, operator and noise all change it.
+    """Two numbers of the score of a scan at a fixed image, which depend on its data, its operator and its noise.
 
-    It has four digits, so that another number of threads, which sums in another order, gives the same answer.
+    They have four digits, so that they do not depend on the number of threads, which changes the order of sums.
     """
     generator = torch.Generator(given.y.device).manual_seed(0)
     like = given.operator.blank(given.y)

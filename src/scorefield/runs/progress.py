@@ -9,15 +9,15 @@ T = TypeVar("T")
 
 
 class Silent:
-    """Says nothing."""
+    """Shows nothing; the base class of what shows progress."""
 
     def track(self, steps: Iterable[T], *, total: int, label: str) -> Iterator[T]:
-        """The same iterable; a subclass shows how far it is."""
+        """Yield the steps; a subclass shows how many are done."""
         del total, label
         yield from steps
 
     def note(self, text: str) -> None:
-        """Shows a short text beside the current position."""
+        """Show a short text beside the current position."""
 
 
 class Bar(Silent):

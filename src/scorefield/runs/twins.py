@@ -1,8 +1,8 @@
-"""Twins: objects of the same class and state, some of whose methods do more; the originals are not touched.
+"""Twins: copies of priors and operators, some of whose methods do more, such as counting.  The originals do not change.
 
-A run counts evaluations, or looks for the one that broke, by sampling from a twin of its prior.  Wrappers (posteriors,
-scalings) are copied shallowly around the twins of what they hold, so two runs over one prior, in two threads, have
-nothing in common but its tensors.
+A run samples from a twin of its prior to count evaluations, or to find the one that is not finite.  Wrappers
+(posteriors, scalings) are shallow copies around the twins of their parts.  So two runs over one prior, in two threads,
+share only its tensors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Methods = Mapping[str, Callable[..., Any]]
 
 
 class Observer(ABC):
-    """Says which methods the twins of leaf priors and of operators have."""
+    """Gives the methods that the twins of leaf priors and of operators have in place of the original ones."""
 
     @abstractmethod
     def prior_methods(self, prior: Prior) -> Methods:
@@ -51,7 +51,7 @@ class Observer(ABC):
 def measurements(prior: Prior, kernel: Kernel[Any]) -> list[Any]:
     """The measurements that the posteriors inside ``prior`` and the kernels inside ``kernel`` hold."""
     things: list[Any] = [*prior.modules(), kernel]
-    for thing in things:  # grows while it is read: kernels hold kernels
+    for thing in things:  # the list grows in the loop, because kernels contain kernels
         things += [part for part in vars(thing).values() if isinstance(part, Kernel)]
     return [thing.measurement for thing in things if hasattr(thing, "measurement")]
 
@@ -68,52 +68,52 @@ def twin(thing: T, methods: Methods, state: dict[str, Any]) -> T:
     """An object of ``thing``'s class with other ``methods`` and with ``state`` for its attributes."""
     cls: Any = type(thing)
     other = object.__new__(type(cls)(cls.__name__, (cls,), {"__module__": cls.__module__, **methods}))
-    other.__dict__ = state  # that of the original where nothing changed: what a prior remembers, it remembers
+    other.__dict__ = state  # the original's own where nothing changed, so that both share what they remember
     return other
 
 
 class _Copies:
-    """Copies of objects around the twins inside them; one copy of each, and none of what holds no twin."""
+    """Makes copies of objects around the twins inside them: one of each object, and none of an object without twins."""
 
     def __init__(self, observer: Observer, operators: set[int]):
         self.observer, self.operators = observer, operators
-        self.made: dict[int, Any] = {}
+        self.copies: dict[int, Any] = {}
 
     def of(self, thing: Any) -> Any:
         if not isinstance(thing, (nn.Module, Portable, Kernel, list, tuple, dict)):
             return thing
-        if id(thing) not in self.made:
-            self.made[id(thing)] = self._copy(thing)
-        return self.made[id(thing)]
+        if id(thing) not in self.copies:
+            self.copies[id(thing)] = self._copy(thing)
+        return self.copies[id(thing)]
 
     def _copy(self, thing: Any) -> Any:
         if isinstance(thing, dict):
-            return {**thing, **self._changed(thing)}
+            return {**thing, **self._replacements(thing)}
         if isinstance(thing, Nuisance):  # its prior is no denoiser of images
             return twin(thing, self.observer.nuisance_methods(thing), vars(thing))
         if isinstance(thing, (list, tuple)):
             parts = [self.of(part) for part in thing]
             same = all(a is b for a, b in zip(parts, thing, strict=True))
             return thing if same else parts if isinstance(thing, list) else tuple(parts)
-        changed = self._changed(vars(thing))
-        state = {**vars(thing), **changed} if changed else vars(thing)
+        replaced = self._replacements(vars(thing))
+        state = {**vars(thing), **replaced} if replaced else vars(thing)
         if isinstance(thing, Operator) and id(thing) in self.operators:
             return twin(thing, self.observer.operator_methods(thing), state)
         if isinstance(thing, Prior) and not any(isinstance(inner, Prior) for inner in _inside(thing)):
             return twin(thing, self.observer.prior_methods(thing), state)
-        if not changed:
+        if not replaced:
             return thing
         other = copy.copy(thing)
-        vars(other).update(changed)
+        vars(other).update(replaced)
         return other
 
-    def _changed(self, parts: Mapping[Any, Any]) -> dict[Any, Any]:
+    def _replacements(self, parts: Mapping[Any, Any]) -> dict[Any, Any]:
         copies = {name: self.of(part) for name, part in parts.items()}
         return {name: part for name, part in copies.items() if not _same(part, parts[name])}
 
 
 def _same(copied: Any, original: Any) -> bool:
-    """Whether nothing inside a dictionary, or the object itself, was replaced."""
+    """Whether a copy is the original; for a dictionary, whether each of its parts is."""
     if isinstance(original, dict):
         return all(part is original[name] for name, part in copied.items())
     return copied is original

@@ -27,7 +27,7 @@ def position(n: int, q: float) -> tuple[int, float]:
     """The place of the quantile ``q`` among ``n`` sorted draws.
 
     Returns:
-        The index of the draw below it, and the share of the gap from there to the next draw; their sum is
+        The index of the draw below it, and the share of the gap from there to the next draw; the sum of both is
         (n + 1) q - 1.  Beyond the outermost draws the share is below 0 or above 1.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Everything that is written to disk: whole or not at all, described as plain data, checked when read."""
+"""Files: written whole or not at all, described as plain data, checked when they are read."""

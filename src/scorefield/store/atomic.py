@@ -1,4 +1,4 @@
-"""Writing whole or not at all: a temporary name in the same folder, renamed when everything is on disk."""
+"""Files and folders written whole or not at all: under a temporary name, which changes when everything is on disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_dir():
         raise InputError(f"Cannot write a file to {path}, which is a folder; give a file name inside it.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(target)
+    temporary = _temporary_beside(target)
     try:
         yield temporary
         _share(temporary)
@@ -51,14 +51,14 @@ def atomic_files(path: str | os.PathLike[str]) -> Iterator[Path]:
     first of them: no file system renames two at once.
 
     Args:
-        path: the folder that takes the files; what else is in it stays.
+        path: the folder for the files; other files in it stay.
 
     Raises:
-        InputError: one of the names is a folder there.
+        InputError: the folder has a folder with the name of one of the files.
     """
     target = Path(os.path.realpath(Path(path).expanduser()))
     target.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(target / "files")
+    temporary = _temporary_beside(target / "files")
     new, old = temporary / "new", temporary / "old"
     try:
         for folder in (temporary, new, old):
@@ -93,7 +93,7 @@ def atomic_folder(path: str | os.PathLike[str], *, obsolete: Collection[str] = (
     target = Path(os.path.realpath(Path(path).expanduser()))
     _refuse_file(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(target)
+    temporary = _temporary_beside(target)
     temporary.mkdir()
     try:
         yield temporary
@@ -110,7 +110,7 @@ def atomic_folder(path: str | os.PathLike[str], *, obsolete: Collection[str] = (
 
 
 def check_replaceable(path: str | os.PathLike[str], names: Collection[str]) -> None:
-    """Refuse a place for a folder before the work that is to fill it.
+    """Check that a folder can be written, before the work that fills it.
 
     Args:
         path: the folder to write.
@@ -134,7 +134,7 @@ def _refuse_file(target: Path) -> None:
 
 
 def _move_all(new: Path, target: Path, old: Path) -> None:
-    """Move the files of ``new`` into ``target``, and those that they replace into ``old``; undo it where one fails."""
+    """Move the files of ``new`` into ``target``, and files of these names there into ``old``; undo it on an error."""
     done: list[str] = []
     try:
         for file in sorted(new.iterdir()):
@@ -157,7 +157,7 @@ def _exchange(new: Path, target: Path) -> None:
     if _swap(new, target):
         shutil.rmtree(new)
         return
-    old = _beside(target)
+    old = _temporary_beside(target)
     os.replace(target, old)
     try:
         os.replace(new, target)
@@ -177,19 +177,19 @@ def _swap(a: Path, b: Path) -> bool:
     return swap(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0
 
 
-def _beside(target: Path) -> Path:
+def _temporary_beside(target: Path) -> Path:
     return target.with_name(f".{secrets.token_hex(6)}{''.join(target.suffixes)}")
 
 
 def _share(file: Path) -> None:
-    """The permissions that the user's umask gives a new file; some libraries write theirs for the owner alone."""
+    """Give a file the permissions of the user's umask; some libraries write files for the owner alone."""
     mask = os.umask(0)
     os.umask(mask)
     file.chmod(0o666 & ~mask)
 
 
 def _flush(path: Path) -> None:
-    """Push a file or folder to the disk, so that a rename never outruns the bytes it names."""
+    """Push a file or folder to the disk, so that its bytes are there before its new name is."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open a folder
         return
     handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)

@@ -1,6 +1,7 @@
 """Checkpoints: a folder with ``prior.json`` (class, fields, card) and ``weights.safetensors``; never a pickle.
 
-Other ``NAME.safetensors`` are further tensors that travel with the prior as ``prior.beside[NAME]``, whoever reads them.
+Each other file ``NAME.safetensors`` holds further tensors of the prior, ``prior.beside[NAME]``, such as the reference
+of :func:`scorefield.trust.assess`.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from scorefield.store.tensors import TensorFile
 
 WEIGHTS = TensorFile("scorefield.weights", "the weights of a prior", "restore the file")
 BESIDE = TensorFile("scorefield.beside", "further tensors of a prior", "restore or delete the file")
-RESERVED = ("weights", "training")  # the prior's own tensors, and those that a training goes on from
+RESERVED = ("weights", "training")  # names of the files of the weights, and of a training that can continue
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a person should know before using a prior.
+    """Facts that a person should know before using a prior.
 
     Args:
         name: short name.
         summary: one sentence.
-        amplitude: what the 99th percentile of |image| is in the prior's units.
+        amplitude: the 99th percentile of |image| in the prior's units.
         unit: the meaning of 1 in the prior's units.
         provenance: training data with licences.
         training: how it was trained (steps, seconds, seed, command, validation numbers).
@@ -57,10 +58,11 @@ def save(prior: Prior, path: str | Path, *, card: Card | None = None, beside: Be
     Args:
         path: the folder; an existing one is replaced only when the new one is complete.
         card: stored with the fields; by default the prior's own card, with its amplitude.
-        beside: further tensors, by the name of their file, then by their own; by default those of the prior.
+        beside: further tensors, by the name of their file and then by their own; by default those of the prior.
 
     Raises:
-        InputError: a prior made of foreign classes, or further tensors under a name that the folder needs itself.
+        InputError: the prior contains a class from outside scorefield, or the folder needs the name of further tensors
+            for a file of its own.
     """
     with folder(prior, path, card=card, beside=beside):
         return Path(path)
@@ -68,7 +70,7 @@ def save(prior: Prior, path: str | Path, *, card: Card | None = None, beside: Be
 
 @contextmanager
 def folder(prior: Prior, path: str | Path, *, card: Card | None = None, beside: Beside | None = None) -> Iterator[Path]:
-    """As :func:`save`, for a folder that holds more: the block adds files to the folder it is given."""
+    """As :func:`save`, for a folder with more files: the block gets the folder and adds them."""
     stated = card or _card_of(prior, Path(path).name)
     further = prior.beside if beside is None else beside
     if taken := [name for name in further if name in RESERVED]:
@@ -83,7 +85,7 @@ def folder(prior: Prior, path: str | Path, *, card: Card | None = None, beside: 
 
 
 def _card_of(prior: Prior, name: str) -> Card:
-    """The prior's own card, or one of that name, with the amplitude that the prior has now."""
+    """The prior's own card, or a new one called ``name``, with the amplitude that the prior has now."""
     card: Card = prior.card or Card(name)
     return card if prior.amplitude is None else replace(card, amplitude=prior.amplitude)
 
@@ -94,7 +96,7 @@ def load(path: str | Path) -> Prior:
     The prior has the ``card`` of the folder, its ``amplitude``, and the further tensors as ``beside``.
 
     Raises:
-        InputError: a missing, corrupt or foreign folder.
+        InputError: the folder is missing or damaged, or holds no prior.
     """
     path = Path(path)
     if not (path / "prior.json").is_file():

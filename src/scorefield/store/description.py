@@ -1,8 +1,8 @@
-"""Objects as plain data: a class name and its constructor arguments, and back.
+"""Plain data for objects: a class name and constructor arguments, from which the object is built again.
 
 Every public class keeps each constructor argument under its own name, so an object can be written to JSON (a
-checkpoint, a run card) and built again.  Only classes of scorefield's own namespaces are ever built: reading a
-checkpoint cannot run anybody's code.
+checkpoint, a run card) and built again.  Only classes of scorefield's own namespaces are built, so reading a
+checkpoint cannot run foreign code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Plain = dict[str, Any]
 
 
 def describe(thing: Any) -> Any:
-    """``thing`` as JSON-able data: numbers, strings and lists as they are, objects as class and fields.
+    """The description of ``thing``, JSON-able: numbers and strings as they are, objects as class and fields.
 
     Raises:
         InputError: an object from outside scorefield's namespaces.
@@ -33,10 +33,10 @@ def describe(thing: Any) -> Any:
 
 
 def build(plain: Any) -> Any:
-    """The object that :func:`describe` described.
+    """Build the object from its description by :func:`describe`.
 
     Raises:
-        InputError: an unknown class or field, named.
+        InputError: the description has an unknown class or field.
     """
     if isinstance(plain, list):
         return [build(item) for item in plain]
@@ -61,7 +61,7 @@ def _module(namespace: str) -> Any:
 
 
 def _ours(cls: Any) -> bool:
-    """A class written here, not one that a namespace merely imports (torch.Tensor, say)."""
+    """Whether a class is from scorefield, and not only imported there, as torch.Tensor is."""
     return inspect.isclass(cls) and cls.__module__.startswith("scorefield.")
 
 

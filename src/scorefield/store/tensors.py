@@ -1,9 +1,9 @@
 """Named tensors in one file with a record of plain data: written whole or not at all, checked when read.
 
-A file is safetensors, never a pickle.  Its metadata hold the record as JSON and a CRC-32 of all there is in the file:
-the format itself would not notice a flipped bit.  Complex tensors, which the format knows in one precision only, are
-stored as pairs of real numbers, and the record says which these are under ``"complex"``.  Files of version 0.1 have
-the same layout but for the checksum, which only scans had; weights had no record.
+A file is safetensors, never a pickle.  Its metadata hold the record as JSON, and a CRC-32 checksum of everything in the
+file, because the format itself does not notice a flipped bit.  Complex tensors are stored as pairs of real numbers,
+because the format has only one complex precision; the entry ``"complex"`` of the record lists their names.  Files of
+version 0.1 have the same layout, but only scans had a checksum, and weights had no record.
 
 References:
     https://huggingface.co/docs/safetensors
@@ -34,8 +34,8 @@ class TensorFile:
 
     Args:
         key: the name of the record among the metadata.
-        content: what such a file holds, for the sentence about one that cannot be read.
-        mend: what to do about one that cannot be read.
+        content: the content of such files, for the sentence about a file that cannot be read.
+        mend: what to do about a file that cannot be read.
     """
 
     key: str
@@ -49,8 +49,8 @@ class TensorFile:
 
         Args:
             path: the file; an existing one stays as it is when this fails.
-            tensors: of any dtype, device and memory layout; each is stored as what it shows.
-            record: JSON-able, without an entry ``"complex"`` that is not ours.
+            tensors: of any dtype, device and memory layout; each is stored with the numbers that it shows.
+            record: JSON-able; an entry ``"complex"`` is overwritten.
 
         Raises:
             TypeError: the record is not JSON-able.
@@ -66,12 +66,12 @@ class TensorFile:
 
     @contextmanager
     def reading(self, path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
-        """The tensors and the record of a file, for a block that makes something of them.
+        """Read a file: the block gets its tensors and its record, and an error in the block becomes one sentence.
 
         A file without a record, as weights of version 0.1 are, has an empty one.
 
         Raises:
-            InputError: the file is missing or damaged, or the block misses something in it.
+            InputError: the file is missing or damaged, or the block does not find an entry in it.
         """
         from safetensors import SafetensorError
 
@@ -99,7 +99,7 @@ class TensorFile:
         text = metadata.get(self.key, "{}")
         record = dict(json.loads(text))
         pairs = record.pop("complex", False)
-        without_checksum = isinstance(pairs, bool) and "crc32" not in metadata  # as samples of version 0.1
+        without_checksum = isinstance(pairs, bool) and "crc32" not in metadata  # samples of version 0.1
         if not without_checksum and metadata.get("crc32") != _checksum(text, tensors):
             raise ValueError("it was changed or damaged since it was written")
         if isinstance(pairs, bool):
