@@ -199,7 +199,7 @@ class Density(Score):
             return torch.autograd.grad(self.log_prob(leaf, sigma).sum(), leaf, create_graph=outer)[0]
 
 
-class Exact(Density):
+class ClosedForm(Density):
     """A density that can be sampled, and conditioned on linear-Gaussian data in closed form."""
 
     @abstractmethod
@@ -209,3 +209,6 @@ class Exact(Density):
     @abstractmethod
     def posterior(self, measurement: Measurement) -> Density:
         """The exact distribution of x0 given the measurement."""
+
+
+Exact = ClosedForm  # its name in version 0.1; `scorefield.posteriors.Exact` is another class

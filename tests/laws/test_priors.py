@@ -36,7 +36,7 @@ from torch import Tensor
 
 from scorefield import priors
 from scorefield.errors import InputError
-from scorefield.prior import Denoiser, Exact, Prior, Score
+from scorefield.prior import ClosedForm, Denoiser, Prior, Score
 from scorefield.priors.gaussian import DiagonalGaussian
 from scorefield.randomness import normal_like
 
@@ -48,7 +48,7 @@ every_conditionable = pytest.mark.parametrize("make", CONDITIONABLE)
 
 
 def test_every_exported_law_with_a_posterior_is_here():
-    assert_examples(priors, Exact, {type(make()) for make in PRIORS.values()})
+    assert_examples(priors, ClosedForm, {type(make()) for make in PRIORS.values()})
 
 
 def jacobian(prior: Prior, x: Tensor, sigma: Tensor) -> Tensor:
@@ -270,7 +270,7 @@ class OnlyScore(Score):
 
 @pytest.mark.parametrize("prior", [OnlyDenoiser(), OnlyScore()])
 def test_the_other_half_is_inherited(prior):
-    exact: Exact = dense_mixture()
+    exact: ClosedForm = dense_mixture()
     x, v = some(exact), some(exact, seed=2)
     close(prior.score(x, LEVELS), exact.score(x, LEVELS))
     close(prior.denoise(x, LEVELS), exact.denoise(x, LEVELS))

@@ -13,7 +13,7 @@ from scorefield.nets import LocalCNN, UNet
 from scorefield.objectives import GivenChannels
 from scorefield.prior import Denoiser, level
 from scorefield.priors import EDM, Conditional, Gaussian, Given, Homogeneous, MultiScale, Network
-from scorefield.priors.multiscale import coarse_to_fine, join, pyramid, split
+from scorefield.priors.multiscale import coarse_to_fine, haar, inverse_haar, pyramid
 from scorefield.runs.cost import meter
 from scorefield.schedules import Karras
 from scorefield.training.trainer import Steps, train
@@ -60,7 +60,7 @@ def smooth() -> Tensor:
 def factors(covariance: Tensor) -> MultiScale:
     """The exact factors of N(0, covariance) at one scale."""
     images = torch.eye(SIDE**2, dtype=torch.float64).reshape(-1, 1, SIDE, SIDE)
-    low, bands = split(images)
+    low, bands = haar(images)
     low, bands = (low / 2).flatten(1).T, bands.flatten(1).T  # as matrices on images
     coarse, cross, fine = low @ covariance @ low.T, bands @ covariance @ low.T, bands @ covariance @ bands.T
     gain = cross @ torch.linalg.inv(coarse)
@@ -78,18 +78,18 @@ def factors(covariance: Tensor) -> MultiScale:
 def test_haar_is_orthonormal(shape):
     """D10: energy is kept and the image comes back, to 1e-6 and better."""
     x, y = normal(*shape), normal(*shape, seed=1)
-    low, bands = split(x)
+    low, bands = haar(x)
     torch.testing.assert_close(low.square().sum() + bands.square().sum(), x.square().sum())
-    torch.testing.assert_close(join(low, bands), x)
-    other = split(y)
+    torch.testing.assert_close(inverse_haar(low, bands), x)
+    other = haar(y)
     torch.testing.assert_close((low * other[0]).sum() + (bands * other[1]).sum(), (x * y).sum())
 
 
 def test_a_constant_has_no_details_and_ramps_have_one():
-    low, bands = split(torch.full((1, 1, 4, 4), 3.0))
+    low, bands = haar(torch.full((1, 1, 4, 4), 3.0))
     assert torch.equal(low, torch.full((1, 1, 2, 2), 6.0))
     assert not bool(bands.any())
-    _, bands = split(torch.arange(4.0).expand(1, 1, 4, 4))
+    _, bands = haar(torch.arange(4.0).expand(1, 1, 4, 4))
     assert bool((bands[:, 0] != 0).all())
     assert not bool(bands[:, 1:].any())
 
@@ -99,8 +99,8 @@ def test_the_pyramid_is_what_the_parts_see():
     fine, middle, coarse = pyramid(image, 2)
     assert (fine.shape, middle.shape, coarse.shape) == ((8, 8, 4), (8, 4, 2), (2, 4, 2))
     torch.testing.assert_close(coarse, nn.functional.avg_pool2d(image, 4))
-    torch.testing.assert_close(join(2 * coarse[None], middle[None, :6])[0], fine[6:])
-    torch.testing.assert_close(join(2 * fine[None, 6:], fine[None, :6])[0], image)
+    torch.testing.assert_close(inverse_haar(2 * coarse[None], middle[None, :6])[0], fine[6:])
+    torch.testing.assert_close(inverse_haar(2 * fine[None, 6:], fine[None, :6])[0], image)
 
 
 # --- the factors of a Gaussian
@@ -166,6 +166,14 @@ def test_given_channels_are_fixed():
     again = given.denoise(leaf, 0.3)
     torch.testing.assert_close(denoised, again.detach())
     torch.testing.assert_close(vjp(x), torch.autograd.grad(again, leaf, x)[0])
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 4, 4), (1, 1, 4, 4), (2, 1, 2, 4)])
+def test_given_channels_are_those_of_the_batch(shape):
+    x, given = normal(2, 3, 4, 4), Given(learned().details[0], normal(*shape))
+    for method in (given.denoise, given.linearize, given.score):
+        with pytest.raises(InputError, match="one known image, of the same size, for each image of the batch"):
+            method(x, 0.3)
 
 
 def test_details_are_local():

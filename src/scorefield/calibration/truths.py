@@ -19,7 +19,7 @@ from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.kernels.ancestral import Ancestral
 from scorefield.measurement import Measurement
-from scorefield.prior import Exact, Prior
+from scorefield.prior import ClosedForm, Prior
 from scorefield.randomness import stream
 from scorefield.sampling import sample
 from scorefield.scans.protocols import Protocol, simulate
@@ -54,10 +54,10 @@ class FromDensity(Truths):
         InputError: the prior cannot be sampled exactly.
     """
 
-    prior: Exact = field(repr=False)
+    prior: ClosedForm = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.prior, Exact):
+        if not isinstance(self.prior, ClosedForm):
             raise InputError(
                 f"{type(self.prior).__name__} cannot be sampled exactly; calibrate on given images,"
                 " Experiment(simulate, FromImages(images)), or on walks of the prior, FromWalk(prior, shape)."

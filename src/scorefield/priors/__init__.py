@@ -1,6 +1,6 @@
 """Priors: closed forms, learned networks, patches, and their algebra.
 
-This list is the registry: the law suites test every prior named here, checkpoints are built from it.
+This list is the registry: the law suites test every prior named here, and checkpoints are built from it.
 """
 
 from scorefield.priors.algebra import AsComplex, IndependentParts

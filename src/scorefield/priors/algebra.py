@@ -1,7 +1,7 @@
-r"""Complex images from real ones.
+r"""Priors on complex images, made of priors on real ones.
 
 A complex image is two real ones; that is an isometry for the inner product :math:`\mathrm{Re}\langle a, b\rangle`,
-and sigma is per real component, so scores, denoisers and Jacobians are carried over as they are.
+and sigma is per real component, so scores, denoisers and Jacobians stay the same.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Lift(Prior):
         return self._join(self.prior.score(self._parts(x), self._levels(sigma, x)))
 
     def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
-        """The denoised and ``v -> J^T v``, the adjoint for the real inner product ``Re <a, b>``."""
+        """The denoised images and ``v -> J^T v``, the adjoint for the real inner product ``Re <a, b>``."""
         denoised, vjp = self.prior.linearize(self._parts(x), self._levels(sigma, x))
         return self._join(denoised), lambda v: self._join(vjp(self._split(v)))
 
@@ -77,7 +77,7 @@ class Lift(Prior):
         return self if drawn is self.prior else type(self)(drawn)
 
     def lesson(self) -> Lesson[Self]:
-        """The part of the prior that learns, lifted, on complex crops."""
+        """The lesson of the real prior, on complex crops."""
         inner = self.prior.lesson()
 
         def finish(images: Sequence[Tensor], generator: torch.Generator) -> None:
@@ -118,7 +118,7 @@ class AsComplex(Lift):
             self.event_shape = (channels // 2, *spatial)
 
     def posterior(self, measurement: Measurement) -> AsComplex:
-        """The exact posterior: the prior's own, of the data as a function of its real channels.
+        """The exact posterior: the prior's own, for the same data and an operator on its real channels.
 
         Raises:
             InputError: the prior has no exact posterior.

@@ -1,4 +1,4 @@
-"""A prior asked in another precision than its own."""
+"""Another precision for a prior."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from scorefield.prior import Prior, Vjp
 
 
 def precision_of(prior: Prior) -> torch.dtype | None:
-    """Real dtype of what a learned prior learned; None of a closed form, which has learned nothing."""
+    """Real dtype of the weights of a learned prior; None for a closed form, which has no weights."""
     weight = next(prior.parameters(), None)
     return None if weight is None else weight.real.dtype
 
 
 class Cast(Prior):
-    """A prior asked in another precision than that of its weights, such as a network in single about double data.
+    """A prior whose images have another precision than its weights, such as double images for a network in single.
 
     Args:
         prior: in its own precision.
@@ -61,7 +61,7 @@ class Cast(Prior):
         return self.prior.rsample(n, generator)
 
     def posterior(self, measurement: Measurement) -> Cast:
-        """The exact posterior: the prior's own, of the data in its precision.
+        """The exact posterior: the prior's own, for data in its precision.
 
         Raises:
             InputError: the prior has no exact posterior.
@@ -72,7 +72,7 @@ class Cast(Prior):
 
 
 class _Rounded(Operator):
-    """An operator on images in precision ``given``, asked in precision ``dtype``."""
+    """An operator on images in precision ``given``, applied to images in precision ``dtype``."""
 
     def __init__(self, operator: Operator, given: torch.dtype, dtype: torch.dtype):
         super().__init__(operator.shape_in, operator.shape_out)

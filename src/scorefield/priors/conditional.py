@@ -1,4 +1,4 @@
-r"""Denoisers of some channels given others: where a patch is, a coarser image, another contrast.
+r"""Denoisers of some channels given others, such as the place of a patch, a coarser image, or another contrast.
 
 The state is :math:`(x, z)` with z known.  Its law has no noise in z, so :math:`D(x, z) = (E[x_0 \mid x, z],\ z)`, and
 z plays no part in score matching (:class:`scorefield.objectives.GivenChannels`).
@@ -27,7 +27,7 @@ class Conditional(Denoiser):
     """A learned denoiser of the first channels of an image given its last ones, which it returns as they are.
 
     Args:
-        net: called as ``net(x, noise)`` with all channels; of what it returns, the first channels count.
+        net: called as ``net(x, noise)`` with all channels; the first channels of its output count.
         preconditioning: how the network becomes a denoiser; known channels reach it as they are.
         known: how many channels are known.
         crop: side of the training crops in pixels.

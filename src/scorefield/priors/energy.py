@@ -1,18 +1,18 @@
 r"""Energies: a prior whose log-density is a network, and whose score is the exact gradient of that.
 
-With :math:`f = c_{skip}\,x + c_{out}\,F(c_{in}\,x,\ c_{noise})`, what :class:`scorefield.priors.Network` would call the
-denoiser, the log-density at level sigma is, up to a constant that depends on sigma,
+With :math:`f = c_{skip}\,x + c_{out}\,F(c_{in}\,x,\ c_{noise})`, which is the denoiser of
+:class:`scorefield.priors.Network`, the log-density at level sigma is, up to a constant that depends on sigma,
 
 .. math::
     \log p_\sigma(x) = -\frac{\langle x,\ x - f(x, \sigma) \rangle}{2 \sigma^2}, \qquad
     D = x + \sigma^2 \nabla \log p_\sigma = \tfrac12 \bigl( f + J_f^T x \bigr).
 
 For every Gaussian prior with mean 0, f = D is linear and symmetric, and this is its log-density.  In general f is not
-the denoiser but trained so that the gradient is.  For the experts of :class:`scorefield.nets.Patchwise`,
+the denoiser; training makes the gradient so.  For the experts of :class:`scorefield.nets.Patchwise`,
 :math:`\langle x, M^T G_c^T F(G_c M x) \rangle = \langle G_c M x, F(G_c M x) \rangle`: a sum of energies of patches.
 
-A network that is a score directly is a gradient only nearly; its denoiser's Jacobian is not symmetric, and no density
-belongs to it.  Here Metropolis tests, line searches and :math:`\sigma^2 J = Cov` hold to rounding, for twice the work.
+A network that models the score is only nearly a gradient: its denoiser's Jacobian is not symmetric, and it has no
+density.  Here Metropolis tests, line searches and :math:`\sigma^2 J = Cov` hold to rounding, for twice the work.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-r"""A prior held at one noise level, so that sigma is free to be a clock.
+r"""A prior at one fixed noise level, so that sigma is free to be a clock.
 
 Kernels read their step from sigma: :class:`~scorefield.kernels.Langevin` takes :math:`\alpha = r\,\sigma^2`.  Langevin
 dynamics on *one* density with decaying steps, :math:`\alpha_t = \alpha_0\,(p_0^t)^2`, is therefore a walk of that
-kernel over the geometric clock :math:`\sigma_t = p_0^t`, on a density that does not look at the clock::
+kernel over the geometric clock :math:`\sigma_t = p_0^t`, on a density that does not depend on the clock::
 
     target = Frozen(mixture, 0.0)
     clock = 0.99 ** torch.arange(1, 602, dtype=torch.float64)  # T = 600 steps, p0 = 0.99
@@ -23,7 +23,7 @@ from scorefield.randomness import normal_like
 
 
 class Frozen(Score):
-    """The law ``p_sigma`` of a prior at one level sigma, whatever level it is asked at.
+    """The law ``p_sigma`` of a prior at one level sigma, whatever level its methods get.
 
     For kernels that sample one density (Langevin, its Metropolis relatives, ascent), not for those that descend from
     level to level: its ``denoise`` is a step along the frozen score, not a posterior mean.

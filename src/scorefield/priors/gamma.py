@@ -12,7 +12,7 @@ with shape k and rate :math:`\lambda`.  Noise takes u = x_0 to x, and with :math
     \int_0^\infty v^{k-1} e^{-(v-\mu)^2/2}\, dv, \qquad
     \nabla \log p_\sigma(x) = \frac{E[v] - \mu}{\sigma} - \lambda .
 
-The integral is a parabolic cylinder function, for which torch has no code, so it is done by quadrature.  In
+The integral is a parabolic cylinder function, for which torch has no code; a quadrature computes it.  In
 :math:`t = \log v` its integrand is :math:`e^{h(t)}`, :math:`h = kt - (e^t - \mu)^2/2`, with one mode at
 :math:`v_* = (\mu + \sqrt{\mu^2 + 4k})/2`, where :math:`v_* - \mu = k/v_*` and :math:`-h'' = v_*^2 + k = w^{-2}`.
 With :math:`\delta = t - t_*` and :math:`\epsilon = e^\delta - 1`,
@@ -82,7 +82,7 @@ class Gamma(Density):
         return cls(float(shape), 1 / float(scale))
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        u, s = self._checked(x, sigma)
+        u, s = self._as_columns(x, sigma)
         k, rate = self.shape, self.rate
         positive = torch.where(u > 0, u, 1)
         clean = torch.where(u > 0, k * math.log(rate) - math.lgamma(k) + (k - 1) * positive.log() - rate * u, -math.inf)
@@ -92,14 +92,14 @@ class Gamma(Density):
         return torch.where(s > 0, noisy + self._integral(u / scale - rate * scale)[0], clean)
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        u, s = self._checked(x, sigma)
+        u, s = self._as_columns(x, sigma)
         clean = torch.where(u > 0, (self.shape - 1) / torch.where(u > 0, u, 1) - self.rate, math.inf)
         scale = torch.where(s > 0, s, 1)
         noisy = self._integral(u / scale - self.rate * scale)[1] / scale - self.rate
         return torch.where(s > 0, noisy, clean).reshape(x.shape)
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        u, s = self._checked(x, sigma)
+        u, s = self._as_columns(x, sigma)
         scale = torch.where(s > 0, s, 1)  # not x + sigma^2 score, which is 0 times inf where there is no density
         pull = self._integral(u / scale - self.rate * scale)[1]
         return (u + s * pull - self.rate * s.square()).reshape(x.shape)
@@ -125,7 +125,7 @@ class Gamma(Density):
         mean = k / mode + mode * (rise.softmax(1) * eps).sum(1, keepdim=True)
         return (offset + rise.logsumexp(1, keepdim=True)).squeeze(1), mean.squeeze(1)
 
-    def _checked(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
+    def _as_columns(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
         """x (B, 1) and its level as (B,) and (B,)."""
         if tuple(x.shape[1:]) != (1,) or x.is_complex():
             raise InputError(
@@ -139,9 +139,9 @@ def acceptance_rejection(shape: float, n: int, generator: torch.Generator | None
     """``n`` draws (n,) of the Gamma law of that shape and rate 1, and how many proposals they took.
 
     Acceptance-rejection from the cube of a Gaussian: with d = k - 1/3, c = (9 d)^(-1/2), z ~ N(0, 1), v = (1 + c z)^3
-    and u ~ U(0, 1), the number d v is kept when v > 0 and log u < z^2/2 + d - d v + d log v.  Each draw proposes
-    until its own acceptance, so ``n`` over the proposals estimates the acceptance rate.  A shape below 1 is lifted: a
-    draw of shape k + 1 times U^(1/k).
+    and u ~ U(0, 1), the number d v is accepted when v > 0 and log u < z^2/2 + d - d v + d log v.  Each draw proposes
+    until its own acceptance, so ``n`` over the proposals estimates the acceptance rate.  A shape k below 1
+    takes a draw of shape k + 1 times U^(1/k).
 
     Args:
         shape: k > 0.

@@ -1,7 +1,7 @@
 """Gaussian priors: dense and diagonal covariances.
 
-Their mathematics is in :mod:`scorefield.priors.normal`; here are the two classes, and the exact update of a
-family of dense Gaussians by data, which mixtures share.
+Their mathematics is in :mod:`scorefield.priors.normal`; this module has the two classes, and the exact posteriors
+of several dense Gaussians given the same data, which mixtures need too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scorefield.errors import InputError
 from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
 from scorefield.operators.basic import finite
-from scorefield.priors.normal import Diagonalized, check_data
+from scorefield.priors.normal import Diagonalized, check_events
 
 
 def eigenpairs(covariances: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ def eigenpairs(covariances: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Update(NamedTuple):
-    """What data make of K Gaussians that share one operator."""
+    """The posteriors of K Gaussians given the same data."""
 
     means: Tensor  # (K, *event)
     covariances: Tensor  # (K or 1, d, d)
@@ -131,7 +131,7 @@ class Gaussian(Diagonalized):
         return self._update(measurement).log_evidence[0]
 
     def _update(self, measurement: Measurement) -> Update:
-        check_data(measurement, self.event_shape)
+        check_events(measurement, self.event_shape)
         return update(self.mean.unsqueeze(0), (self.basis * self.eigenvalues.sqrt()).unsqueeze(0), measurement)
 
 

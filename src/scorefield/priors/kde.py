@@ -5,13 +5,13 @@ r"""Kernel density estimates: the training images themselves, blurred.
     \nabla \log p_\sigma(x) = \frac{\bar x(x) - x}{v}, \qquad
     \bar x(x) = \sum_t \mathrm{softmax}_t\!\left(\log w_t - \frac{|x - x_t|^2}{2 v}\right) x_t .
 
-At bandwidth h = 0 this is the empirical distribution: its score is what denoising score matching converges to
-without regularization, and its reverse diffusion returns training images.  What a learned prior does better
-than this one is what it has generalized.
+At bandwidth h = 0 this is the empirical distribution: denoising score matching without
+regularization converges to its score, and its reverse diffusion returns training images.  A learned prior generalizes
+as far as it is better than this one.
 
 References:
-    Parzen, "On estimation of a probability density function and mode", 1962.
-    Vincent, "A connection between score matching and denoising autoencoders", Neural Computation 2011.
+    Parzen, "On estimation of a probability density function and mode", 1962.  Vincent, "A connection between score
+    matching and denoising autoencoders", Neural Computation 2011.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from scorefield.errors import InputError
 from scorefield.linalg.parts import as_rows
 from scorefield.measurement import Measurement
 from scorefield.operators.basic import finite
-from scorefield.prior import Exact, level
+from scorefield.prior import ClosedForm, level
 from scorefield.priors.mixture import GaussianMixture, check_weights
-from scorefield.priors.normal import check_data
+from scorefield.priors.normal import check_events
 from scorefield.randomness import normal_like
 
 
-class Kde(Exact):
+class Kde(ClosedForm):
     """A Gaussian kernel at every training point.
 
     Costs one pass over the points per call, ``chunk`` of them in memory at a time.
@@ -91,14 +91,14 @@ class Kde(Exact):
     def posterior(self, measurement: Measurement) -> Kde | GaussianMixture:
         """The exact posterior.
 
-        At bandwidth 0 the same points reweighted by their likelihood, at any size.  At a positive bandwidth a
-        :class:`GaussianMixture` of T components that share one (d, d) covariance: memory d^2 + T d per
-        image, so for small events only.
+        At bandwidth 0 it has the same points with weights from their likelihood, at any size.  At a positive
+        bandwidth it is a :class:`GaussianMixture` of T components that share one (d, d) covariance, which takes memory
+        d^2 + T d per image: for small events only.
 
         Raises:
             InputError: data of other events, or complex points with a positive bandwidth.
         """
-        check_data(measurement, self.event_shape)
+        check_events(measurement, self.event_shape)
         if self.bandwidth > 0:
             if self.points.is_complex():
                 raise InputError("A complex Kde has a posterior at bandwidth 0 only; lift a real one with AsComplex.")

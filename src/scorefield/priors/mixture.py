@@ -1,15 +1,14 @@
-r"""Gaussian mixtures: closed form at every level, and the least prior on which Gaussian reasoning fails.
+r"""Gaussian mixtures: a closed form at every level, and the simplest prior on which Gaussian reasoning fails.
 
-Noise widens the components and keeps their weights,
-:math:`p_\sigma = \sum_k w_k N(\mu_k, C_k + \sigma^2 I)`.  With responsibilities
-:math:`r_k \propto w_k N(x; \mu_k, C_k + \sigma^2 I)` and component scores
-:math:`s_k = -(C_k + \sigma^2 I)^{-1}(x - \mu_k)`,
+Noise widens the components and keeps their weights, :math:`p_\sigma = \sum_k w_k N(\mu_k, C_k + \sigma^2 I)`.  With
+responsibilities :math:`r_k \propto w_k N(x; \mu_k, C_k + \sigma^2 I)` and component scores :math:`s_k = -(C_k +
+\sigma^2 I)^{-1}(x - \mu_k)`,
 
 .. math::
     s = \sum_k r_k s_k, \qquad D = x + \sigma^2 s, \qquad
     J = \sum_k r_k J_k + \sigma^2 \sum_k r_k (s_k - s)(s_k - s)^T,
 
-and data leave a mixture with weights :math:`\propto w_k N(y; A \mu_k, R + A C_k A^H)`.
+and the posterior is a mixture with weights :math:`\propto w_k N(y; A \mu_k, R + A C_k A^H)`.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.operators.basic import finite
-from scorefield.prior import Exact, Vjp, level
+from scorefield.prior import ClosedForm, Vjp, level
 from scorefield.priors.gaussian import eigenpairs, update
-from scorefield.priors.normal import check_data
+from scorefield.priors.normal import check_events
 from scorefield.randomness import normal_like
 
 CACHED = 2**17  # numbers worked on at a time: 1 MB in double precision
@@ -47,7 +46,7 @@ def check_weights(weights: Tensor, n: int) -> Tensor:
     return weights
 
 
-class GaussianMixture(Exact):
+class GaussianMixture(ClosedForm):
     """A mixture of K Gaussians over real events with d elements.
 
     Args:
@@ -141,14 +140,14 @@ class GaussianMixture(Exact):
 
     def posterior(self, measurement: Measurement) -> GaussianMixture:
         """The exact posterior: each component conditioned, and reweighted by its evidence."""
-        check_data(measurement, self.event_shape)
+        check_events(measurement, self.event_shape)
         d = self.means[0].numel()
         basis = torch.eye(d).to(self.means) if self.basis is None else self.basis
         after = update(self.means, basis * self.eigenvalues.sqrt().unsqueeze(-2), measurement)
         return GaussianMixture(after.means, after.covariances, (self.weights.log() + after.log_evidence).softmax(0))
 
     def _parts(self, x: Tensor, sigma: Tensor | float) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and their levels, as many at a time as have (K, B, d) numbers that stay in the cache."""
+        """Parts of the images with their levels; the (K, B, d) numbers of a part fit into the cache."""
         size = max(1, CACHED // self.means.numel())
         levels = level(sigma, x).flatten()
         return zip(x.split(size), levels.split(size) if len(levels) > 1 else repeat(levels), strict=False)
@@ -166,7 +165,7 @@ class GaussianMixture(Exact):
             raise InputError("A mixture with a singular component has no density at sigma = 0; ask at sigma > 0.")
         scaled = modes / total
         log_det = torch.log(2 * math.pi * total).expand(-1, -1, modes.shape[-1]).sum(-1)
-        # log 0 is right, but its gradient is NaN: a fit meets it when a softmax underflows
+        # log 0 is right, but its gradient is NaN: that happens in a fit where a softmax underflows
         absent = self.weights == 0
         log_weights = torch.where(absent, 1.0, self.weights).log().masked_fill(absent, -torch.inf)
         log_joint = log_weights.unsqueeze(1) - 0.5 * ((modes * scaled).sum(-1) + log_det)

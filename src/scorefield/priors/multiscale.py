@@ -7,15 +7,15 @@ three bands of details :math:`d_j`,
 
 Given the coarser image, details depend on each other over short distances only: a conditional denoiser with a small
 receptive field (:class:`scorefield.nets.LocalCNN`) at each scale is enough where a local model of the image is not, and
-a global one is needed for the smallest image only.
+only the smallest image needs a global one.
 
 **Sampling** goes from coarse to fine, exactly by the factors (:func:`coarse_to_fine`).  **Denoising** does too: noise
 of level sigma in :math:`x_{j-1}` is noise of level sigma in the details and sigma/2 in :math:`x_j`, and
 
 .. math:: \hat x_{j-1} = W^T \bigl( 2 \hat x_j,\ D_j(d_j + noise,\ \hat x_j, \sigma) \bigr)
 
-puts the denoised coarser image where the factors have the true one, as the reference does.  So :meth:`denoise` is the
-exact one in the limits of little noise or of details that do not tell the coarser image, and close to it else.
+puts the denoised coarser image in the place of the true one, as the reference does.  So :meth:`denoise` is exact in
+two limits, for little noise and for details that say nothing of the coarser image, and a good approximation elsewhere.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class MultiScale(Denoiser):
     """A prior on images whose sides are multiples of :math:`2^J`, made of J + 1 smaller ones.
 
-    Each part is trained on its own, on what :func:`pyramid` makes of the images.
+    Each part is trained on its own, on the images that :func:`pyramid` makes.
 
     Args:
         coarse: prior of the smallest images (C, H/2^J, W/2^J), in the units of the images.
@@ -79,23 +79,23 @@ class MultiScale(Denoiser):
         return MultiScale(self.coarse, self.details[1:]) if len(self.details) > 1 else self.coarse
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        s, (low, bands) = level(sigma, x), split(x)
+        s, (low, bands) = level(sigma, x), haar(x)
         clean = self.coarser.denoise(low / 2, _flat(s) / 2)
-        said = self.details[0].denoise(torch.cat([bands, clean], 1), _flat(s))
-        return join(2 * clean, said[:, : bands.shape[1]])
+        fine = self.details[0].denoise(torch.cat([bands, clean], 1), _flat(s))
+        return inverse_haar(2 * clean, fine[:, : bands.shape[1]])
 
     def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
-        s, (low, bands) = level(sigma, x), split(x)
+        s, (low, bands) = level(sigma, x), haar(x)
         clean, pull_low = self.coarser.linearize(low / 2, _flat(s) / 2)
-        said, pull_details = self.details[0].linearize(torch.cat([bands, clean], 1), _flat(s))
+        fine, pull_details = self.details[0].linearize(torch.cat([bands, clean], 1), _flat(s))
         count = bands.shape[1]
 
         def pull(v: Tensor) -> Tensor:
-            v_low, v_bands = split(v)  # the transform is orthonormal: its inverse is its adjoint
+            v_low, v_bands = haar(v)  # the transform is orthonormal: its inverse is its adjoint
             back = pull_details(torch.cat([v_bands, torch.zeros_like(v_low)], 1))
-            return join(pull_low(2 * v_low + back[:, count:]) / 2, back[:, :count])
+            return inverse_haar(pull_low(2 * v_low + back[:, count:]) / 2, back[:, :count])
 
-        return join(2 * clean, said[:, :count]), pull
+        return inverse_haar(2 * clean, fine[:, :count]), pull
 
 
 class Given(Denoiser):
@@ -104,6 +104,9 @@ class Given(Denoiser):
     Args:
         prior: over all channels, the last of them known.
         known: their value (n, K, *spatial), one for each image of a batch.
+
+    Raises:
+        InputError: on denoising, images of another number or size than the known channels.
     """
 
     def __init__(self, prior: Prior, known: Tensor):
@@ -112,17 +115,25 @@ class Given(Denoiser):
         self.register_buffer("known", known)
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        both = torch.cat([x, torch.as_tensor(self.known).to(x)], 1)
-        return self.prior.denoise(both, sigma)[:, : x.shape[1]]
+        return self.prior.denoise(torch.cat([x, self._known_for(x)], 1), sigma)[:, : x.shape[1]]
 
     def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
-        known = torch.as_tensor(self.known).to(x)
+        known = self._known_for(x)
         denoised, vjp = self.prior.linearize(torch.cat([x, known], 1), sigma)
         count = x.shape[1]
         return denoised[:, :count], lambda v: vjp(torch.cat([v, torch.zeros_like(known)], 1))[:, :count]
 
+    def _known_for(self, x: Tensor) -> Tensor:
+        known = torch.as_tensor(self.known)
+        if len(known) != len(x) or known.shape[2:] != x.shape[2:]:
+            raise InputError(
+                f"The known channels have shape {tuple(known.shape)} and the images {tuple(x.shape)}; give one known"
+                " image, of the same size, for each image of the batch."
+            )
+        return known.to(x)
 
-def split(x: Tensor) -> tuple[Tensor, Tensor]:
+
+def haar(x: Tensor) -> tuple[Tensor, Tensor]:
     """One scale of the orthonormal Haar transform: low band (B, C, H/2, W/2) and details (B, 3 C, H/2, W/2).
 
     Raises:
@@ -134,8 +145,8 @@ def split(x: Tensor) -> tuple[Tensor, Tensor]:
     return (a + b + c + d) / 2, torch.cat([a - b + c - d, a + b - c - d, a - b - c + d], 1) / 2
 
 
-def join(low: Tensor, details: Tensor) -> Tensor:
-    """The inverse of :func:`split`."""
+def inverse_haar(low: Tensor, details: Tensor) -> Tensor:
+    """The inverse of :func:`haar`."""
     columns, rows, both = details.chunk(3, 1)
     x = low.new_empty(*low.shape[:2], 2 * low.shape[2], 2 * low.shape[3])
     x[..., ::2, ::2], x[..., ::2, 1::2] = (low + columns + rows + both) / 2, (low - columns + rows - both) / 2
@@ -144,14 +155,14 @@ def join(low: Tensor, details: Tensor) -> Tensor:
 
 
 def pyramid(image: Tensor, scales: int) -> list[Tensor]:
-    """What each part of a :class:`MultiScale` is trained on, for an image (C, H, W).
+    """The training images of each part of a :class:`MultiScale`, from an image (C, H, W).
 
     Returns:
         Details and the coarser image (4 C, H/2, W/2) for each scale, the finest first, and the coarsest image.
     """
     parts = []
     for _ in range(scales):
-        low, bands = split(image[None])
+        low, bands = haar(image[None])
         image = low[0] / 2
         parts.append(torch.cat([bands[0], image]))
     return [*parts, image]
@@ -160,7 +171,7 @@ def pyramid(image: Tensor, scales: int) -> list[Tensor]:
 def coarse_to_fine(
     prior: MultiScale, kernel: Kernel, sigmas: Tensor, *, n: int, shape: tuple[int, ...], seed: int = 0
 ) -> Tensor:
-    """``n`` draws (n, *shape): the coarsest image, then the details of each scale given what there is.
+    """``n`` draws (n, *shape): the coarsest image, then the details of each scale given the coarser image.
 
     Args:
         sigmas: noise levels of every walk.
@@ -177,7 +188,7 @@ def coarse_to_fine(
         bands = (3 * channels, *x.shape[2:])
         given = Given(details, x)
         drawn = sample(given, kernel, sigmas, n=n, seed=stream(seed, k), like=like.new_empty(bands)).draws
-        x = join(2 * x, drawn)
+        x = inverse_haar(2 * x, drawn)
     return x
 
 

@@ -1,9 +1,9 @@
-r"""Denoisers made of a network and a preconditioning.
+r"""Denoisers that consist of a network and a preconditioning.
 
 .. math:: D(x, \sigma) = c_{skip}\,x + c_{out}\,F(c_{in}\,x,\ c_{noise})
 
-with the four coefficients functions of sigma.  A preconditioning is an object; it also states the weight
-:math:`1/c_{out}^2`-like at which denoising errors of all levels count alike in training.
+with the four coefficients functions of sigma.  A preconditioning is an object; it also states a weight,
+such as :math:`1/c_{out}^2`, with which the denoising errors of all levels count alike in training.
 
 References:
     Karras, Aittala, Aila, Laine, "Elucidating the design space of diffusion-based generative models",
@@ -73,7 +73,7 @@ class EDM:
 class Homogeneous:
     """``D = x + F(x, sigma)``: with a bias-free network, ``D(c x, c sigma) = c D(x, sigma)`` for c > 0.
 
-    The prior then has no intensity scale of its own: an image and its rescaled copy are treated alike.
+    The prior then has no intensity scale of its own: it treats an image and its rescaled copy alike.
 
     Args:
         sigma_data: enters the training weight only, as in :class:`EDM`.

@@ -1,4 +1,4 @@
-r"""Gaussian laws: the one family in which denoising, conditioning and sampling are all closed form.
+r"""Gaussian laws: the family in which denoising, conditioning and sampling all have a closed form.
 
 With :math:`x_0 \sim N(m, C)` and :math:`x = x_0 + \sigma n`,
 
@@ -6,13 +6,13 @@ With :math:`x_0 \sim N(m, C)` and :math:`x = x_0 + \sigma n`,
     D(x, \sigma) = m + J (x - m), \qquad J = C (C + \sigma^2 I)^{-1}, \qquad
     \nabla \log p_\sigma(x) = -(C + \sigma^2 I)^{-1} (x - m),
 
-and :math:`\mathrm{Cov}[x_0 \mid x] = V = \sigma^2 J`.  Data :math:`y = A x_0 + n`,
-:math:`n \sim N(0, R)` leave a Gaussian:
+and :math:`\mathrm{Cov}[x_0 \mid x] = V = \sigma^2 J`.  Given data :math:`y = A x_0 + n`,
+:math:`n \sim N(0, R)`, the law is again Gaussian:
 
 .. math:: E[x_0 \mid x, y] = D + V A^H (R + A V A^H)^{-1} (y - A D).
 
-A law whose C is diagonal in a known basis (:class:`Diagonalized`) writes only the change of basis.  A complex
-law is proper: C is the covariance of each real component, so ``E|x - m|^2 = 2 trace(C)``.
+A class whose C is diagonal in a known basis derives from :class:`Diagonalized` and writes only the change of basis.  A
+complex law is proper: C is the covariance of each real component, so ``E|x - m|^2 = 2 trace(C)``.
 
 References:
     Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, appendix A.
@@ -33,14 +33,14 @@ from scorefield.linalg.solve import conjugate_gradients, inner, warn_unless_solv
 from scorefield.measurement import Measurement
 from scorefield.operators.basic import finite
 from scorefield.portable import move_with
-from scorefield.prior import Exact, Vjp, level
+from scorefield.prior import ClosedForm, Vjp, level
 from scorefield.randomness import normal_like
 
-ITERATIONS = 1000  # of conjugate gradients; a guard, the tolerance stops it long before
+ITERATIONS = 1000  # of conjugate gradients; a guard; the tolerance ends it long before
 
 
-def check_data(measurement: Measurement, event_shape: tuple[int, ...]) -> None:
-    """Refuse data of images that are not shaped like the prior's.
+def check_events(measurement: Measurement, event_shape: tuple[int, ...]) -> None:
+    """Raise InputError unless the data are of images shaped like the prior's.
 
     Raises:
         InputError: the operator's images have another shape.
@@ -52,7 +52,7 @@ def check_data(measurement: Measurement, event_shape: tuple[int, ...]) -> None:
         )
 
 
-class Normal(Exact):
+class Normal(ClosedForm):
     """A Gaussian law over real or complex events; a subclass multiplies by its covariance.
 
     Args:
@@ -153,15 +153,16 @@ class Diagonalized(Normal):
 
 
 class ConditionedGaussian(Normal):
-    """A Gaussian given linear-Gaussian data, with no matrix formed: one conjugate-gradient solve a call.
+    """A Gaussian given linear data with Gaussian noise, without a dense matrix: each call is a conjugate-gradient
+    solve.
 
     The law is exact; the arithmetic is accurate to the relative residual of the solve, ``eps^(3/4)`` of the
     dtype (2e-12 in float64, 6e-6 in float32), and a warning says so when that stays above ``eps^(1/2)``.
-    ``log_prob`` omits the log-determinant, a constant at each sigma; ``rsample`` perturbs and maximizes, an
-    exact draw.  Conditioning again nests the solves.
+    ``log_prob`` omits the log-determinant, a constant at each sigma; ``rsample`` perturbs the data and maximizes,
+    which gives exact draws.  A second conditioning nests the solves.
 
     Args:
-        prior: any Gaussian law, also a conditioned one.
+        prior: any Gaussian law, also one given data.
         measurement: data on its events.
 
     Raises:
@@ -169,7 +170,7 @@ class ConditionedGaussian(Normal):
     """
 
     def __init__(self, prior: Normal, measurement: Measurement):
-        check_data(measurement, prior.event_shape)
+        check_events(measurement, prior.event_shape)
         scan = measurement.whitened
         residual = scan.residual(prior.mean.unsqueeze(0))
         super().__init__((prior.mean + prior.covary(_pull(scan, prior.covary, residual)))[0])

@@ -1,4 +1,4 @@
-r"""Pairs of neighbors: the smallest patches, whose density is a histogram that can be looked at.
+r"""Pairs of neighbors: the smallest patches; their density is a histogram, which one can plot.
 
 .. math:: s(x, \sigma)_i = w \sum_{j \sim i} \partial_1 \log p_\sigma(x_i, x_j) \text{ or }
     \partial_2 \log p_\sigma(x_j, x_i),
@@ -6,8 +6,8 @@ r"""Pairs of neighbors: the smallest patches, whose density is a histogram that 
 the field of experts of 2 x 1 and 1 x 2 patches, each pixel first with the neighbor that comes after it.  A pixel has
 four neighbors, so w = 1/4 counts its own evidence once.
 
-A histogram's score is slow to ask for, with every bin speaking about every pair; :class:`Tabulated` asks at the nodes
-of a grid, once, and interpolates.
+The score of a histogram is slow, as every bin contributes to every pair; :class:`Tabulated` computes it once at the
+nodes of a grid, and interpolates.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class Tabulated(Score):
 
     Args:
         prior: over vectors (2,).
-        sigma: the level; which one it is asked for plays no part afterwards, as with
+        sigma: the level of the table; the levels in later calls play no part, as with
             :class:`~scorefield.priors.Frozen`.
         low: first node along each axis.
-        high: last node.
-        nodes: along each axis.
+        high: last node along each axis.
+        nodes: number of nodes along each axis.
 
     Raises:
         InputError: an empty range, or fewer than two nodes.

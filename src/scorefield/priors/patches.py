@@ -2,9 +2,9 @@ r"""Fields of experts: the image's score is the sum of the scores of all its ove
 
 .. math:: s(x, \sigma) = w(\sigma) \sum_c a_c M^T G_c^T\, s_V(G_c M x, \sigma), \qquad s_V = \nabla \log p_{patch},
 
-with M mirroring the image at its border, :math:`G_c` cutting out patch c, and votes :math:`a_c` that are 1 but for
-patches across the border (:mod:`scorefield.nets.overlaps`).  The adjoint of the mirroring brings what the patches say
-about mirrored pixels back to where they came from; so if :math:`s_V` is a gradient, s is one.
+where M mirrors the image at its border, :math:`G_c` cuts out patch c, and the votes :math:`a_c` are 1 except for
+patches across the border (:mod:`scorefield.nets.overlaps`).  The adjoint of the mirroring adds the scores of mirrored
+pixels to those of their originals; so if :math:`s_V` is a gradient, s is one.
 
 **The weight.**  Denoising score matching on patches makes :math:`s_V` the score of the patch *marginal*; every pixel
 lies in :math:`(p/t)^2` patches of side p at stride t, so the plain sum counts its evidence about that many times.  With
@@ -23,19 +23,20 @@ which training estimates from its own images on a grid of levels.
 Prior                                                Trained on               Weight
 ==================================================== ======================== ========================================
 ``FieldOfExperts(F)``                                single patches           w*, fitted afterwards
-``Network(Patchwise(F), Unitless())``                image crops, as one      1: the size of F is among what is fitted
+``Network(Patchwise(F), Unitless())``                image crops, as one      1: training fits the size of F, too
 ``Energy(Patchwise(F), Unitless())``                 image crops, as one      1, and the score is an exact gradient
 ==================================================== ======================== ========================================
 
-For Gaussian images all three are in closed form: with :math:`s_V = -K v`, :math:`B = \sum_c a_c M^T G_c^T K G_c M`
-and N the covariance of the noisy image, the error is :math:`\sigma^4 \|(w B - N^{-1}) N^{1/2}\|^2`, hence
-:math:`w^* = tr B / tr(B N B^T)`, which is 1 at the best K.  Patches alone give the inverse of N's patch, whose sum is
-not proportional to :math:`N^{-1}`: the whole has the smaller error in the limit.  In a minute of training on one thread
-the first two are alike, and the energy, two to three times slower a step, is behind (``benchmarks/patch_training.py``).
+For Gaussian images all three are in closed form: with :math:`s_V = -K v`, :math:`B = \sum_c a_c M^T G_c^T K G_c M` and
+N the covariance of the noisy image, the error is :math:`\sigma^4 \|(w B - N^{-1}) N^{1/2}\|^2`, hence :math:`w^* = tr B
+/ tr(B N B^T)`, which is 1 at the best K.  Training on single patches gives the inverse of the patch's covariance, and
+the sum of these is not proportional to :math:`N^{-1}`: in the limit, training on whole images has the smaller error.
+In a minute of training on one thread the first two are alike, and the energy, two to three times slower a step, is
+behind (``benchmarks/patch_training.py``).
 
 References:
-    Roth & Black, CVPR 2005; Fessler 2023, slides on patch models (whose minus signs and missing weight are mended
-    here).
+    Roth & Black, CVPR 2005; Fessler 2023, slides on patch models (this module corrects the minus signs and the missing
+    weight there).
 """
 
 from __future__ import annotations
@@ -61,10 +62,9 @@ class FieldOfExperts(Score):
     """A prior on images of any size, made of one network on p x p patches.
 
     Args:
-        net: patch network with ``size`` p and ``channels`` (:class:`scorefield.nets.PatchMLP`), called as ``net(patch,
-            noise)``;
-            it predicts the unitless patch score sigma s_V.
-        stride: pixels between neighboring patches; the work falls with its square.
+        net: patch network with ``size`` p and ``channels`` (:class:`scorefield.nets.PatchMLP`), called as
+            ``net(patch, noise)``; it predicts the unitless patch score sigma s_V.
+        stride: pixels between neighboring patches; the work is inverse to its square.
         levels: how many noise levels carry a weight; between them it is interpolated in log sigma.
         sigma_min: smallest of these levels.
         sigma_max: largest of these levels.
@@ -89,7 +89,7 @@ class FieldOfExperts(Score):
         self.register_buffer("weights", torch.full((levels,), (stride / self.size) ** 2))
 
     def lesson(self) -> Lesson[Self]:
-        """The same network learns as a prior on single patches; the weights of the overlaps are found afterwards."""
+        """The network learns as a prior on single patches; :meth:`finish` then sets the weights of the overlaps."""
         patches = Network(self.net, Unitless(), crop=self.size).lesson()
         return Lesson(self, patches.trainee, patches.cut, patches.objective, self.finish)
 

@@ -1,4 +1,4 @@
-r"""A prior in other units.
+r"""Another unit for the images of a prior.
 
 With :math:`u = a x + b` the law of u has
 
@@ -24,7 +24,7 @@ from scorefield.prior import Prior, Vjp
 class Scaled(Prior):
     """A prior in other units: ``x_user = scale * x_prior + offset``.
 
-    What the prior can do (log-density, exact draws, exact posterior) can be asked in the new units too.
+    Log-density, exact draws and exact posterior are those of the prior, in the new units.
 
     Args:
         prior: in its own units.
@@ -77,13 +77,13 @@ class Scaled(Prior):
         return self._outward(self.prior.rsample(n, generator))
 
     def posterior(self, measurement: Measurement) -> Scaled:
-        """The exact posterior: the prior's own, of the data in its units.
+        """The exact posterior: the prior's own, for an operator on images in its units.
 
         Raises:
             InputError: the prior has no exact posterior.
         """
         y, operator = measurement.y, measurement.operator
-        offset = torch.full_like(operator.H(y), self.offset)  # the adjoint tells if images are complex
+        offset = torch.full_like(operator.H(y), self.offset)  # images are complex where the adjoint is
         inner = Measurement(y - operator(offset), operator * self.scale, measurement.noise)
         return Scaled(self.prior.posterior(inner), self.scale, self.offset)
 

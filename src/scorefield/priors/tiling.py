@@ -1,19 +1,20 @@
-r"""Tilings: an image prior from the denoiser of disjoint patches that are told where they are (PaDIS).
+r"""Tilings: an image prior from a denoiser of disjoint patches that knows the place of each patch (PaDIS).
 
-An N x N image is surrounded by zeros, and from an offset o in :math:`\{0..M-1\}^2` on covered by P x P patches:
+An N x N image, with zeros around it, is covered by P x P patches that start at an offset o in
+:math:`\{0..M-1\}^2`:
 
 .. math::
     p(x) \propto \prod_o \Bigl[ p_{B}(x_{o,B}) \prod_r p_r(x_{o,r}) \Bigr]^{1/M^2}, \qquad
     D(x, \sigma) = \frac{1}{M^2} \sum_o \sum_r G_{o,r}^T\, D_\theta(G_{o,r} x,\ pos_{o,r},\ \sigma),
 
 with border B everything outside of the patches, known to be 0.  One random offset is an unbiased estimate of the mean,
-and a sampler that draws a new one at each step (:meth:`Tiling.draw`) makes the mean over its steps: at the price of
-seams for samplers with few steps.  With ``overlap`` neighboring patches share that many pixels, blended linearly: the
-mean over ``overlap + 1`` tilings shifted against each other, if the patches were the same.  There are then no seams to
-average out, for :math:`(P / (P - overlap))^2` times the work.
+and a sampler that draws a new one at each step (:meth:`Tiling.draw`) takes the mean over its steps.  With few steps
+seams remain.  With ``overlap`` neighboring patches share that many pixels, with linear weights, similar to the mean
+over ``overlap + 1`` shifted tilings.  Then there are no seams to average out, for :math:`(P / (P - overlap))^2` times
+the work.
 
-Around the image the state is noise without an image, which carries no information; but the network has always seen it
-there, so the coin that fixes the offset also fixes noise for it.
+The network was trained on patches with noise around the image, although this noise carries no information.  So the
+coin that fixes the offset also fixes noise around the image.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Coin = tuple[int, int, int]
 
 
 class Tiling(Denoiser):
-    """A prior on images of any size: one tiling of the plane at a time, fixed by :meth:`draw`.
+    """A prior on images of any size: one tiling of the plane at a time; :meth:`draw` changes it.
 
     Args:
         patches: denoiser of patches with two channels more, row and column of each pixel
@@ -67,7 +68,7 @@ class Tiling(Denoiser):
         self.coin: Coin = (coin[0], coin[1], coin[2])
 
     def lesson(self) -> Lesson[Self]:
-        """The denoiser of patches learns, on patches of three sizes with their places."""
+        """The lesson of the denoiser of patches: patches of three sizes with their places."""
         inner = self.patches.lesson()
         return Lesson(self, inner.trainee, TileCut(self.size, self.pad), inner.objective, inner.finish)
 
@@ -123,11 +124,11 @@ class Tiling(Denoiser):
 
 
 class Grid(NamedTuple):
-    """Patches on images of one shape, cut out and put together.
+    """The places of patches on images of one shape; it cuts them out and puts them together.
 
     Attributes:
-        rows: first row of the patches, some outside of the image.
-        columns: first column of them.
+        rows: first row of each row of patches, some outside of the image.
+        columns: first column of each column of patches.
         size: side of a patch.
         overlap: pixels that neighbors share.
         shape: height and width of the images.
@@ -141,17 +142,17 @@ class Grid(NamedTuple):
 
     @property
     def number(self) -> int:
-        """Patches of one image."""
+        """How many patches an image has."""
         return len(self.rows) * len(self.columns)
 
     def cut(self, x: Tensor) -> Tensor:
-        """The patches of images in zeros: (B x number, C, P, P)."""
+        """The patches of images with zeros around them: (B x number, C, P, P)."""
         (top, bottom), (left, right) = self._around()
         canvas = F.pad(x, [left, right, top, bottom])
         return torch.stack([canvas[window] for window in self._windows()], 1).flatten(0, 1)
 
     def join(self, tiles: Tensor) -> Tensor:
-        """Images of patches (B x number, C, P, P), blended where those overlap: (B, C, H, W)."""
+        """Images (B, C, H, W) from patches (B x number, C, P, P), with linear weights where these overlap."""
         tiles = tiles.unflatten(0, (-1, self.number))
         ramp = torch.arange(1, self.size + 1, dtype=tiles.dtype, device=tiles.device) / (self.overlap + 1)
         ramp = torch.minimum(ramp, ramp.flip(0)).clamp(max=1)
@@ -177,7 +178,7 @@ class Grid(NamedTuple):
         return torch.stack([rows, columns], 2).flatten(0, 1)
 
     def levels(self, sigma: Tensor) -> Tensor:
-        """The noise level of each patch, or the one of all."""
+        """The noise level of each patch, or the one level of all."""
         return sigma.reshape(()) if sigma.numel() == 1 else sigma.flatten().repeat_interleave(self.number)
 
     def _around(self) -> list[tuple[int, int]]:
@@ -188,7 +189,7 @@ class Grid(NamedTuple):
         ]
 
     def _windows(self) -> list[tuple[EllipsisType | slice, ...]]:
-        """The patches as indices into the image and what is around it."""
+        """The patches as indices into the image with its surroundings."""
         (top, _), (left, _) = self._around()
         return [
             (..., slice(r + top, r + top + self.size), slice(c + left, c + left + self.size))

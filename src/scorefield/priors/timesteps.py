@@ -1,10 +1,10 @@
-r"""The clocks of variance-preserving models, in noise levels.
+r"""The clocks of variance-preserving models, as schedules of noise levels.
 
-A variance-preserving model sees :math:`\sqrt{\bar\alpha}\,x_0 + \sqrt{1 - \bar\alpha}\,n`; divided by
+The input of a variance-preserving model is :math:`\sqrt{\bar\alpha}\,x_0 + \sqrt{1 - \bar\alpha}\,n`; divided by
 :math:`\sqrt{\bar\alpha}` that is our :math:`x_0 + \sigma n` at :math:`\sigma^2 = 1/\bar\alpha - 1`.  So its clock is a
 schedule like any other, whose quantile at u is the level at the fraction u of the time axis: an even grid is the
-model's own sequence of steps, a random u its training noise.  Beside the level of a time it knows the time of a level,
-which is what the network is called with.
+model's own sequence of steps, a random u its training noise.  It also gives the time of a level, the second
+argument of the network.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from scorefield.schedules import Schedule
 
 
 class Timesteps(Schedule):
-    """A schedule that also tells the time of a level."""
+    """A schedule that also gives the time of a level."""
 
     @abstractmethod
     def time(self, sigma: Tensor) -> Tensor:
-        """What the network takes for time at each level; the ends stand for levels outside.  Shaped like sigma."""
+        """The network's time at each level, shaped like sigma; levels beyond an end take the time of that end."""
 
 
 class Betas(Timesteps):

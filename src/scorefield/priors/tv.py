@@ -119,14 +119,14 @@ class TotalVariation(Neighbors):
     def prox(self, x: Tensor, step: Tensor | float, *, tolerance: float = 1e-3, iterations: int = 2000) -> Tensor:
         r"""``argmin_u |u - x|^2 / 2 - step * log p(u)``: the mode given x at noise variance ``step``.
 
-        Fast gradient projection on the dual.  The duality gap g bounds the error,
-        :math:`|u - u^*|^2 \le 2 g`, and the iteration stops when that bound is ``tolerance * |x|``.
+        Fast gradient projection on the dual.  The duality gap g bounds the error, :math:`|u - u^*|^2 \le 2 g`, and the
+        iteration stops when that bound is ``tolerance * |x|``.
 
         Args:
             x: images (B, C, *spatial).
             step: (), or (B,), >= 0.
             tolerance: relative error of the result.
-            iterations: at most so many; a RuntimeWarning says when they were not enough.
+            iterations: at most so many; a RuntimeWarning says if they were not enough.
         """
         d = differences(x)
         rate = 1 / (4 * d.shape_out[0])  # |D|^2 <= 4 for each axis
@@ -144,8 +144,8 @@ class TotalVariation(Neighbors):
             ahead = new + (t - 1) / faster * (new - flow)
             flow, t = new, faster
         else:
-            told = f"The proximal map stopped after {iterations} iterations, above its tolerance {tolerance:g}."
-            warnings.warn(told, RuntimeWarning, stacklevel=2)
+            message = f"The proximal map stopped after {iterations} iterations, above its tolerance {tolerance:g}."
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
         return u
 
 

@@ -1,7 +1,7 @@
 r"""Variance-preserving networks as priors.
 
 With :math:`a = 1/\sqrt{1 + \sigma^2}` and :math:`s = \sigma a`, so that :math:`a^2 + s^2 = 1`, the image
-:math:`a x = a x_0 + s n` is what such a network was trained on at the time of sigma.  What it predicts there gives
+:math:`a x = a x_0 + s n` is the training input of such a network at the time of sigma.  Its prediction there gives
 :math:`x_0`:
 
 - the noise, :math:`\epsilon = n`: :math:`x_0 = (a x - s\,\epsilon)/a = x - \sigma\,\epsilon`;
@@ -24,10 +24,10 @@ from scorefield.priors.timesteps import LinearBetas, Timesteps
 
 
 class Prediction(Protocol):
-    """What a network predicts."""
+    """The quantity that a network predicts."""
 
     def clean(self, noisy: Tensor, output: Tensor, a: Tensor, s: Tensor) -> Tensor:
-        """``x0`` from ``noisy = a x0 + s n`` and what the network said of it."""
+        """``x0`` from ``noisy = a x0 + s n`` and the output of the network."""
         ...
 
 
@@ -56,7 +56,7 @@ class VelocityPrediction:
 
 
 class VP(Denoiser):
-    """A variance-preserving network that answers at our noise levels.
+    """A variance-preserving network as a denoiser at noise levels sigma.
 
     ``net(a x, t)`` is called with images (B, C, *spatial) and times (B,): continuous ones, between the steps of
     discrete clocks too.  Levels beyond the clock's ends are scaled by their own a and s but called at the end's time.
