@@ -58,10 +58,10 @@ __all__ = [
     "Langevin",
     "MALA",
     "AnnealedHMC",
-    # how far they step
+    # the size of their steps
     "Absolute",
     "Relative",
-    # what Metropolis kernels accept by
+    # the rule of acceptance of Metropolis kernels
     "ByDensity",
     "ByPath",
     # with the measurement, under the unconditional prior
@@ -76,7 +76,7 @@ __all__ = [
     "RedDiff",
     "ResampledGibbs",
     "SplitGibbs",
-    # what those are made of
+    # the parts of those
     "Descent",
     "LikelihoodStep",
     "MarkovChain",

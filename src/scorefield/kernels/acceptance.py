@@ -1,7 +1,7 @@
-r"""How a Metropolis kernel learns whether a proposal goes up or down.
+r"""The change of the log-density by a proposal, by which a Metropolis kernel accepts.
 
-Detailed balance needs :math:`\log p_\sigma(x') - \log p_\sigma(x)`.  A density says it; a score alone gives it as a
-line integral along the segment from x to x', exact for a gradient field up to the error of Simpson's rule.
+Detailed balance needs :math:`\log p_\sigma(x') - \log p_\sigma(x)`.  A density gives it directly.  A score gives it as
+a line integral along the segment from x to x', exact for a gradient field up to the error of Simpson's rule.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from scorefield.prior import Prior
 
 @dataclass(frozen=True)
 class Point:
-    """Images and what the prior said of them, so that it need not be asked twice.
+    """Images with their score and log-density, so that the prior computes each once.
 
     Args:
         x: images (B, C, *spatial).
         score: shaped like x.
-        height: log-density (B,), zeros where the rule has no use for it.
+        height: log-density (B,), zeros where the rule does not use it.
     """
 
     x: Tensor
@@ -33,7 +33,7 @@ class Point:
     height: Tensor
 
     def where(self, chosen: Tensor, other: Point) -> Point:
-        """Images of this point where ``chosen`` (B,), of the other elsewhere."""
+        """This point for the images ``chosen`` (B,), the other for the rest."""
         shaped = per_image(chosen, self.x)
         return Point(
             torch.where(shaped, self.x, other.x),
@@ -47,7 +47,7 @@ class Acceptance(ABC):
 
     @abstractmethod
     def height(self, prior: Prior, x: Tensor, sigma: Tensor) -> Tensor:
-        """What is asked of the prior once at every point: (B,)."""
+        """The height of a point, computed once: (B,)."""
 
     @abstractmethod
     def gain(self, prior: Prior, here: Point, there: Point, sigma: Tensor) -> Tensor:
@@ -72,7 +72,8 @@ class ByPath(Acceptance):
     Exact up to the rule's error for the score of a density; a learned score is a gradient only nearly.
 
     Args:
-        intervals: of the rule, even; 4 is the papers'.  Each proposal costs ``intervals + 1`` scores more.
+        intervals: number of intervals of the rule, even; the papers use 4.  Each proposal costs ``intervals + 1`` more
+            scores.
 
     References:
         Ramzi, Remy, Lanusse, Starck, Ciuciu, NeurIPS workshop 2020, arXiv 2011.08698; Remy et al., A&A 2023, arXiv

@@ -1,10 +1,10 @@
-r"""Image and nuisance parameters in turn, on one walk.
+r"""Image and nuisance parameters, drawn in turn on one walk.
 
-If (x, theta) have the joint law :math:`p_\sigma(x, \theta \mid y)` of noisy images and parameters, then theta drawn
-anew from :math:`p(\theta \mid x, y)` leaves it so, and a step of x under the posterior given theta takes it to that of
-the next level: theta's own law is the same at every level.  At the first level x tells nothing and theta is drawn from
-:math:`p(\theta \mid y)`; x, which began under another operator, is moved by the difference of the two denoised images.
-At the last levels the two steps are a Gibbs sampler.
+Let (x, theta) have the joint law :math:`p_\sigma(x, \theta \mid y)` of noisy images and parameters.  A new draw of
+theta from :math:`p(\theta \mid x, y)` leaves this law unchanged.  A step of x under the posterior given theta leads to
+the law of the next level, because the law of theta itself is the same at every level.  At the first level x contains no
+information, so theta is drawn from :math:`p(\theta \mid y)`.  There x began under another operator, so it is moved by
+the difference of the two denoised images.  At the last levels the two steps are a Gibbs sampler.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ Memory = tuple["Tensor | None", State[M]]
 class Alternate(Kernel[Memory[M]], Generic[M]):
     """At each level first theta, then the image: ``update``, and ``kernel`` under the posterior given the new theta.
 
-    Walk it with a posterior.  Its data and noise stay, and its operator is that of each draw's own theta; the one it
-    was built with serves for the start only.  The draws come with ``samples.nuisance``.  Take a kernel that remembers
-    no images of other levels, such as Heun or Ancestral: under another theta they say something else.
+    Walk it with a posterior.  Its data and noise stay, and each draw has the operator of its own theta; the operator of
+    the posterior itself serves only for the start.  The draws come with ``samples.nuisance``.  Take a kernel that
+    remembers no images of other levels, such as Heun or Ancestral: such images belong to another theta.
 
     Args:
-        kernel: what moves the images.
-        update: what moves theta.
+        kernel: moves the images.
+        update: moves theta.
 
     Raises:
-        InputError: on walking it with something else than a posterior.
+        InputError: at the first step, where the prior is not a posterior.
     """
 
     kernel: Kernel[M]

@@ -20,7 +20,7 @@ PUBLISHED = HMC(Relative(0.01, exponent=1.5), 3, acceptance=ByPath(4))  # stride
 
 @dataclass(frozen=True)
 class AnnealedHMC(Kernel[Chain | None]):
-    r"""Proposals of ``kernel`` at ``sigma`` until each chain has accepted ``accepted`` of them; it then waits.
+    r"""Proposals of ``kernel`` at ``sigma`` until each chain has accepted ``accepted`` of them; then the chain waits.
 
     Walked down a geometric grid this is tempering by score alone.  The published sampler of posteriors is
     ``Then(AnnealedHMC(), FinalDenoise())`` on ``posteriors.AnnealedLikelihood``, whose data term is compared at noise
@@ -28,12 +28,12 @@ class AnnealedHMC(Kernel[Chain | None]):
     1e6: stride :math:`10\,(\sigma/100)^{1.5}`, three leapfrog steps, Simpson's rule on four intervals.  In other units
     give ``HMC`` a rate and an exponent that follow the narrowest width of the posterior at each level.
 
-    A chain at a level is exact but for its stopping rule and the moves of level, which are never rejected.
+    A chain at a level is exact except for its stopping rule; changes of the level are never rejected.
 
     Args:
         kernel: one proposal.
         accepted: proposals that each chain must accept at a level; 2 is published.
-        proposals: at most so many at a level, so that a stuck chain ends.
+        proposals: largest number of proposals at a level, so that a chain that is stuck ends.
 
     References:
         Ramzi, Remy, Lanusse, Starck, Ciuciu, "Denoising score-matching for uncertainty quantification in inverse
@@ -65,7 +65,7 @@ class AnnealedHMC(Kernel[Chain | None]):
 
 
 def _where(chosen: Tensor, here: State[Chain | None], there: State[Chain | None]) -> State[Chain | None]:
-    """The chains of ``here`` where ``chosen`` (B,), of ``there`` elsewhere."""
+    """``here`` for the chains ``chosen`` (B,), ``there`` for the rest."""
     if here.memory is None or there.memory is None:
         return there
     chain = here.memory.where(chosen, there.memory)

@@ -16,7 +16,7 @@ from scorefield.prior import Prior
 @replace_arguments(step_size="Absolute(...)")
 @dataclass(frozen=True)
 class Ascent(Drift[None]):
-    r"""``x + a s(x, sigma)``: Langevin without its noise, at level ``sigma``; ``target`` plays no part.
+    r"""``x + a s(x, sigma)``: a Langevin step without its noise, at level ``sigma``; ``target`` is not used.
 
     See :class:`Drift` for the arguments; keep an absolute step below 2 over the largest curvature of -log p.
 

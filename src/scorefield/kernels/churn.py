@@ -18,7 +18,7 @@ from scorefield.randomness import normal_like
 
 @dataclass(frozen=True)
 class Churn(Kernel[Any]):
-    r"""Fresh noise up to :math:`\hat\sigma = (1 + \gamma)\,\sigma`, then ``kernel`` from there to ``target``.
+    r"""Add noise up to :math:`\hat\sigma = (1 + \gamma)\,\sigma`, then step with ``kernel`` from there to ``target``.
 
     .. math:: \hat x = x + s_{noise} \sqrt{\hat\sigma^2 - \sigma^2}\, z \qquad (s_{min} \le \sigma \le s_{max})
 

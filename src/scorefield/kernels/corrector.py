@@ -19,9 +19,9 @@ class Corrector(Kernel[None]):
 
     .. math:: x \leftarrow x + a\,s(x,\sigma) + \sqrt{2a}\,z
 
-    Two public reimplementations lost the square.  As published, both norms are averaged over the batch.  That couples
-    the draws, by little; norms of each image alone would make a depend on x, whose bias in few dimensions is far worse
-    (in 8 dimensions a variance too large by 30%), while in many dimensions the norms hardly vary.
+    Two public reimplementations lost the square.  As published, both norms are averaged over the batch.  This couples
+    the draws a little.  With norms of each image alone, a would depend on x, which biases the draws: in 8 dimensions
+    the variance is too large by 30%, while in many dimensions the norms hardly vary.
 
     It stays at ``sigma``.  The published sampler corrects at each level and then predicts the next,
     ``Then(Repeat(Corrector(), 1), ReverseDiffusion())``; ``Then(Ancestral(), Repeat(Hold(Corrector()), 1))`` predicts

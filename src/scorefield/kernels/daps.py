@@ -1,13 +1,13 @@
-r"""Decoupled annealing: a clean image is drawn given the noisy one and the data, then noise is added afresh.
+r"""Decoupled annealing: draw a clean image given the noisy one and the data, then add new noise.
 
-If x has the law of :math:`x_0 + \sigma n` with :math:`x_0` of the posterior, then so has
+If x is distributed as :math:`x_0 + \sigma n` with :math:`x_0` from the posterior, then
 
 .. math:: x_0' + t z, \qquad x_0' \sim p(x_0 \mid x, y) \propto p(x_0 \mid x)\, p(y \mid x_0),
 
-at level t, whatever t is: levels are coupled through :math:`x_0` only, so an early error can be left behind.  The
-method takes :math:`p(x_0 \mid x) \approx N(\hat x_0, r^2 I)` with :math:`r = \sigma`, where :math:`\hat x_0` is the end
-of the probability flow from x.  That is as wide as the prior allows at small levels and wider elsewhere, so draws
-vary too much in directions that the prior knows well.
+is distributed as :math:`x_0 + t n`, for every t.  Levels depend on each other only through :math:`x_0`, so later levels
+can correct an early error.  The method takes :math:`p(x_0 \mid x) \approx N(\hat x_0, r^2 I)` with :math:`r = \sigma`,
+where :math:`\hat x_0` is the end of the probability flow from x.  At small levels this law is as wide as the prior
+allows, and at others it is wider, so draws vary too much in directions that the prior determines well.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class DAPS(Kernel[None]):
     """Decoupled annealing posterior sampling: flow to a clean image, draw given the data, add noise again.
 
     Walk it with the unconditional prior; the paper's levels are ``Karras(0.1, 100.0).grid(200)``.  Its Langevin steps
-    take 0.01 for the noise level whatever the data's is, which is a measurement with ``White(0.01)``; here the
-    likelihood is that of the data.
+    take a noise level of 0.01 for all data; a measurement with ``White(0.01)`` does the same.  Here the likelihood is
+    that of the data.
 
     Args:
         measurement: the data.
-        descent: how the guess of x0 comes from x; by default the paper's five Euler steps of the probability flow, on
-            its grid.  One step makes the guess the denoised image.
-        likelihood: how x0 is drawn around that guess; by default the paper's 100 Langevin steps, at a constant rate.
+        descent: makes a guess of x0 from x; by default the paper's five Euler steps of the probability flow, on its
+            grid.  With one step the guess is the denoised image.
+        likelihood: draws x0 around that guess; by default the paper's 100 Langevin steps, at a constant rate.
             :class:`PerturbAndMap` is exact for Gaussian noise.
 
     References:

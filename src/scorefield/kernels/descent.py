@@ -24,7 +24,7 @@ BISECTIONS = 50  # halvings of [0, 1], down to the precision of float64
 
 
 def arrive(prior: Prior, kernel: Kernel[Any], x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Tensor:
-    """The images at the end of a walk."""
+    """Walk, and return the images at the end."""
     for state in walk(prior, kernel, x, sigmas, generator):
         x = state.x
     return x
@@ -38,8 +38,8 @@ class Descent(Portable):
     which is neither a draw nor the mean; a single step is the denoised image E[x0 | x].
 
     Args:
-        kernel: what moves the images.
-        schedule: where the levels below the first one are; below its smallest level there is one step to 0.
+        kernel: moves the images.
+        schedule: gives the levels below the first one; below its smallest level there is one step to 0.
         steps: number of steps.
 
     Raises:

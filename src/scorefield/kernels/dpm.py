@@ -1,13 +1,13 @@
 r"""DPM-Solver++(2M), along the probability-flow ODE or the reverse SDE.
 
-In :math:`\lambda = -\ln\sigma` both are linear but for D.  With :math:`h = \ln(s/t)` the step from s to t of the SDE
-whose fresh noise is scaled by eta is exact for constant D:
+In :math:`\lambda = -\ln\sigma` both equations are linear, except for D.  Let :math:`h = \ln(s/t)`, and let eta scale
+the fresh noise of the SDE.  For constant D the step from s to t is exact:
 
 .. math:: x_t = \tfrac{t}{s}\, e^{-\eta h}\, x_s + (1 - e^{-(1+\eta) h})\, \hat D + t \sqrt{1 - e^{-2 \eta h}}\; z .
 
 Extrapolating D linearly from the last two evaluations to the middle of the step makes it second order at one
-evaluation; for eta = 0 it is the solver of the ODE.  Fresh noise forgets the errors of earlier steps, at the price of
-more steps.
+evaluation; for eta = 0 it is the solver of the ODE.  Fresh noise removes the errors of earlier steps, but needs more
+steps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scorefield.randomness import normal_like
 
 
 class LastStep(NamedTuple):
-    """The denoised images of the last step, its level, and the level that it reached."""
+    """The last step: its denoised images, and the levels between which it moved."""
 
     denoised: Tensor
     sigma: Tensor
@@ -60,7 +60,7 @@ class DPMpp2M(Kernel[LastStep | None]):
         h = torch.log(sigma / target)
         guess = denoised
         last = state.memory
-        if last is not None and bool((last.target == sigma) & (last.sigma > sigma)):  # it led here
+        if last is not None and bool((last.target == sigma) & (last.sigma > sigma)):  # that step led to this level
             guess = denoised + h / torch.log(last.sigma / sigma) / 2 * (denoised - last.denoised)
         x = target / sigma * torch.exp(-self.eta * h) * state.x - torch.expm1(-(1 + self.eta) * h) * guess
         if self.eta > 0:

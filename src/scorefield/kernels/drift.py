@@ -13,10 +13,10 @@ from scorefield.prior import Prior
 
 @dataclass(frozen=True)
 class Drift(Kernel[M]):
-    """``x + a s(x, sigma)`` at level ``sigma``; a subclass says what is added.
+    """``x + a s(x, sigma)`` at level ``sigma``; a subclass may add noise.
 
     Args:
-        rate: the step a: :class:`Relative`, or a number, in units of sigma^2; or :class:`Absolute`.
+        rate: the step a, :class:`Relative` to sigma^2 or :class:`Absolute`; a number is a relative step.
 
     Raises:
         InputError: a step that is not positive.

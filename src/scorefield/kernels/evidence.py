@@ -1,8 +1,8 @@
-r"""What the data say of the operator's parameters while the image is still noisy.
+r"""The likelihood of the operator's parameters while the image is still noisy.
 
-At level sigma the image :math:`x_0` is known as far as the noisy x and the data tell, and theta must be drawn given
-just that: the denoised image in place of :math:`x_0`, with the noise of the data alone, gives too narrow a law.  Two
-ways keep the walk's joint law of x and theta:
+At level sigma the image :math:`x_0` is uncertain: only the noisy x and the data are known.  Theta must be drawn given
+these alone.  The denoised image in place of :math:`x_0`, with only the noise of the data, would give a law of theta
+that is too narrow.  Two ways keep the joint law of x and theta:
 
 - with :math:`x_0 \mid x \approx N(D, V)`, :math:`V = \sigma^2 J`, the image can be integrated out,
   :math:`y \mid x, \theta \sim N(F_\theta(D),\ R + A V A^H)` (:class:`Marginal`);
@@ -32,30 +32,30 @@ from scorefield.schedules import Karras
 
 
 class Belief(NamedTuple):
-    """Images (B, *shape) that theta is judged by, and the solve ``S^-1 r`` with the covariance of their residual."""
+    """Images (B, *shape) for the likelihood of theta, and the solve ``S^-1 r`` with the covariance of the residual."""
 
     image: Tensor
     solve: Callable[[Tensor], Tensor]
 
 
 class Evidence(ABC):
-    """What is known of the clean image at a noise level."""
+    """A way to describe the clean image at a noise level."""
 
     @abstractmethod
     def __call__(self, posterior: Posterior, x: Tensor, sigma: Tensor, generator: torch.Generator) -> Belief:
-        """The belief behind x (B, C, *spatial) at level sigma (0-d), the posterior being that of the current theta."""
+        """The belief at x (B, C, *spatial) and level sigma (0-d); ``posterior`` is that of the current theta."""
 
 
 @dataclass(frozen=True)
 class Marginal(Evidence):
-    """The image integrated out: S = R + A V A^H, A and V those of the current theta.
+    """The image is integrated out: S = R + A V A^H, with A and V of the current theta.
 
-    A draw of theta then depends on the last one no more than x does, so few levels are enough.  Exact under a Gaussian
-    prior where theta is added to the data; where it changes how they depend on the image, the dependence of S on theta
-    is neglected, an error that vanishes with sigma only.
+    A draw of theta depends on the last theta only through x, so few levels are enough.  It is exact under a Gaussian
+    prior where theta is added to the data.  Where theta changes how the data depend on the image, the dependence of S
+    on theta is neglected; this error vanishes as sigma goes to 0.
 
     Args:
-        iterations: vector-Jacobian products for each solve, of which theta needs as many as it has numbers.
+        iterations: vector-Jacobian products of each solve; there is one solve for each number of theta.
         tolerance: relative residual at which a solve stops early.
     """
 
@@ -71,13 +71,13 @@ class Marginal(Evidence):
 
 @dataclass(frozen=True)
 class Imputed(Evidence):
-    """A clean image drawn given x, the data and the current theta: S = R.
+    """A clean image is drawn given x, the data and the current theta: S = R.
 
-    Right however theta enters, for as good as the posterior draws.  Each level is one sweep of a Gibbs sampler, so that
-    levels must be many where image and theta explain the same data.
+    It is valid for every dependence on theta, as far as the draws of the posterior are right.  Each level is one sweep
+    of a Gibbs sampler, so many levels are needed where image and theta explain the same data.
 
     Args:
-        descent: how the clean image is drawn; its kernel is one of the reverse SDE.
+        descent: draws the clean image, with a kernel of the reverse SDE.
     """
 
     descent: Descent = field(default=Descent(Ancestral(), Karras(0.002, 80.0), 20))

@@ -1,4 +1,4 @@
-"""The last move of samplers that stay at a level: to clean images."""
+"""The last step, to clean images, of samplers that stay at a level."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scorefield.prior import Prior
 class FinalDenoise(Kernel[None]):
     r"""``x + sigma^2 s(x, sigma)`` when ``target`` is 0, nothing before: the Tweedie step that ends annealed sampling.
 
-    ``Then(Repeat(Langevin(rate), 5), FinalDenoise())`` is annealed Langevin dynamics as of NCSNv2.
+    ``Then(Repeat(Langevin(rate), 5), FinalDenoise())`` is the annealed Langevin dynamics of NCSNv2.
 
     References:
         Jolicoeur-Martineau et al., ICLR 2021, arXiv 2009.05475; Song & Ermon, NeurIPS 2020, arXiv 2006.09011.

@@ -7,8 +7,8 @@ With a momentum :math:`p \sim N(0, I)` the law of (x, p) has :math:`-\log` densi
     p \leftarrow p + \tfrac{\epsilon}{2} s(x), \qquad x \leftarrow x + \epsilon p, \qquad
     p \leftarrow p + \tfrac{\epsilon}{2} s(x),
 
-preserve volume and are undone by flipping p, so accepting their end with probability
-:math:`\min(1, e^{H - H'})` leaves :math:`p_\sigma` as it is, whatever the stride.  One leapfrog step of
+preserve volume, and flipping p reverses them.  So accepting their end with probability
+:math:`\min(1, e^{H - H'})` leaves :math:`p_\sigma` unchanged, for every stride.  One leapfrog step of
 :math:`\epsilon = \sqrt{2a}` is the Langevin proposal of step a, and its H - H' the Metropolis-Hastings ratio of that
 proposal: MALA is the case of one step.
 
@@ -34,12 +34,12 @@ from scorefield.randomness import normal_like
 
 @dataclass(frozen=True)
 class Chain:
-    """What a Metropolis kernel remembers: its last point, so that the prior is not asked twice.
+    """The memory of a Metropolis kernel: its last point, so that the prior computes it once.
 
     Args:
-        point: images and what the prior answered there.
-        prior: which prior.
-        sigma: at which level.
+        point: images with their score and log-density.
+        prior: the prior that computed them.
+        sigma: their level.
     """
 
     point: Point
@@ -47,12 +47,12 @@ class Chain:
     sigma: Tensor
 
     def where(self, chosen: Tensor, other: Chain) -> Chain:
-        """This memory for the images ``chosen`` (B,), the other's elsewhere."""
+        """This memory for the images ``chosen`` (B,), the other for the rest."""
         return replace(other, point=self.point.where(chosen, other.point))
 
     @property
     def acceptance(self) -> Tensor:
-        """Moved to the report of a state.
+        """Not here any more: a state reports it.
 
         Raises:
             InputError: always.
@@ -71,7 +71,7 @@ class Hamiltonian:
     Args:
         stride: epsilon, 0-d.
         leapfrogs: steps in a proposal, one score each.
-        acceptance: where the difference of log-densities comes from.
+        acceptance: gives the difference of log-densities.
     """
 
     stride: Tensor
@@ -94,7 +94,7 @@ class Hamiltonian:
         return State(point.x, Chain(point, prior, sigma), state.info + made)
 
     def _chain(self, prior: Prior, state: State[Chain | None], sigma: Tensor) -> Chain:
-        """The memory, asked anew if the prior, the level or the images are others than those it knows."""
+        """The memory, computed anew where the prior, the level or the images have changed."""
         old = state.memory
         if old is not None and old.knows(prior, state.x, sigma):
             return old

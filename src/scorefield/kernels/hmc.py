@@ -20,11 +20,11 @@ from scorefield.prior import Prior
 class HMC(Kernel[Chain | None]):
     r"""A proposal of ``leapfrogs`` leapfrog steps with a fresh momentum, accepted or rejected: exact for every stride.
 
-    It stays at ``sigma``: ``target`` plays no part.  One score a leapfrog step and one log-density a proposal;
+    It stays at ``sigma``: ``target`` is not used.  One score a leapfrog step and one log-density a proposal;
     ``state.info.acceptance`` is the fraction accepted so far by each chain.
 
     Args:
-        rate: stride of a leapfrog step: :class:`Relative`, or a number, in units of sigma; or :class:`Absolute`.  The
+        rate: stride of a leapfrog step, :class:`Relative` to sigma or :class:`Absolute`; a number is relative.  The
             trajectory of a score at level sigma is stable below 2 sigma.  Ramzi et al. take the exponent 1.5.
         leapfrogs: steps in a proposal.
         acceptance: :class:`ByDensity` needs a prior with ``log_prob``, :class:`ByPath` only its score.

@@ -1,4 +1,4 @@
-"""Stay at the level just reached."""
+"""Steps at the level that the last step has reached."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from scorefield.prior import Prior
 
 @dataclass(frozen=True)
 class Hold(Kernel[M]):
-    """``kernel`` stepped at ``target`` instead of on the way there: the corrector of a predictor-corrector pair.
+    """A step of ``kernel`` at ``target``, not on the way to it: the corrector of a predictor-corrector pair.
 
-    ``Then(Ancestral(), Repeat(Hold(Langevin()), 2))`` is a PC sampler.  At target 0 images are clean and stay as they
-    are.
+    ``Then(Ancestral(), Repeat(Hold(Langevin()), 2))`` is a PC sampler.  At target 0 the images are clean and do not
+    change.
     """
 
     kernel: Kernel[M]

@@ -19,7 +19,7 @@ from scorefield.randomness import normal_like
 class Langevin(Drift[None]):
     r"""Unadjusted Langevin step: :math:`x + a\,s(x,\sigma) + \sqrt{2a}\,z` at level ``sigma``.
 
-    See :class:`Drift` for the arguments.  It stays at ``sigma``: ``target`` plays no part.  Its stationary law is off
+    See :class:`Drift` for the arguments.  It stays at ``sigma``: ``target`` is not used.  Its stationary law is off
     by O(a): on N(m, P^-1) the covariance is :math:`P^{-1}(I - aP/2)^{-1}`.
 
     References:

@@ -1,15 +1,15 @@
-r"""Draws from the data's side of a split: what the measurement makes of a guess.
+r"""Draws of an image given the data and a guess with Gaussian error.
 
 Methods that alternate between prior and data need, at some level :math:`\rho`, draws from
 
 .. math:: p(x \mid c, y) \propto \exp(-\|x - c\|^2 / 2\rho^2)\; p(y \mid x).
 
-For :math:`y = A x + n`, :math:`n \sim N(0, R)` it is Gaussian, and perturbing the guess and the data by their own noise
-and then solving for the mean draws from it exactly:
+For :math:`y = A x + n`, :math:`n \sim N(0, R)` this law is Gaussian.  An exact draw is the mean after the guess and the
+data have been perturbed by their own noise:
 
 .. math:: x = u + \rho^2 A^H (R + \rho^2 A A^H)^{-1} (y - n' - A u), \qquad u = c + \rho z, \quad n' \sim N(0, R).
 
-Any other likelihood, known by its score, is left to a Markov chain.
+A Markov chain draws for any other likelihood whose score is known.
 
 References:
     Papandreou & Yuille, "Gaussian sampling by local perturbations", NeurIPS 2010 (perturb and MAP).
@@ -50,7 +50,7 @@ class LikelihoodStep(Portable, ABC):
 
 @dataclass(frozen=True)
 class PerturbAndMap(LikelihoodStep):
-    """An exact draw for Gaussian noise, at the price of one linear solve.
+    """An exact draw for Gaussian noise, by one linear solve.
 
     References:
         Papandreou & Yuille, NeurIPS 2010.
@@ -66,13 +66,13 @@ class PerturbAndMap(LikelihoodStep):
 
 @dataclass(frozen=True)
 class MarkovChain(LikelihoodStep):
-    """``steps`` steps of a kernel from the center on; any noise whose score is known.
+    """``steps`` steps of a kernel, beginning at the center, for any noise whose score is known.
 
     The chain is walked at the level s = (1/rho^2 + L)^-1/2, the smallest standard deviation of the law, L being the
     largest curvature of -log p(y | x) near the center.  A step of ``rate`` s^2 is then stable for a rate below 2.
 
     Args:
-        kernel: one that stays where it is, with a step in units of its level.
+        kernel: one that stays at its level, with a step in units of the level.
         steps: 100 in DAPS (Zhang et al., CVPR 2025), whose first step is 1 in the units of ``rate``.
 
     Raises:
@@ -93,12 +93,12 @@ class MarkovChain(LikelihoodStep):
 
 
 class Tethered(Density):
-    """The law ``exp(-|x - center|^2 / 2 rho^2) p(y | x)`` of clean images; the level plays no part.
+    """The law ``exp(-|x - center|^2 / 2 rho^2) p(y | x)`` of clean images; the level is not used.
 
     Args:
         measurement: the data.
         center: one guess for each image of a batch, or one for all.
-        rho: how far images stray from it, a standard deviation per real component.
+        rho: standard deviation of the image around it, per real component.
     """
 
     def __init__(self, measurement: Measurement, center: Tensor, rho: Tensor | float):
@@ -138,7 +138,7 @@ def _curvature_at(measurement: Measurement, x: Tensor, generator: torch.Generato
     def curve(v: Tensor) -> Tensor:
         image = operator(v)
         (slope,) = torch.autograd.grad(score, mean, image, retain_graph=True, materialize_grads=True)
-        # where -log p curves downward (a magnitude near 0) it limits no step
+        # a negative curvature of -log p (a magnitude near 0) does not limit the step
         return operator.H(torch.where((slope.conj() * image).real < 0, -slope, 0))
 
     v, largest = normal_like(x, generator), x.real.new_zeros(())

@@ -27,14 +27,14 @@ from scorefield.randomness import normal_like
 
 @dataclass(frozen=True)
 class LiteralDDRM(Kernel[Spectrum]):
-    """DDRM's chain, and at ``etab`` = 1 the chain of DDNM+; walked with the prior itself.
+    """The chain of DDRM, and at ``etab`` = 1 that of DDNM+.  Walk it with the prior itself.
 
-    DDRM's paper runs 20 steps, DDNM+'s 100.  DDRM also starts from the data where they are cleaner than the first
-    level; ``walk`` starts from the prior at that level, which the first step overwrites there (at etab = 1).
-    As a denoiser for any kernel: :class:`~scorefield.posteriors.DDRM`.
+    DDRM's paper runs 20 steps, DDNM+'s 100.  DDRM also starts from the data where they have less noise than the first
+    level; ``walk`` starts from the prior there, which the first step overwrites (at etab = 1).  As a denoiser for any
+    kernel: :class:`~scorefield.posteriors.DDRM`.
 
     Args:
-        measurement: what was measured.
+        measurement: the data.
         eta: share of fresh noise; the papers use 0.85.
         etab: weight of the data where they are cleaner than the level; the papers use 1.
 

@@ -17,7 +17,7 @@ from scorefield.prior import Denoiser, Prior
 
 
 class Known(Denoiser):
-    """A denoised image that was computed already, for a kernel that asks for it once."""
+    """A prior whose denoised image is known, for a kernel that asks for it once."""
 
     def __init__(self, denoised: Tensor):
         super().__init__()
@@ -29,18 +29,18 @@ class Known(Denoiser):
 
 @dataclass(frozen=True)
 class LiteralDPS(Kernel[None]):
-    r""":math:`x_t = \mathrm{ancestral}(x_s) - \zeta\,\nabla_{x_s}\|y - A D(x_s)\|`, walked with the prior itself.
+    r""":math:`x_t = \mathrm{ancestral}(x_s) - \zeta\,\nabla_{x_s}\|y - A D(x_s)\|`.
 
-    A fixed step for every level, whatever the noise: not calibrated.  As a denoiser that any kernel takes it is
-    :class:`~scorefield.posteriors.DPS`, where one ancestral step from s to t has
-    :math:`w = \zeta/(1 - t^2/s^2)`.  A variance-preserving chain :math:`a x` with step zeta is this one with
-    :math:`\zeta/(a_s a_t)`.
+    Walk it with the prior itself.  The step is the same for every level and every noise, so the draws are not
+    calibrated.  As a denoiser that any kernel takes it is :class:`~scorefield.posteriors.DPS`, where one ancestral step
+    from s to t has :math:`w = \zeta/(1 - t^2/s^2)`.  A variance-preserving chain :math:`a x` with step zeta is this one
+    with :math:`\zeta/(a_s a_t)`.
 
     Args:
-        measurement: what was measured.
+        measurement: the data.
         zeta: step, in image units squared over data units; the paper's code uses 0.3 for deblurring and
             super-resolution, 0.5 for inpainting, 1 for phase retrieval, with 1000 steps and images in [-1, 1].
-        eta: of the ancestral step.
+        eta: share of fresh noise of the ancestral step.
 
     References:
         Chung, Kim, McCann, Klasky, Ye, ICLR 2023, arXiv 2209.14687, algorithm 1.

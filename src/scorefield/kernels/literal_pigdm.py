@@ -1,4 +1,4 @@
-r"""Pseudo-inverse guided diffusion to the letter: an implicit step, the guidance added after it."""
+r"""Pseudo-inverse guided diffusion to the letter: an implicit step, then the guidance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scorefield.prior import Prior, level
 
 @dataclass(frozen=True)
 class LiteralPiGDM(Kernel[None]):
-    r""":math:`x_t = \mathrm{DDIM}_\eta(x_s) + r^2 J^T A^H(r^2 A A^H + R)^{-1}(y - A D)`, walked with the prior itself.
+    r""":math:`x_t = \mathrm{DDIM}_\eta(x_s) + r^2 J^T A^H(r^2 A A^H + R)^{-1}(y - A D)`; walk it with the prior itself.
 
     :math:`r^2 = s^2 d^2/(s^2 + d^2)` for pixels of standard deviation d.  Without noise the guidance is the code's
     :math:`J^T(A^+ y - A^+ A D)`; its factor :math:`a_s a_t` belongs to the variance-preserving chain and is 1 here.
@@ -26,8 +26,8 @@ class LiteralPiGDM(Kernel[None]):
     at eta = 0: guidance here does not shrink with the step, so more steps are not a finer approximation.
 
     Args:
-        measurement: what was measured.
-        eta: of the implicit step; the public code's configuration has 0, its examples also 1.
+        measurement: the data.
+        eta: share of fresh noise of the implicit step; the public code's configuration has 0, its examples also 1.
         data_std: d; the paper assumes 1.
 
     References:

@@ -22,7 +22,7 @@ class MALA(Drift[Chain | None]):
 
     Accepted with probability :math:`\min(1, p(x') q(x|x') / p(x) q(x'|x))`,
     :math:`\log q(x'|x) = -\|x' - x - a s(x)\|^2/4a`, by each chain on its own; :mod:`scorefield.kernels.hamiltonian`
-    has the algebra.  It stays at ``sigma``: ``target`` plays no part.  ``state.info.acceptance`` is the fraction
+    has the algebra.  It stays at ``sigma``: ``target`` is not used.  ``state.info.acceptance`` is the fraction
     accepted so far by each chain, best near 0.57 in high dimensions; one score and one log-density a step.
 
     See :class:`Drift` for the rate.

@@ -1,27 +1,26 @@
-r"""MCG-Diff: particles that find the data where the noise of the image is as large as that of the data.
+r"""MCG-Diff: particles that meet the data at the level where the image has as much noise as the data.
 
-In the singular coordinates of :mod:`scorefield.operators.spectrum` a measured coordinate is
-:math:`\bar y_i = \bar x_{0,i} + \tau_i z_i` with :math:`\tau_i = 1/d_i`: a datum is what the walk's own
-:math:`\bar x_{s,i}` is at the level :math:`s = \tau_i`.  A path of the diffusion that meets every :math:`\bar y_i` at
-its :math:`\tau_i` ends in the posterior.  At a level :math:`t \le \tau_i` the likelihood of such a meeting is exact,
+In the singular coordinates of :mod:`scorefield.operators.spectrum` a measured coordinate is :math:`\bar y_i = \bar
+x_{0,i} + \tau_i z_i` with :math:`\tau_i = 1/d_i`: a datum has the law of the walk's own :math:`\bar x_{s,i}` at the
+level :math:`s = \tau_i`.  A path of the diffusion that meets every :math:`\bar y_i` at its :math:`\tau_i` ends in the
+posterior.  At a level :math:`t \le \tau_i` the likelihood of such a meeting is exact,
 
 .. math::
     p(\bar y_i \mid \bar x_{t,i}) = N(\bar y_i;\ \bar x_{t,i},\ \tau_i^2 - t^2),
 
-the part of the noise that is still to come.  Above it, where :math:`\bar x_{t,i}` has more noise than the datum, the
-potentials that lead the particles there are free to choose:
+with the variance of the noise that is still to come.  Above it, where :math:`\bar x_{t,i}` has more noise than the
+datum, the potentials that lead the particles to the datum can be chosen freely:
 
 .. math::
     g_{t,i}(x) = N(\bar y_i;\ \bar x_i,\ v_{t,i}), \qquad
     v_{t,i} = \max(t^2 - \tau_i^2,\ \kappa\,(1 + \tau_i^2),\ u^2),
 
-u being the standard deviation of the step to t.  (Kappa and u^2 keep them from being narrower than the cloud that one
-step makes, which would give the next weights, the inverse of g, an infinite variance; u is not in the paper, whose
-steps are short.)
+u being the standard deviation of the step to t.  Kappa and u^2 keep g from being narrower than the cloud of one step:
+else the next weights, which contain 1/g, would have an infinite variance.  The paper has no u, as its steps are short.
 
-**One step, from s to t.**  A coordinate is *open* until the first level with :math:`t^2 \le \tau_i^2 -
-\kappa(1 + \tau_i^2)`, whose potential is the exact likelihood and stays in the weights; below the last of these the
-walk is unconditional.  The prior's step is Gaussian with means m and variance :math:`u^2`
+**One step, from s to t.**  A coordinate is *open* until the first level with :math:`t^2 \le \tau_i^2 - \kappa(1 +
+\tau_i^2)`, whose potential is the exact likelihood and stays in the weights; below the last of these the walk is
+unconditional.  The prior's step is Gaussian with means m and variance :math:`u^2`
 (:mod:`scorefield.kernels.population`), so that the fully adapted step is known: particles are weighted, before they
 move, by the potential that they will have on average,
 
@@ -33,15 +32,15 @@ resampled, and moved by the Kalman gain :math:`K_i = u^2 / (u^2 + v_{t,i})` towa
 .. math::
     \bar x_{t,i} = \bar m_i + K_i (\bar y_i - \bar m_i) + u \sqrt{1 - K_i}\, z_i,
 
-and by :math:`m + u z` in all other directions.  No Jacobian of the network is asked for.
+and by :math:`m + u z` in all other directions.  No Jacobian of the network is needed.
 
-**Where this differs from the published code.**  That takes the level next to :math:`\tau_i` on its grid for
-:math:`\tau_i`, divides the potential of a coordinate out again below it, and weights the final images by the likelihood
-over the last potential.  That is exact for any kappa in the limit of many particles; but the smaller kappa, the fewer
-differ in their last potential, and where all have met the data a last weight would count them twice (an argument; the
-published code was not run).  Here the potentials of closed coordinates remain, being exact.  What is left for a last
-weight are coordinates that are still open at the end, those with noise below :math:`\sqrt\kappa`: their last potential
-is the likelihood itself, no narrower than kappa.
+**Where this differs from the published code.**  The published code takes the level of its grid next to :math:`\tau_i`
+for :math:`\tau_i`, divides the potential of a coordinate out again below it, and weights the final images by the
+likelihood over the last potential.  This is exact for any kappa in the limit of many particles.  But the smaller kappa
+is, the fewer particles differ in their last potential; where all have met the data, a last weight would count the data
+twice (this is an argument, the published code was not run).  Here the potentials of closed coordinates stay, because
+they are exact.  Only coordinates that are open at the end, whose noise is below :math:`\sqrt\kappa`, would need a last
+weight; their last potential is the likelihood itself, no narrower than kappa.
 """
 
 from __future__ import annotations
@@ -154,12 +153,12 @@ class _Data:
         return self.measured & (sigma.square() > self.tau.square() - self.floor)
 
     def variances(self, sigma: Tensor, spread: Tensor | float = 0.0) -> Tensor:
-        """Of the potentials (1, k) at a level that a step of standard deviation ``spread`` leads to."""
+        """Variances of the potentials (1, k) at a level, after a step of standard deviation ``spread``."""
         known = torch.maximum((sigma.square() - self.tau.square()).abs(), self.floor)
         return torch.where(self.open(sigma), known.clamp(min=float(spread) ** 2), known)
 
     def log_potential(self, coordinates: Tensor, variances: Tensor, chosen: Tensor) -> Tensor:
-        """``sum_i log N(observed_i; seen_i, v_i)`` (M,) over chosen coordinates, without factors 2 pi."""
+        """``sum_i log N(observed_i; coordinate_i, v_i)`` (M,) over chosen coordinates, without factors 2 pi."""
         log = (self.observed - coordinates).square() / variances + variances.log()
         return -torch.where(chosen, log, 0).sum(1) / 2
 

@@ -1,4 +1,4 @@
-r"""Annealed Langevin dynamics as of NCSN: the published settings, and the rules that choose them from data.
+r"""The annealed Langevin dynamics of NCSN: the published settings, and the rules that choose them from data.
 
 At each level :math:`\sigma_1 > \dots > \sigma_L` of a geometric grid, T Langevin steps of size
 :math:`a_l = \epsilon\,(\sigma_l/\sigma_L)^2`: a :class:`~scorefield.kernels.Langevin` of constant rate
@@ -38,20 +38,20 @@ from scorefield.kernels.langevin import Langevin
 from scorefield.linalg.parts import as_rows
 from scorefield.schedules import Geometric
 
-CHUNK = 1024  # images whose distances to all others are held at once
+CHUNK = 1024  # images whose distances to all others are in memory at once
 
 
 @dataclass(frozen=True)
 class AnnealedLangevin:
-    """A setting of annealed Langevin dynamics: what to give to ``sample`` beside the prior.
+    """A setting of annealed Langevin dynamics: the arguments of ``sample`` in addition to the prior.
 
     ``sample(prior, setting.kernel, setting.sigmas, n=16)``; the papers start from uniform noise
     (:class:`scorefield.start.Uniform`).
 
     Args:
-        schedule: of the levels.
-        levels: L.
-        repeats: T, steps at each level.
+        schedule: gives the levels.
+        levels: L, their number.
+        repeats: T, number of steps at each level.
         step: epsilon, the step at the last level.
         denoise: whether a last step returns the denoised image.
     """
@@ -126,8 +126,8 @@ def step(*, sigma_min: float, ratio: float, repeats: int) -> float:
     def excess(e: float) -> float:
         return spread(e * sigma_min**2, sigma_min=sigma_min, ratio=ratio, repeats=repeats)
 
-    found: Any = minimize_scalar(excess, bounds=(1e-9, 1.0), method="bounded", options={"xatol": 1e-10})
-    return float(found.x) * sigma_min**2
+    result: Any = minimize_scalar(excess, bounds=(1e-9, 1.0), method="bounded", options={"xatol": 1e-10})
+    return float(result.x) * sigma_min**2
 
 
 def improved(images: Tensor, *, sigma_min: float = 0.01, repeats: int = 5) -> AnnealedLangevin:
@@ -139,6 +139,6 @@ def improved(images: Tensor, *, sigma_min: float = 0.01, repeats: int = 5) -> An
     """
     g, sigma_max = ratio(as_rows(images[:1]).numel()), largest_distance(images)
     levels = 1 + math.ceil(math.log(sigma_max / sigma_min) / math.log(g))
-    g = (sigma_max / sigma_min) ** (1 / (levels - 1))  # as rounded to whole levels
+    g = (sigma_max / sigma_min) ** (1 / (levels - 1))  # for a whole number of levels
     epsilon = step(sigma_min=sigma_min, ratio=g, repeats=repeats)
     return AnnealedLangevin(Geometric(sigma_min, sigma_max), levels, repeats=repeats, step=epsilon, denoise=True)

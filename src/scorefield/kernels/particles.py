@@ -12,7 +12,7 @@ prior's kernel p heads for D, the proposal q for :math:`D_y`.  With
     + \log \tilde p_t(y \mid x_t) - \log \tilde p_s(y \mid x_s).
 
 When uneven weights leave an effective sample size below a fraction of the particles, these are resampled.  Where
-:math:`V` misjudges a multimodal p(x0 | x) the weights repair it, which no Gaussian reasoning can.
+:math:`V` is wrong for a multimodal p(x0 | x), the weights correct it; no Gaussian approximation can.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ class Particles(ParticleFilter):
 
     ``state.x`` is, at every level, drawn from the particles with their weights; ``state.memory`` is the
     :class:`Population`, with ``log_evidence`` and ``effective_fraction``.  Nothing else should move ``state.x``
-    between steps: what is to be done to the particles is ``move``.
+    between steps; a further move of the particles is ``move``.
 
-    Differences from the paper: V = sigma^2 J for its r^2 I, a second-order reverse step, more particles than draws.
+    Differences from the paper: V = sigma^2 J in place of r^2 I, a second-order reverse step, more particles than draws.
     Walk from well above the distance of the modes, and down to below the posterior's width: the last step, to 0,
     returns E[x0 | x, y].  A level costs ``oversampling`` times one denoiser evaluation and one vector-Jacobian product
     for each real number of data a draw.
 
     Args:
         measurement: the data.
-        oversampling: particles a draw.  Draws that are thinned from four times as many particles carry a quarter of the
+        oversampling: number of particles per draw.  Draws from four times as many particles have a quarter of the
             variance of the weights.
-        threshold: resample when the effective sample size falls below this fraction of the particles; 1/2 is the
-            paper's.
-        move: a kernel that leaves ``Twisted`` invariant, applied at every level: ``MALA(rate=0.5)``.  None is the
-            paper's.
+        threshold: resample when the effective sample size falls below this fraction of the particles; the paper uses
+            1/2.
+        move: a kernel that leaves ``Twisted`` invariant, applied at every level: ``MALA(rate=0.5)``.  The paper has
+            none.
         rank: data of up to this many real numbers are treated densely; more take this many Krylov iterations.
 
     Raises:
@@ -101,7 +101,7 @@ class Particles(ParticleFilter):
 
 
 def _move(move: Kernel[Any], twisted: Twisted, cloud: Population, batch: int, generator: torch.Generator) -> Population:
-    """The particles after a move at their level; weights stay."""
+    """The particles after a move at their level; their weights stay."""
     sigma = cloud.level
     states = (move.step(twisted, move.start(part), sigma, sigma, generator) for part in cloud.x.split(batch))
     x = torch.cat([each.x for each in states])

@@ -1,16 +1,16 @@
-r"""Populations of weighted particles, and the sequential Monte Carlo step that kernels made of them share.
+r"""Populations of weighted particles, and the sequential Monte Carlo step of all kernels that use them.
 
 The weighted particles at a level stand for a law :math:`\pi_s(x) \propto p_s(x)\, g_s(x)` with a function g of the data
 that ends in the likelihood.  One step of the walk resamples them when their weights are uneven, moves each to the next
-level, and multiplies its weight by what law and proposal disagree about; the running mean of the weights is an
-unbiased estimate of the evidence p(y) of the prior that the steps define.
+level, and multiplies its weight by the ratio of law and proposal.  The running mean of the weights is an unbiased
+estimate of the evidence p(y) of the prior that the steps define.
 
 Images are moved by the second-order step of the reverse SDE from s to t,
 
 .. math::
     x_t = \tfrac{t^2}{s^2} x_s + (1 - \tfrac{t^2}{s^2}) \hat D + u z, \qquad u^2 = t^2 (1 - \tfrac{t^2}{s^2}),
 
-:math:`\hat D` extrapolated from the last two levels to the middle of the step.
+where :math:`\hat D` is extrapolated from the last two levels to the middle of the step.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Population:
     Args:
         x: (M, *event).
         log_weights: (M,) float64, since the last resampling.
-        log: (M,) float64, log g at x as far as the weights hold it and a later step divides by it.
+        log: (M,) float64, the part of log g at x that is in the weights, and that a later step divides out.
         goals: denoised images (k, M, *event) that the step heads for: the prior's, and the proposal's if it has one.
-        level: where they are.
+        level: their noise level.
         trend: None at the first level.
         log_scale: log evidence up to the last resampling.
-        resamplings: how often so far.
-        context: what the kernel knows about the measurement.
+        resamplings: their number so far.
+        context: further data of the kernel, such as its measurement.
     """
 
     x: Tensor
@@ -81,7 +81,7 @@ class Population:
         return effective_fraction(self.log_weights)
 
     def resample(self, generator: torch.Generator) -> Population:
-        """As many particles, equally weighted."""
+        """Draw as many particles with equal weights."""
         chosen = systematic(self.log_weights, len(self.x), generator)
         trend = self.trend
         return replace(
@@ -105,7 +105,7 @@ class Population:
         return GaussianStep(weight * self.x + (1 - weight) * ahead, spread)
 
     def at(self, x: Tensor, target: Tensor, *, gain: Tensor, log: Tensor, goals: Tensor) -> Population:
-        """The particles at x of the next level; ``gain`` (M,) is what their log weights grow by."""
+        """The particles at x of the next level; ``gain`` (M,) is added to their log weights."""
         trend = Trend(goals - self.goals, torch.log(self.level / target))
         return replace(self, x=x, log_weights=self.log_weights + gain, log=log, goals=goals, level=target, trend=trend)
 
@@ -125,13 +125,13 @@ class GaussianStep:
 
 @dataclass(frozen=True)
 class ParticleFilter(Kernel[Population | None]):
-    """What kernels of weighted particles share; a subclass says how a population begins and moves.
+    """The base class of kernels of weighted particles; a subclass begins and moves the population.
 
     Args:
         measurement: the data.
-        oversampling: particles a draw.
+        oversampling: number of particles per draw.
         threshold: resample when the effective sample size falls below this fraction of the particles.
-        at_once: images that the network takes at a time; by default as many as the walk has draws.
+        at_once: number of images that the network takes at a time; by default the number of draws of the walk.
 
     Raises:
         InputError: numbers out of range.
@@ -169,7 +169,7 @@ class ParticleFilter(Kernel[Population | None]):
         """A population at x, drawn from the prior at level sigma; the network takes ``batch`` images at a time."""
 
     def _foresee(self, cloud: Population, target: Tensor, batch: int) -> Population:
-        """The weights with what is known of the next step before it is made."""
+        """Update the weights by what is known of the next step before it is made."""
         del target, batch
         return cloud
 
@@ -181,5 +181,5 @@ class ParticleFilter(Kernel[Population | None]):
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, batch: int) -> Tensor:
-    """``function`` of all images, as many at a time as the walk has draws: what was found to fit in memory."""
+    """``function`` of all images, ``batch`` at a time, which fit in memory."""
     return torch.cat([function(part) for part in x.split(batch)])

@@ -1,4 +1,4 @@
-r"""The step of DDNM's and DDS's code: the corrected image, and the noise that the unconditioned network saw."""
+r"""The step of the codes of DDNM and DDS: the corrected image, with the noise that the prior alone finds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from scorefield.randomness import normal_like
 class PriorNoise(Kernel[None]):
     r""":math:`x_t = D_y + t\,\big(\sqrt{1-\eta^2}\,\frac{x_s - D}{s} + \eta z\big)`.
 
-    The image is the posterior's, the noise that stays is the prior's.
+    The image comes from the posterior, the remaining noise from the prior.
 
-    No denoiser alone can say this: the kernel asks a posterior that corrects the denoised image (``DDNM``, ``DDS``,
-    ``DiffPIR``, ``DDRM``) for both, at one denoiser evaluation.  For any other prior the two are the same image, and
-    this is ``Renoise(eta**2)``.  Its eta is not DDIM's: eta = 1 is not DDPM (that is eta^2 = 1 - t^2/s^2 at each step)
-    but renews all noise at every step, which narrows the draws as steps are added.
+    One denoiser alone cannot express this: the kernel asks a posterior that corrects the denoised image (``DDNM``,
+    ``DDS``, ``DiffPIR``, ``DDRM``) for both, at one denoiser evaluation.  For any other prior the two are the same
+    image, and this is ``Renoise(eta**2)``.  Its eta is not DDIM's: eta = 1 is not DDPM (that is eta^2 = 1 - t^2/s^2 at
+    each step) but renews all noise at every step; with more steps the draws become too narrow.
 
     ``PriorNoise(0.85)`` on :class:`~scorefield.posteriors.DDNM` (100 steps) and on
     :class:`~scorefield.posteriors.DDS` (50) are the published codes.

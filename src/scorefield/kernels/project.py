@@ -19,7 +19,7 @@ from scorefield.randomness import normal_like
 class Project(Kernel[None]):
     r""":math:`x + \lambda A^+(y + c\,t A z - A x)` at ``target`` t, and the hard projection on y at t = 0.
 
-    A building block, walked with the prior itself.  Song et al. project onto data as noisy as the image (c = 1),
+    A building block; walk it with the prior itself.  Song et al. project onto data as noisy as the image (c = 1),
 
     ``Then(Then(Ancestral(), Project(m, weight)), Then(Hold(Langevin(2 * r**2)), Project(m, weight)))``,
 
@@ -27,10 +27,10 @@ class Project(Kernel[None]):
     corrector the chain is the replacement method, whose draws are biased however fine the grid.
 
     Args:
-        measurement: what was measured; the noise level plays no part.
+        measurement: the data; their noise level is not used.
         weight: lambda in (0, 1]; the code of Song et al. uses 1 for MRI and 0.841 for CT.
         noise: c >= 0, noise of the data in units of the level.
-        iterations: of conjugate gradients for the pseudo-inverse, at most.
+        iterations: largest number of conjugate gradient iterations for the pseudo-inverse.
 
     References:
         Song, Shen, Xing, Ermon, ICLR 2022, arXiv 2111.08005; Chung & Ye, Medical Image Analysis 2022, arXiv 2110.05243.

@@ -1,13 +1,13 @@
-r"""RED-diff: the mode, by descending on a point and asking the denoiser at ever smaller noise.
+r"""RED-diff: the mode, by gradient descent with the denoiser at smaller and smaller noise.
 
-With a point mass at :math:`\mu` for the posterior the variational objective is a data term and, at each level, how far
-the noise in :math:`x = \mu + \sigma e` is from the noise that the prior sees in it.  Its gradient, with the paper's
-weight :math:`\lambda\sigma` of level sigma,
+A point mass at :math:`\mu` stands for the posterior.  The variational objective is then a data term and, at each level,
+the distance of the noise in :math:`x = \mu + \sigma e` from the noise that the prior finds in it.  Its gradient, with
+the paper's weight :math:`\lambda\sigma` of level sigma,
 
 .. math:: g = -A^H (y - A\mu) + \lambda \sigma \Big(\frac{x - D(x, \sigma)}{\sigma} - e\Big)
             = -A^H (y - A\mu) + \lambda\, (\mu - D(x, \sigma)),
 
-is handed to Adam once at each level of the walk.  The fixed point under a Gaussian prior N(m, S) solves
+goes to Adam once at each level of the walk.  The fixed point under a Gaussian prior N(m, S) solves
 :math:`A^H(y - A\mu) = \lambda\, E_\sigma[\sigma^2 (S + \sigma^2 I)^{-1}]\, (\mu - m)`: a regularized least squares,
 not the posterior mean.
 """
@@ -42,15 +42,15 @@ class Adam(NamedTuple):
 class RedDiff(Kernel[Adam | None]):
     """One Adam step at level ``sigma``; a walk ends near a mode, and its draws differ by their random numbers only.
 
-    Walk it with the unconditional prior.  It starts at ``A^+ y`` whatever the first images are, and ``target`` plays no
-    part.  The paper's objective takes the means of both terms over their entries; sums are taken here, which is the
-    same for as many data as pixels.
+    Walk it with the unconditional prior.  It starts at ``A^+ y`` for any first images, and ``target`` is not used.  The
+    paper's objective takes the means of both terms over their entries; sums are taken here, which is the same for as
+    many data as pixels.
 
     Args:
-        measurement: the data; their noise plays no part, ``weight`` is in units of its variance.
+        measurement: the data; their noise is not used, and ``weight`` is in units of its variance.
         weight: lambda, the paper's 0.25.
-        rate: of Adam, in units of the image; the paper's 0.1 is for images in [-1, 1].
-        betas: of Adam, the paper's.
+        rate: step of Adam, in units of the image; the paper's 0.1 is for images in [-1, 1].
+        betas: of Adam; the defaults are the paper's.
 
     Raises:
         InputError: a negative weight, a rate that is not positive, or betas outside [0, 1).

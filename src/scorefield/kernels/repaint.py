@@ -1,6 +1,6 @@
-r"""RePaint: replacement, made consistent by going back and forth.
+r"""RePaint: replacement of the measured part, and steps back and forth that make the rest consistent.
 
-Replacement sets what was measured to the data, noised to the level at hand (:class:`~scorefield.kernels.Project`).  It
+Replacement sets the measured part to the data with the noise of the level (:class:`~scorefield.kernels.Project`).  It
 ignores the rest of the image, and the next denoising step has no time to reconcile the two.  RePaint therefore repeats
 each stretch of the walk: down by replacement steps, back up by adding the noise between the two levels,
 :math:`x_s = x_t + \sqrt{s^2 - t^2}\, z`, and down again.
@@ -40,7 +40,7 @@ class RePaint(Kernel[None]):
         measurement: the data.
         kernel: the unconditional step.
         jump: substeps of one step, the paper's jump length.
-        passes: how often the step is made, the paper's number of resamplings.
+        passes: number of times that the step is made, the paper's number of resamplings.
 
     Raises:
         InputError: jump or passes below 1.

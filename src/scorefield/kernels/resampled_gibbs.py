@@ -1,14 +1,14 @@
-r"""Split Gibbs sampling of a population, resampled as the level falls.
+r"""Split Gibbs sampling of a population, which is resampled as the level falls.
 
 At level :math:`\rho` split Gibbs leaves :math:`\pi_\rho(x_0) \propto p(x_0)\, N(y; A x_0, R + \rho^2 A A^H)` invariant.
-Walked down, each image stays in the mode that it fell into when the modes parted, with the probability of that level,
-not of the last.  But the ratio of two such laws holds no prior:
+As the level falls, each image stays in the mode where it was when the modes separated.  So the modes have the
+probabilities of that level, not of the last.  But the ratio of two such laws does not contain the prior:
 
 .. math:: \frac{\pi_t(x_0)}{\pi_s(x_0)} \propto \exp\Big(\tfrac12 r^H (R + s^2 A A^H)^{-1} r
     - \tfrac12 r^H (R + t^2 A A^H)^{-1} r\Big), \qquad r = y - A x_0.
 
 Resampling a population by these weights before each new level is a sequential Monte Carlo sampler whose moves are split
-Gibbs sweeps: exact for an unbounded population, whatever the modes, and two linear solves dearer than the sweep.
+Gibbs sweeps: exact in the limit of a large population, for any modes, at the cost of two more linear solves per sweep.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from scorefield.schedules import Karras
 class ResampledGibbs(Kernel[Tensor | None]):
     """Split Gibbs sweeps between which a batch is resampled to the law of the next level.
 
-    Walk it with the unconditional prior.  The batch is the population: draws walked together depend on each other, and
-    the more of them, the better.  The noise must be Gaussian.  With m data of variance R a step's log weights vary by
-    about ``sqrt(m / 2) (s^2 - t^2) / (R + s^2)``, which should not exceed 1 by much: it is a method for few data, or
-    for many levels that end well below the noise.  Start well above the distance of the modes.
+    Walk it with the unconditional prior.  The batch is the population: draws that are walked together depend on each
+    other, and a larger batch is better.  The noise must be Gaussian.  With m data of variance R a step's log weights
+    vary by about ``sqrt(m / 2) (s^2 - t^2) / (R + s^2)``, which should not exceed 1 by much: it is a method for few
+    data, or for many levels that end well below the noise.  Start well above the distance of the modes.
 
     Args:
         measurement: the data.
-        descent: how x0 given z is drawn, as in :class:`~scorefield.kernels.SplitGibbs`.
-        likelihood: how z given x0 is drawn.
+        descent: draws x0 given z, as in :class:`~scorefield.kernels.SplitGibbs`.
+        likelihood: draws z given x0.
 
     References:
         Del Moral, Doucet, Jasra, "Sequential Monte Carlo samplers", JRSS B 2006, for the weights; Vono, Dobigeon,
@@ -58,7 +58,7 @@ class ResampledGibbs(Kernel[Tensor | None]):
     ) -> State[Tensor | None]:
         x = self.descent(prior, state.x, sigma, generator)
         residual = self.measurement.residual(x)
-        # without memory the images are draws from the prior: no data, so no level to come from
+        # without memory the images are draws from the prior, whose law has no data in it
         before = 0.0 if state.memory is None else self._log_evidence(residual, state.memory)
         x = x[systematic(self._log_evidence(residual, target) - before, len(x), generator)]
         if bool(target > 0):

@@ -1,6 +1,6 @@
 r"""Resampling: from weighted particles to equally weighted ones.
 
-A particle of weight w among n is wanted n w times.  Systematic resampling puts n equally spaced points, shifted
+A particle of weight w among n should be taken n w times.  Systematic resampling puts n equally spaced points, shifted
 together by one uniform number, on the cumulative weights: each particle is taken :math:`\lfloor n w \rfloor` or
 :math:`\lceil n w \rceil` times and n w times on average, so no unbiased scheme with whole counts has a smaller variance
 of any one count.  Copies stay neighbors, so that thinning later takes its share from every family.

@@ -6,8 +6,8 @@ In :math:`\lambda = -\ln\sigma`, with :math:`h = \ln(s/t)`, the ODE from s to t 
     x_t = x_s - \int_t^s \epsilon(x_\sigma, \sigma)\, d\sigma, \qquad
     x_t = \tfrac{t}{s} x_s + \int_0^h e^{\tau - h} D(x_\tau)\, d\tau, \qquad \epsilon = (x - D)/\sigma .
 
-Both are taken to first order for the point at :math:`s_1 = s\,e^{-rh}`; what the network says there, extrapolated to
-the middle of the step in :math:`\lambda`, then serves for the whole of it.  With r = 1/2 nothing is extrapolated:
+To first order they give the point at :math:`s_1 = s\,e^{-rh}`.  The answer of the network there, extrapolated to the
+middle of the step in :math:`\lambda`, then serves for the whole step.  With r = 1/2 nothing is extrapolated:
 :math:`s_1 = \sqrt{st}` is the middle.
 """
 
@@ -40,7 +40,7 @@ class SingleStep(Kernel[None]):
 
     @abstractmethod
     def _predict(self, x: Tensor, denoised: Tensor, sigma: Tensor) -> Tensor:
-        """What is held constant over a step: the denoised image, or the noise."""
+        """The quantity that is constant over a step: the denoised image, or the noise."""
 
     @abstractmethod
     def _jump(self, x: Tensor, prediction: Tensor, sigma: Tensor, target: Tensor) -> Tensor:

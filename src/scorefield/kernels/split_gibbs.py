@@ -6,9 +6,9 @@ can be drawn from without approximation:
 .. math:: x_0 \mid z \propto p(x_0)\, N(z; x_0, \rho^2 I), \qquad z \mid x_0 \propto N(z; x_0, \rho^2 I)\, p(y \mid z).
 
 The first is that of a clean image given a noisy one of level :math:`\rho`: a reverse diffusion from :math:`\rho` to 0
-that starts *at* z, no noise added.  So z is an image at level :math:`\rho`, and the walk's sigma is :math:`\rho`:  a
-step from sigma to target draws :math:`x_0` given z at sigma, then z given :math:`x_0` at target, and the step to 0 ends
-at :math:`x_0`.
+that starts *at* z, without more noise.  So z is an image at level :math:`\rho`, and the sigma of the walk is
+:math:`\rho`: a step from sigma to target draws :math:`x_0` given z at sigma, then z given :math:`x_0` at target, and
+the step to 0 ends at :math:`x_0`.
 
 At a constant level :math:`x_0` has the posterior under data of noise covariance :math:`R + \rho^2 A A^H`; walking the
 level down anneals this inflation away.
@@ -40,9 +40,9 @@ class SplitGibbs(Kernel[None]):
 
     Args:
         measurement: the data.
-        descent: how x0 given z is drawn: a kernel of the reverse SDE and its grid.  PnP-DM has 100 Euler-Maruyama steps
-            on the levels of EDM, those below rho; here all of them are below rho.
-        likelihood: how z given x0 is drawn.
+        descent: draws x0 given z, by a kernel of the reverse SDE on a grid.  PnP-DM has 100 Euler-Maruyama steps on the
+            levels of EDM, those below rho; here all of them are below rho.
+        likelihood: draws z given x0.
 
     References:
         Vono, Dobigeon, Chainais, IEEE TSP 2019, arXiv 1804.05809; Wu, Sun, Chen, Zhang, Yue, Bouman, NeurIPS 2024,

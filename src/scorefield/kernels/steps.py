@@ -1,8 +1,8 @@
 """Lengths of the steps of Langevin dynamics, of gradient ascent and of leapfrog trajectories.
 
 A score at level sigma sets a natural unit: ``sigma^2`` for a step along the score, ``sigma`` for a leapfrog stride.  A
-step is a fraction of that unit (:class:`Relative`), or a number of its own where sigma is no yardstick, at level 0 or
-under a posterior (:class:`Absolute`).
+step is a fraction of that unit (:class:`Relative`), or an absolute number where sigma is not the natural unit, at level
+0 or under a posterior (:class:`Absolute`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Relative(StepSize):
 
     Args:
         fraction: positive; a step along a score at level sigma is stable for a fraction below 2.
-        exponent: how the step falls with the unit.
+        exponent: power of the unit with which the step falls.
 
     Raises:
         InputError: a fraction that is not positive; at a step, a unit of 0.
@@ -79,12 +79,12 @@ class Absolute(StepSize):
 
 
 def as_step(rate: StepSize | float) -> StepSize:
-    """A number stands for a relative step."""
+    """The step size; a number is a relative step."""
     return rate if isinstance(rate, StepSize) else Relative(rate)
 
 
 def replace_arguments(**words: str) -> Callable[[C], C]:
-    """A class decorator: an argument of version 0.1 raises one sentence that shows how to write it now.
+    """Make a class decorator: an argument of version 0.1 raises a sentence that shows how to write it now.
 
     Args:
         words: what to write, by the name of the old argument.

@@ -1,4 +1,4 @@
-r"""The twist: how likely the data are, as far as a noisy image can tell.
+r"""The twist: an approximation of the likelihood of the data given a noisy image.
 
 The second moment of Tweedie's formula gives :math:`x_0 \mid x \approx N(D, V)` with :math:`V = \sigma^2 J` and no free
 parameter, hence
@@ -13,8 +13,8 @@ keeps their weights even.
 
 Few data (m real numbers) take m vector-Jacobian products, with which S is formed and factored.  With many, S is solved
 in a Krylov space and its determinant is left out.  It is the same for all images under a Gaussian prior, and in the
-whitened form :math:`R^{-1/2} S R^{-1/2} \to I` it disappears as :math:`\sigma \to 0`: a legitimate twist, if a lesser
-one where modes differ in how much of the data they explain.
+whitened form :math:`R^{-1/2} S R^{-1/2} \to I` it disappears as :math:`\sigma \to 0`: a valid twist, but a worse one
+where modes explain different shares of the data.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from scorefield.prior import Prior, Vjp, level
 
 
 class Twist(NamedTuple):
-    """What the twist says of images (M, *event)."""
+    """The twist at images (M, *event)."""
 
     denoised: Tensor  # D
     guided: Tensor  # D_y

@@ -6,7 +6,7 @@ With the evidence :math:`y \mid \theta \sim N(F_\theta(\bar x), S)`, the sensiti
 .. math::
     g = B^H S^{-1} (y - F_\theta(\bar x)) + s(\theta), \qquad P = B^H S^{-1} B + \Lambda
 
-are gradient and Gauss-Newton curvature of the log-law of theta.
+are the gradient of the log-density of theta and the Gauss-Newton curvature of its negative.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from scorefield.randomness import normal_like
 
 @dataclass(frozen=True)
 class Update(Portable, ABC):
-    """How theta moves at a noise level.
+    """A move of theta at a noise level.
 
     Args:
         nuisance: the parameters.
-        evidence: what is known of the clean image.
+        evidence: describes the clean image.
     """
 
     nuisance: Nuisance
@@ -48,7 +48,7 @@ class Update(Portable, ABC):
 
     @abstractmethod
     def move(self, measurement: Measurement, belief: Belief, theta: Tensor, generator: torch.Generator) -> Tensor:
-        """The next theta, given what is known of the image."""
+        """The next theta, given the belief about the image."""
 
     def _newton(self, measurement: Measurement, belief: Belief, theta: Tensor) -> tuple[Tensor, Tensor]:
         """A Gauss-Newton step from theta, and the Cholesky factor of the curvature there, in double precision."""
@@ -71,7 +71,7 @@ class Update(Portable, ABC):
 
 @dataclass(frozen=True)
 class GradientStep(Update):
-    """``theta + rate g``: towards the most likely theta.
+    """``theta + rate g``: a step towards the most likely theta.
 
     Args:
         rate: in squared units of theta; stable below 2 over the largest curvature.
@@ -87,7 +87,7 @@ class GradientStep(Update):
 
 @dataclass(frozen=True)
 class GaussNewton(Update):
-    """``theta + P^-1 g``, ``steps`` times: to the most likely theta.
+    """``theta + P^-1 g``, ``steps`` times: steps to the most likely theta.
 
     Args:
         steps: 1 is enough where the data are linear in theta.
