@@ -1,4 +1,4 @@
-"""What is kept of draws agrees with the draws: exactly where it is said to, within its error elsewhere."""
+"""Subsamples and summaries agree with all draws: exactly where they promise it, else within their error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def drawn(keep=None, *, n: int = 40, batch: int | None = 7, seed: int = 3):
 
 
 def sampled(keep, complex_images: bool):
-    """What is kept of nine images (1, 4, 4)."""
+    """The result of a sampling of nine images (1, 4, 4)."""
     prior = DiagonalGaussian(torch.zeros(1 + complex_images, 4, 4).double(), torch.tensor(1.0).double())
     like = torch.empty((1, 4, 4), dtype=torch.complex128 if complex_images else torch.float64)
     prior = AsComplex(prior) if complex_images else prior
@@ -46,13 +46,13 @@ def everything(tmp_path):
     return [All(), OnDisk(tmp_path / "draws.safetensors"), Running(), Reservoir(5)]
 
 
-def test_all_are_kept_by_default():
+def test_by_default_a_sampling_stores_all_draws():
     found = drawn(All())
     assert isinstance(found, Samples)
     assert torch.equal(found.draws, drawn().draws)
 
 
-def test_moments_cost_and_origin_do_not_depend_on_what_is_kept(tmp_path):
+def test_moments_cost_and_origin_are_the_same_for_every_keep(tmp_path):
     whole = drawn()
     for keep in everything(tmp_path):
         found = drawn(keep)
@@ -77,7 +77,7 @@ def test_running_intervals_are_those_of_all_draws_to_the_bit(level, n, batch):
     assert len(found.lowest) == len(found.highest) <= math.floor((n + 1) * (1 - level) / 2 + 1e-9) + 2
 
 
-def test_a_quantile_that_was_not_kept_is_refused():
+def test_a_summary_refuses_a_quantile_inside_its_level():
     found = drawn(Running(0.9))
     with pytest.raises(InputError, match=r"keep=Running\(level=0.4\)"):
         found.quantile(0.7)

@@ -60,7 +60,7 @@ def test_an_interrupted_sampling_continues_to_the_same_bits(tmp_path, steps):
     with pytest.raises(KeyboardInterrupt):
         drawn(OnDisk(path), steps=steps)
     before = OnDisk(path)
-    assert sorted(before.draws) == [0, 4, 8][: steps // 7]  # the batch in flight is all that is lost
+    assert sorted(before.draws) == [0, 4, 8][: steps // 7]  # only the unfinished batch is lost
     samples = drawn(before)
     assert torch.equal(samples.draws, drawn().draws)
     assert len(OnDisk(path).draws) == 3
@@ -118,7 +118,7 @@ def test_settings_of_the_first_session(tmp_path):
     assert OnDisk(path).setting("batch", 8) == 4
 
 
-def test_the_numbers_behind_a_sampling():
+def test_the_fingerprint_depends_on_prior_scan_and_start():
     prior, given = BENCH.prior, BENCH.measurement
     marks = {
         fingerprint(prior, Heun(), begin),
@@ -144,7 +144,7 @@ def test_damaged_files_are_refused(tmp_path, content):
         OnDisk(path)
 
 
-def test_complex_doubles_are_kept(tmp_path):
+def test_a_file_stores_complex_doubles(tmp_path):
     """The file format has no such type; an interrupted sampling of them continues to the same bits."""
     operator = Identity((1, 4, 4))
     y = complex_normal(1, 1, 4, 4)

@@ -176,7 +176,7 @@ def test_merging_of_a_kernel_that_has_got_a_field_since():
         (run(1), Samples(normal(2, 4)), "shapes"),
     ],
 )
-def test_what_does_not_belong_together_is_refused(one, two, match):
+def test_samples_of_different_laws_are_not_merged(one, two, match):
     with pytest.raises(InputError, match=match):
         one.merge(two)
 
@@ -199,7 +199,7 @@ def test_a_file_gives_back_every_bit(dtype, tmp_path):
 
 
 @pytest.mark.parametrize("view", [lambda x: x.conj(), lambda x: x.mT, lambda x: x[:, ::2]])
-def test_views_are_saved_as_what_they_show(view, tmp_path):
+def test_a_view_is_saved_with_its_numbers(view, tmp_path):
     draws = view(complex_normal(3, 4, 5))
     Samples(draws).save(tmp_path / "s")
     assert torch.equal(Samples.load(tmp_path / "s").draws, draws)

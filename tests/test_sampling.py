@@ -240,7 +240,7 @@ def test_the_error_names_the_level_and_what_broke(culprit, batch):
     assert caught.value.level == SIGMAS[SIGMAS < 2.0].max().item()
 
 
-def test_a_start_that_breaks_is_told_too():
+def test_the_error_names_a_start_that_is_not_finite():
     with pytest.raises(Diverged) as caught:
         sample(Breaks("denoiser", 1000000000.0), Heun(), SIGMAS, n=1, seed=0, like=DOUBLE.new_empty((8,)))
     assert (caught.value.culprit, caught.value.level) == ("denoiser", SIGMAS[0].item())

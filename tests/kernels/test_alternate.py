@@ -200,7 +200,7 @@ KERNEL = Alternate(Then(Heun(), Hold(Langevin())), Laplace(DRIFT, steps=1))
 SHORT = Karras(0.05, 5.0).grid(5)
 
 
-def test_parameters_are_saved_merged_and_kept(tmp_path):
+def test_samples_save_and_merge_their_parameters(tmp_path):
     keep = All(batch=2)
     one, two = (sample(drifting(), KERNEL, SHORT, n=5, seed=seed, like=LIKE, keep=keep) for seed in (0, 1))
     assert one.nuisance["drift"].shape == (5, 2)

@@ -1,4 +1,4 @@
-"""Markov chains on likelihoods without a covariance: their step follows the curvature, and far guesses come back."""
+"""Markov chains on likelihoods without a covariance: steps follow the curvature, and chains return from far guesses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def test_of_linear_data_it_is_the_largest_eigenvalue():
+def test_the_curvature_of_linear_data_is_the_largest_eigenvalue():
     """``A^T A / std^2`` of a matrix whose first singular value stands out; ten power steps find it to a thousandth."""
     left, right = (torch.linalg.qr(normal(6, 6, seed=seed)).Q for seed in (1, 2))
     matrix = left @ torch.tensor([3.0, 1.0, 0.8, 0.5, 0.3, 0.1]).double().diag() @ right
@@ -28,7 +28,7 @@ def test_of_linear_data_it_is_the_largest_eigenvalue():
     assert float(found) == pytest.approx(9 / 0.04, rel=1e-3)
 
 
-def test_where_the_law_curves_downward_no_step_is_limited():
+def test_negative_curvature_does_not_limit_the_step():
     """Near 0, far below a magnitude of 6, -log p curves by -(6 / 0.16)^2 / 2, and nowhere by more than 1 / 0.16."""
     given = Measurement(torch.tensor([6.0]).double(), Identity((1,)), Rician(0.4))
     found = curvature(given, torch.full((50, 1), 0.02).double(), torch.tensor(0.1), generator())

@@ -46,7 +46,7 @@ def tensors(thing: Any) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("kernel", [*(cls(GIVEN) for cls in CONDITIONAL), *COMBINED], ids=lambda k: type(k).__name__)
-def test_kernels_take_their_data_along(kernel):
+def test_kernels_move_their_data_to_the_device(kernel):
     moved = kernel.to("meta")
     assert tensors(kernel)
     assert {tensor.device.type for tensor in tensors(moved)} == {"meta"}
@@ -55,7 +55,7 @@ def test_kernels_take_their_data_along(kernel):
     assert len(tensors(moved)) == len(tensors(kernel))
 
 
-def test_every_kernel_with_a_measurement_is_among_them():
+def test_the_list_has_every_kernel_with_a_measurement():
     assert len(CONDITIONAL) >= 10
 
 
@@ -71,7 +71,7 @@ def test_a_network_compiles_in_one_graph(preconditioning):
         assert torch.equal(compiled(x, sigma / 2), prior.denoise(x, sigma / 2))
 
 
-def test_levels_are_checked_where_no_device_is_waited_for():
+def test_levels_on_the_cpu_are_checked_without_waiting_for_a_device():
     x = torch.zeros(2, 3)
     for bad in (-1.0, torch.nan, torch.tensor(-1.0), torch.tensor([1.0, torch.inf])):
         with pytest.raises(InputError, match="finite number >= 0"):

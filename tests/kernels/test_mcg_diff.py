@@ -70,7 +70,7 @@ def test_the_adapted_step_is_gaussian_conditioning(level):
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.05])
-def test_below_their_noise_data_are_weighed_exactly(sigma):
+def test_levels_below_the_noise_of_the_data_have_exact_weights(sigma):
     """All potentials of closed coordinates and the constant are the likelihood of an image with noise sigma."""
     x, s = normal(6, 8), number(sigma)
     data = _Data(G.measurement, 1e-4)
@@ -84,7 +84,7 @@ def test_below_their_noise_data_are_weighed_exactly(sigma):
 # --- the walk
 
 
-def test_data_that_say_nothing_leave_plain_ancestral_sampling():
+def test_without_information_in_the_data_it_is_ancestral_sampling():
     blind = Measurement(number(0.7).reshape(1), Matrix(torch.zeros(1, 2).double()), White(0.5))
     sigmas = Karras(0.01, 20.0).grid(25)
     x = sigmas[0] * normal(40, 2)
@@ -148,7 +148,7 @@ def test_mode_weights(kappa):
     assert bool(((shares.mean(0) - M.weights).abs() < 4 * error + 16 * error**2 + 1 / 64).all())
 
 
-def test_data_of_less_noise_than_kappa_are_taken_to_have_as_much():
+def test_data_with_less_noise_than_kappa_get_that_much():
     """One pixel of variance 1, measured without noise: a posterior variance of kappa / (1 + kappa)."""
     n, kappa = 4000, 0.04
     prior = DiagonalGaussian(torch.zeros(1).double(), torch.ones(()).double())

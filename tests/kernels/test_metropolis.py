@@ -1,4 +1,4 @@
-"""Metropolis kernels: exact for every step, by density or by the score alone, and sparing with the prior."""
+"""Metropolis kernels: exact for every step, by density or by the score alone, with few calls of the prior."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def stay(prior, kernel, x: Tensor, steps: int, sigma: float = 0.0) -> State:
 
 @exact
 @pytest.mark.parametrize("sigma", [0.0, 0.5])
-def test_a_mixture_is_left_as_it_is(kernel, sigma):
+def test_kernels_leave_a_mixture_invariant(kernel, sigma):
     """Started from exact draws, every moment stays within 4 standard errors of its own spread."""
     n = 20_000
     x = MIXTURE.rsample(n, g()) + sigma * normal(n, 2, seed=9)
@@ -174,7 +174,7 @@ class Counted(DiagonalGaussian):
 
 
 @pytest.mark.parametrize(("kernel", "each"), [(MALA(), 1), (HMC(leapfrogs=3), 3)])
-def test_what_is_known_is_not_asked_again(kernel, each):
+def test_a_known_point_is_not_computed_again(kernel, each):
     prior = Counted()
     stay(prior, kernel, normal(4, 2), 7, 1.0)
     assert (prior.scores, prior.log_probs) == (1 + 7 * each, 1 + 7)
@@ -203,7 +203,7 @@ def test_memory_of_something_else_is_not_used(change):
     assert torch.equal(follows.info.proposals, torch.full((30,), 2.0, dtype=torch.float64))
 
 
-def test_the_invariant_law_survives_company():
+def test_the_law_is_invariant_in_combinations_of_kernels():
     """A kernel that moves the images in between (and back) does not corrupt the chain: unit Gaussian, reflections."""
 
     class Reflect(Ascent):
@@ -311,7 +311,7 @@ def test_the_rate_is_read_through_combinations():
     assert moved.memory[1].memory.sigma == s[1]
 
 
-def test_the_acceptance_tells_where_it_is_when_it_is_asked_elsewhere():
+def test_the_old_place_of_the_acceptance_names_the_new_one():
     zero = torch.tensor(0.0, dtype=torch.float64)
     moved = MALA(Absolute(0.1)).step(MIXTURE, State(normal(3, 2)), zero, zero, g())
     with pytest.raises(InputError, match=r"state\.info\.acceptance"):

@@ -133,7 +133,7 @@ def complex_data() -> Measurement:
 
 
 @pytest.mark.parametrize("measurement", [M.measurement, complex_data()], ids=["real", "complex"])
-def test_many_data_and_few_are_guided_alike(measurement):
+def test_the_guidance_of_many_data_equals_that_of_few(measurement):
     """A Krylov space with room for all of the data solves what the dense twist factors."""
     x, sigma = 2 * normal(6, 2), number(1.3)
     dense = Twisted(M.prior, measurement, rank=6).at(x, sigma)
@@ -154,7 +154,7 @@ def test_complex_images():
     assert draws.dtype == torch.complex128
 
 
-def test_without_the_determinant_a_gaussian_is_weighted_alike():
+def test_without_the_determinant_a_gaussian_has_the_same_weights():
     x, sigma = normal(6, 8), number(0.7)
     dense, krylov = (Twisted(G.prior, G.measurement, rank=r).at(x, sigma) for r in (4, 3))
     exact = Twisted(G.prior, G.measurement, rank=4)
@@ -169,7 +169,7 @@ def test_without_the_determinant_a_gaussian_is_weighted_alike():
 # --- the walk
 
 
-def test_data_that_say_nothing_leave_plain_ancestral_sampling():
+def test_without_information_in_the_data_it_is_ancestral_sampling():
     blind = Measurement(number(0.7).reshape(1), Matrix(torch.zeros(1, 2).double()), White(0.5))
     sigmas = Karras(0.01, 20.0).grid(25)
     x = sigmas[0] * normal(40, 2)

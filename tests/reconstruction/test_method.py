@@ -97,7 +97,7 @@ def test_few_data_of_a_known_law_take_particles():
     assert 16 * method.kernel.oversampling >= POPULATION  # a few draws are drawn of as many particles
 
 
-def test_all_else_takes_the_method_of_scans():
+def test_other_problems_take_the_method_of_scans():
     learned = Gaussian(torch.zeros(2).double(), torch.eye(2).double())
     learned.card = Card("test")
     first = Measurement(torch.ones(1).double(), row(1.0, 0.0), White(1.0))

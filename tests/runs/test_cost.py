@@ -130,7 +130,7 @@ def test_the_default_reconstruction_takes_at_most_50_evaluations():
     assert drawn.cost.evaluations <= 50
 
 
-def test_nothing_of_the_original_is_touched():
+def test_the_original_does_not_change():
     prior, x = WhitePrior(1.0), normal(2, 3)
     given, kernel = measurement(), LiteralDPS(measurement())
     posterior = MMPS(Scaled(prior, 2.0), given)

@@ -183,7 +183,7 @@ def write_pair(path, *, stop=False):
 
 
 @pytest.mark.parametrize("failing", ["block", "first", "second", "folder"])
-def test_of_several_files_none_appears_when_one_fails(tmp_path, monkeypatch, failing):
+def test_no_file_appears_when_one_of_several_fails(tmp_path, monkeypatch, failing):
     (tmp_path / "a.hdr").write_text("old")
     (tmp_path / "a.img").mkdir() if failing == "folder" else (tmp_path / "a.img").write_text("old pixels")
     moves, replace = [], os.replace

@@ -207,7 +207,7 @@ def test_round_trip_through_json(name):
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_each_argument_is_kept_under_its_own_name(name):
+def test_each_argument_has_an_attribute_of_its_name(name):
     thing = EXAMPLES[name]()
     fields = describe(thing)["fields"]
     assert set(fields) == set(inspect.signature(type(thing)).parameters)

@@ -1,4 +1,4 @@
-"""Files of named tensors: they give back every bit, are whole or not there, and damage never goes unseen."""
+"""Files of named tensors: they give back every bit, are written whole or not at all, and show any damage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_views_are_written_as_what_they_show(tmp_path, view):
+def test_a_view_is_written_with_its_numbers(tmp_path, view):
     values = view(complex_normal(4, 5))
     tensors, _ = FILE.read(FILE.write(tmp_path / "a", {"values": values}))
     assert torch.equal(tensors["values"], values)
@@ -111,7 +111,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_damage_is_told_in_one_sentence(tmp_path, damage):
+def test_damage_gives_one_sentence(tmp_path, damage):
     path = FILE.write(tmp_path / "a", {"x": normal(2)})
     damage(path)
     with pytest.raises(InputError, match=r"a cannot be read as a test \(.*\); write it again\.$") as caught:
@@ -122,7 +122,7 @@ def test_damage_is_told_in_one_sentence(tmp_path, damage):
 @pytest.mark.parametrize(
     ("want", "reason"), [(lambda t, r: t["y"], "no 'y'"), (lambda t, r: int(r["words"][0]), "invalid literal")]
 )
-def test_what_the_reader_misses_is_told_too(tmp_path, want, reason):
+def test_a_missing_entry_gives_one_sentence(tmp_path, want, reason):
     path = FILE.write(tmp_path / "a", {"x": normal(2)}, RECORD)
     with pytest.raises(InputError, match=reason), FILE.reading(path) as (tensors, record):
         want(tensors, record)
@@ -147,7 +147,7 @@ def test_the_layouts_of_version_0_1_are_read(tmp_path):
     assert torch.equal(FILE.read(tmp_path / "weights")[0]["z"], z.to(torch.complex64))
 
 
-def test_what_is_equal_has_the_same_digest():
+def test_equal_tensors_have_the_same_digest():
     x = normal(3, 4)
     assert digest([x]) == digest([x.clone()]) == digest([x.T.contiguous().T]) == digest([x.requires_grad_()])
     z = complex_normal(3, 4)
@@ -155,7 +155,7 @@ def test_what_is_equal_has_the_same_digest():
     assert digest([]) == digest(iter(()))
 
 
-def test_what_differs_has_another_digest():
+def test_different_tensors_have_different_digests():
     x = normal(3, 4)
     moved = x.clone()
     moved[1, 2] += 1e-15
