@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from scorefield.errors import InputError
 from scorefield.nets import PatchMLP, UNet
-from scorefield.priors import AsComplex, FieldOfExperts, Gaussian, Homogeneous, Network, Scaled
+from scorefield.priors import AsComplex, FieldOfExperts, Gamma, Gaussian, Homogeneous, Network, Scaled
 from scorefield.store import checkpoint
 from scorefield.store.checkpoint import Card
 
@@ -264,3 +265,13 @@ def test_tensors_beside_do_not_take_the_name_of_another_file(name, tmp_path):
     with pytest.raises(InputError, match=f"cannot be called '{name}'"):
         checkpoint.save(unet(), tmp_path / "p", beside={name: {"a": torch.zeros(1)}})
     assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_class_is_named_with_its_file(tmp_path):
+    checkpoint.save(Gamma(2.0, 1.0), tmp_path / "mine")
+    file = tmp_path / "mine" / "prior.json"
+    file.write_text(file.read_text().replace("priors.Gamma", "priors.Nothing"))
+    with pytest.raises(
+        InputError, match=rf"{re.escape(str(file))} does not describe a prior: 'priors.Nothing' is not a class"
+    ):
+        checkpoint.load(tmp_path / "mine")

@@ -109,6 +109,8 @@ def load(path: str | Path) -> Prior:
     try:
         prior, card = _typed(build(plain["prior"]), weights), Card(**plain["card"])
         prior.load_state_dict(weights)
+    except InputError as error:  # of a class or a field
+        raise InputError(f"{path / 'prior.json'} does not describe a prior: {error}") from error
     except (AttributeError, IndexError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} does not hold a prior this version can read ({reason}); train it again.") from error
