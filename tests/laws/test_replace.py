@@ -10,6 +10,7 @@ import torch
 from benches import tb_g
 from test_posteriors import POSTERIORS
 
+from scorefield.errors import InputError
 from scorefield.kernels import Ancestral
 from scorefield.measurement import Measurement
 from scorefield.noise import White
@@ -178,3 +179,9 @@ def test_a_random_prior_does_not_decompose_the_operator_again():
         return Counted.units
 
     assert cost(coin()) == cost(BENCH.prior)
+
+
+@every
+def test_the_method_of_version_0_1_names_what_takes_its_place(cls):
+    with pytest.raises(InputError, match=rf"{cls.__name__} has no method 'given' any more; write replace\(prior="):
+        cls(BENCH.prior, BENCH.measurement).given(BENCH.prior)

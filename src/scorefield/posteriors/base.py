@@ -21,6 +21,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from scorefield.errors import InputError
 from scorefield.linalg.parts import per_image
 from scorefield.measurement import Measurement
 from scorefield.portable import Portable, move_with
@@ -45,6 +46,15 @@ class Posterior(Denoiser):
     def draw(self, generator: torch.Generator | None = None) -> Prior:
         drawn = self.prior.draw(generator)
         return self if drawn is self.prior else self.replace(prior=drawn)
+
+    def given(self, prior: Prior) -> Posterior:
+        """The name of version 0.1.
+
+        Raises:
+            InputError: always; :meth:`replace` takes its place.
+        """
+        del prior
+        raise InputError(f"{type(self).__name__} has no method 'given' any more; write replace(prior=...).")
 
     def replace(self: T, *, prior: Prior | None = None, measurement: Measurement | None = None) -> T:
         """The same posterior, its options unchanged, of another prior or given another measurement.
