@@ -62,7 +62,7 @@ def test_zoom_is_the_largest_whole_magnification_that_fits():
 
 
 def test_numbers_and_cards_are_spelled_for_people():
-    assert [display.number(v) for v in (12345.6, 999.7, 0.012345, -3.0)] == [
+    assert [display.digits(v) for v in (12345.6, 999.7, 0.012345, -3.0)] == [
         "12,346",
         "1,000",
         "0.0123",

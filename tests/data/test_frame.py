@@ -39,11 +39,11 @@ def test_an_image_and_its_view_share_one_frame(oblique):
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_a_frame_takes_the_spacing_from_its_affine(oblique, ndim):
-    frame = Frame(affine=oblique).fit(ndim)
+    frame = Frame(affine=oblique).for_axes(ndim)
     assert frame.spacing == pytest.approx((1.5, 0.75, 4.0)[:ndim])
-    assert frame.fit(ndim) is frame
+    assert frame.for_axes(ndim) is frame
     with pytest.raises(InputError, match=f"each of {ndim + 1} axes"):
-        frame.fit(ndim + 1)
+        frame.for_axes(ndim + 1)
 
 
 def test_one_dicom_slice_is_checked_once(monkeypatch):

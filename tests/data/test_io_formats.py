@@ -12,7 +12,7 @@ import torch
 from io_pattern import sampled
 
 from scorefield.data import Frame, Image, Images, write
-from scorefield.data.formats import FORMATS, find, nifti, npy, raster
+from scorefield.data.formats import FORMATS, format_of, nifti, npy, raster
 from scorefield.errors import InputError
 from scorefield.scans import Cartesian
 from scorefield.scans.files import read
@@ -36,7 +36,7 @@ def test_values_survive_exactly(tmp_path, name, shape, dtype):
     assert again.pixels.dtype == dtype
     assert (again.spacing, again.affine, again.unit, again.source) == (None, None, "a.u.", str(path))
     assert os.listdir(tmp_path) == [name]
-    assert find(path, FORMATS).header(path).spatial[: len(image.spatial)] == image.spatial
+    assert format_of(path, FORMATS).header(path).spatial[: len(image.spatial)] == image.spatial
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -283,7 +283,7 @@ def test_what_cannot_be_written_leaves_everything_as_it_was(tmp_path, name, imag
 @pytest.mark.parametrize("name", ["a.nii", "a.npy", "a.png"])
 def test_a_full_disk_leaves_everything_as_it_was(tmp_path, name, monkeypatch):
     (tmp_path / name).write_bytes(b"old")
-    module = find(tmp_path / name, FORMATS)
+    module = format_of(tmp_path / name, FORMATS)
 
     def full(image, path, window=None):
         path.write_bytes(b"half")
@@ -331,8 +331,8 @@ def test_like_may_be_a_raw_scan(tmp_path, oblique):
 def test_modules_agree_on_their_names(tmp_path):
     for module in FORMATS:
         for suffix in module.suffixes:
-            assert find(tmp_path / f"a{suffix}", FORMATS) is module
-            assert find(tmp_path / f"a{suffix.upper()}", FORMATS) is module
+            assert format_of(tmp_path / f"a{suffix}", FORMATS) is module
+            assert format_of(tmp_path / f"a{suffix.upper()}", FORMATS) is module
     assert npy in FORMATS
 
 

@@ -68,10 +68,10 @@ def test_patience():
     verdicts = []
     for psnr in (20.0, 21.0, 21.005, 20.9, 21.02, 21.025, 21.0):
         checks.history.append({"step": 0, "psnr": psnr})
-        verdicts.append(checks.exhausted())
+        verdicts.append(checks.out_of_patience())
     assert verdicts == [False, False, False, True, False, False, True]
     endless = Checks(Validation(blank()), windows(16), 0, list(checks.history))
-    assert not endless.exhausted()
+    assert not endless.out_of_patience()
 
 
 def test_the_best_weights_so_far():

@@ -30,7 +30,7 @@ from scorefield.trust import (
 )
 from scorefield.trust.assess import UNKNOWN
 from scorefield.trust.likeness import FEWEST, LIMIT, PROBE, SIDE, compare
-from scorefield.trust.rivals import RIVALS, rival_denoises, rivals_of
+from scorefield.trust.rivals import RIVALS, denoise_by_rival, rivals_of
 from support import White as WhitePrior
 from support import complex_normal, normal
 
@@ -113,9 +113,9 @@ def test_a_rival_sees_channels_and_parts_one_by_one(name: str):
     x = normal(2, 3, 32, 32, seed=5).float()
     prior = checkpoint.load(shipped.find(name))
     parts = torch.cat([prior.denoise(x[:, i : i + 1], 0.3) for i in range(3)], 1)
-    torch.testing.assert_close(rival_denoises(name, x, 0.3), parts)
-    both = rival_denoises(name, torch.complex(x, 2 * x.flip(0)), 0.3)
-    torch.testing.assert_close(both, torch.complex(parts, rival_denoises(name, 2 * x.flip(0), 0.3)))
+    torch.testing.assert_close(denoise_by_rival(name, x, 0.3), parts)
+    both = denoise_by_rival(name, torch.complex(x, 2 * x.flip(0)), 0.3)
+    torch.testing.assert_close(both, torch.complex(parts, denoise_by_rival(name, 2 * x.flip(0), 0.3)))
 
 
 @pytest.mark.parametrize("rivals", [("photo",), ("photo", "brain", "body")], ids=len)
@@ -286,13 +286,13 @@ def test_the_report_and_the_record_say_it(tmp_path: Path):
     for variance, tone in ((1.0, "note"), (9.0, "watch")):
         samples, measurement = scans(variance, 1, seed=40)[0]
         trust = assess(samples, measurement, prior)
-        told = Samples.load(trust.told(samples).save(tmp_path / "s.safetensors"))
-        assert recorded_likeness(told.provenance) == trust.likeness
-        assert "trust" not in told.merge(samples).provenance  # of the first ones' draws, not of all
+        stored = Samples.load(trust.attach(samples).save(tmp_path / "s.safetensors"))
+        assert recorded_likeness(stored.provenance) == trust.likeness
+        assert "trust" not in stored.merge(samples).provenance  # of the first ones' draws, not of all
         assert trust.likeness is not None
-        assert findings.kind(trust.likeness).tone == tone
-        page = report(trust.told(samples), measurement, path=tmp_path / "r.html").read_text()
-        assert findings.kind(trust.likeness).title.replace("'", "&#39;") in page
+        assert findings.likeness(trust.likeness).tone == tone
+        page = report(trust.attach(samples), measurement, path=tmp_path / "r.html").read_text()
+        assert findings.likeness(trust.likeness).title.replace("'", "&#39;") in page
     assert recorded_likeness({}) is None
 
 

@@ -1,4 +1,4 @@
-"""The command line: one sub-command per verb, its options read off a pydantic model.
+"""The command line: one sub-command per verb, with options from a pydantic model.
 
 Exit status: 0 done, 1 a defect of ours, 2 input that cannot be used (one sentence on standard error), 130 interrupted.
 """

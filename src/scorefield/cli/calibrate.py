@@ -44,7 +44,7 @@ class CalibrateOptions(ProtocolOptions):
 
 
 def run(options: CalibrateOptions) -> None:
-    """Simulate scans of known truths, reconstruct them, and say whether the intervals hold and how to mend them.
+    """Simulate scans of known truths, reconstruct them, and report whether the intervals hold and how to correct them.
 
     Finished scans are kept in OUT/scans, so that the same command continues after an interruption.
     """

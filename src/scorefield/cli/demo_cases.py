@@ -32,7 +32,7 @@ class Case:
         image: reads the slice.
         protocol: how it is measured.
         prior: name of the shipped prior.
-        linear: name and function of the reconstruction everybody would try first.
+        linear: name and function of the usual linear reconstruction.
     """
 
     name: str

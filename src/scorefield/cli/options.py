@@ -30,14 +30,13 @@ def make_command(options: type[O], run: Callable[[O], None]) -> TyperCommand:
     """A typer command whose options are the fields of ``options``.
 
     A first field marked ``json_schema_extra={"argument": True}`` is positional.  ``--config FILE.yaml`` gives any of
-    them; the
-    command line wins.
+    them; the command line takes precedence.
     """
 
     def _invoke(config: Path | None = None, **given: Any) -> None:
         values = _read(config, options) if config else {}
         values |= {name: value for name, value in given.items() if value not in (None, [], ())}
-        run(_validated(options, values))
+        run(_validate(options, values))
 
     parameters = [_parameter(name, info) for name, info in options.model_fields.items()]
     help_config = "YAML file with any of these options (names with underscores)."
@@ -64,7 +63,7 @@ def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
 
 
 def _range(info: FieldInfo) -> str:
-    """The bounds of a number as its validation knows them."""
+    """The bounds of a number, by its validation."""
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     bounds = [f"{sign} {getattr(m, name):g}" for m in info.metadata for name, sign in signs.items() if hasattr(m, name)]
     return f" [{', '.join(bounds)}]" if bounds else ""
@@ -88,7 +87,7 @@ def _read(path: Path, options: type[Options]) -> dict[str, Any]:
     return values
 
 
-def _validated(options: type[O], values: dict[str, Any]) -> O:
+def _validate(options: type[O], values: dict[str, Any]) -> O:
     try:
         return options.model_validate(values)
     except ValidationError as error:

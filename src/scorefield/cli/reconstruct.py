@@ -42,13 +42,13 @@ def run(options: ReconstructOptions) -> None:
     prior = checkpoint.load(shipped.find(options.prior))
     scan = Scan.load(options.scan)
     method, measurement = Method(steps=options.steps), scan.measurement()
-    keep = _unfinished(options)
+    keep = _draws_on_disk(options)
     samples = reconstruct(
         prior, measurement, n=options.draws, method=method, seed=options.seed, keep=keep, progress=Bar()
     )
     trust = assess(samples, measurement, prior)
     record = {"scan": str(options.scan), "prior": options.prior}
-    save_run(trust.told(samples), options.out, scan=scan, level=options.level, record=record)
+    save_run(trust.attach(samples), options.out, scan=scan, level=options.level, record=record)
     keep.path.unlink(missing_ok=True)
     cost = samples.cost
     typer.echo(
@@ -58,7 +58,7 @@ def run(options: ReconstructOptions) -> None:
         typer.echo(sentence)
 
 
-def _unfinished(options: ReconstructOptions) -> OnDisk:
+def _draws_on_disk(options: ReconstructOptions) -> OnDisk:
     """The draws finished so far, beside the folder of the results."""
     from scorefield.samples import OnDisk
 

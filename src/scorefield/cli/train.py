@@ -67,9 +67,9 @@ def run(options: TrainOptions) -> None:
 
     Several processes share a batch under torchrun: torchrun --nproc-per-node 2 -m scorefield train ...
     """
-    from scorefield.training.workers import joined
+    from scorefield.training.workers import process_group
 
-    with joined() as workers:
+    with process_group() as workers:
         _train(options, first=workers.rank == 0)
 
 

@@ -1,4 +1,4 @@
-"""Images, in and out.
+"""Reading and writing of images.
 
 ``read`` and ``write`` choose the format by name; :mod:`scorefield.data.formats` lists them.  The axis and
 coordinate conventions are in :mod:`scorefield.data.image`.
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class HasFrame(Protocol):
-    """What ``write(..., like=)`` needs: an Image or a Scan."""
+    """An Image or a Scan, for ``write(..., like=)``."""
 
     @property
     def spatial(self) -> tuple[int, ...]: ...
@@ -50,7 +50,7 @@ class HasFrame(Protocol):
 
 
 def read(path: PathLike | Sequence[PathLike]) -> Image | Images:
-    """What a file, folder, glob or list holds.
+    """Read a file, folder, glob or list.
 
     One image file or one DICOM series (a folder or glob of slices) is an :class:`Image`, several are
     :class:`Images`.  A list is always Images.
@@ -62,13 +62,13 @@ def read(path: PathLike | Sequence[PathLike]) -> Image | Images:
         return Images(path)
     place = Path(path).expanduser()
     if place.is_file():
-        return formats.find(place, formats.FORMATS).read(place)
+        return formats.format_of(place, formats.FORMATS).read(place)
     sources = expand(path)
     return sources[0].read() if len(sources) == 1 else Images(path)
 
 
 def read_image(path: PathLike) -> Image:
-    """The one image that a file, or a folder of one DICOM series, holds.
+    """Read the one image in a file, or in a folder of one DICOM series.
 
     Raises:
         InputError: as :func:`read`; several images, or raw data.
@@ -96,7 +96,7 @@ def write(image: Image | Tensor, path: PathLike, *, like: HasFrame | None = None
         InputError: unknown suffix, a tensor that does not fit ``like``, or a place that cannot be written.
     """
     target = Path(path).expanduser()
-    chosen = formats.find(target, formats.FORMATS)
+    chosen = formats.format_of(target, formats.FORMATS)
     image, place = _as_image(image, like), Path(os.path.realpath(target))
     try:
         with atomic_files(place.parent) as folder:

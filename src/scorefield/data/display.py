@@ -1,4 +1,4 @@
-"""From tensors to what is shown: planes, windows, colors and inline pictures."""
+"""Pictures of tensors: planes, gray windows, colors and inline images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plane(image: Tensor) -> Plane:
 
 
 def plane_note(shape: tuple[int, ...], is_complex: bool) -> str:
-    """What :func:`plane` shows of such images, in words; empty when it shows all."""
+    """The part of such images that :func:`plane` shows, in words; empty if it shows all."""
     notes = ["magnitude"] if is_complex else []
     if len(shape) == 4:
         notes.append(f"slice {shape[1] // 2 + 1} of {shape[1]}")
@@ -78,7 +78,7 @@ def scale_bar(colormap: str) -> str:
     return png(np.linspace(0, 1, 256)[None], (0.0, 1.0), colormap)
 
 
-def number(value: float) -> str:
+def digits(value: float) -> str:
     """A number for people: three significant digits, or all before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 

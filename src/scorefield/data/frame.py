@@ -1,4 +1,4 @@
-r"""Where an image lies, and what its values mean: pixel size, position in the patient, unit and origin.
+r"""The frame of an image: pixel size, position in the patient, unit of the values, and origin.
 
 ``spacing[a]`` is the step along spatial axis ``a`` in mm, and ``affine`` maps array indices to patient coordinates in
 mm, x to the patient's left-to-Right, y to Anterior, z to Superior (RAS+, as in NIfTI):
@@ -21,10 +21,10 @@ UNKNOWN = "a.u."  # the unit where a file names none
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """All that an image has beside its pixels, checked once; images, scans and views carry one.
+    """All properties of an image beside its pixels, checked once; images, scans and views carry one.
 
     Args:
-        spacing: mm per spatial axis, or None where nothing is known.
+        spacing: mm per spatial axis, or None where it is unknown.
         affine: (4, 4), array indices to RAS+ mm, or None.
         unit: of the pixel values, such as "HU", "1/mm" or "a.u.".
         source: where the image comes from, usually the file; errors name it.
@@ -41,11 +41,11 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.affine is not None:
-            object.__setattr__(self, "affine", self._checked_affine())
+            object.__setattr__(self, "affine", self._valid_affine())
         if self.spacing is not None:
-            object.__setattr__(self, "spacing", self._checked_spacing())
+            object.__setattr__(self, "spacing", self._valid_spacing())
 
-    def fit(self, ndim: int) -> Frame:
+    def for_axes(self, ndim: int) -> Frame:
         """The frame of an image of ``ndim`` spatial axes, its spacing taken from the affine where none is given.
 
         Raises:
@@ -72,8 +72,8 @@ class Frame:
     def hanging(self, ndim: int) -> tuple[list[int], list[int]]:
         """How radiologists hang an image: the order of its spatial axes, and which of them to flip first.
 
-        The axes come from superior to inferior, anterior to posterior and the patient's right to left, whichever are
-        there.  Without an affine they stay as they are.
+        The axes run from superior to inferior, anterior to posterior and the patient's right to left, as far as they
+        exist.  Without an affine they stay as they are.
         """
         from nibabel.orientations import io_orientation
 
@@ -96,7 +96,7 @@ class Frame:
         spacing = None if self.spacing is None else tuple(self.spacing[a] for a in order)
         return replace(self, spacing=spacing, affine=affine)
 
-    def _checked_affine(self) -> np.ndarray:
+    def _valid_affine(self) -> np.ndarray:
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or not np.array_equal(affine[3], [0, 0, 0, 1]):
             raise InputError(
@@ -106,7 +106,7 @@ class Frame:
             raise InputError(f"{self.source} has a singular affine; its axes must point in three different directions.")
         return affine
 
-    def _checked_spacing(self) -> tuple[float, ...]:
+    def _valid_spacing(self) -> tuple[float, ...]:
         assert self.spacing is not None
         spacing = tuple(float(s) for s in self.spacing)
         if not all(np.isfinite(s) and s > 0 for s in spacing):
@@ -118,7 +118,7 @@ class Frame:
         return spacing
 
 
-NOWHERE = Frame()  # of an image of which nothing is known
+NOWHERE = Frame()  # of an image without any information
 
 
 def _steps(affine: np.ndarray, ndim: int) -> tuple[float, ...]:

@@ -27,11 +27,11 @@ class Image:
 
     Args:
         pixels: (C, \*spatial), float32 or complex64, finite.
-        spacing: mm per spatial axis; taken from ``affine`` when None, and None when nothing is known.
+        spacing: mm per spatial axis; taken from ``affine`` when None, and None if both are unknown.
         affine: (4, 4), array indices to RAS+ mm, or None.
         unit: of the pixel values, such as "HU", "1/mm" or "a.u.", the default.
         source: where it comes from, usually the file.
-        frame: all of these at once; those given beside it replace its own.
+        frame: all of these at once; a value that is given beside it replaces the frame's.
 
     Raises:
         InputError: wrong dtype or number of axes, NaN or infinite pixels, spacing or affine that do not fit.
@@ -54,7 +54,7 @@ class Image:
         given = {name: value for name, value in given.items() if value is not KEEP}
         frame = replace(frame, **given) if given else frame
         check_pixels(pixels, frame.source)
-        self._set(pixels, frame.fit(pixels.ndim - 1))
+        self._set(pixels, frame.for_axes(pixels.ndim - 1))
 
     @classmethod
     def of(cls, pixels: Tensor, frame: Frame) -> Image:
@@ -129,7 +129,7 @@ class Image:
     def upright(self) -> Image:
         """The same image turned for viewing, the way radiologists hang it.
 
-        Axes come in the order superior-inferior, anterior-posterior, right-left, whichever are there:
+        Axes come in the order superior-inferior, anterior-posterior, right-left, as far as they exist:
         superior or anterior is up, the patient's right is on the left.  Axes are permuted and flipped, never
         resampled.
 

@@ -1,4 +1,4 @@
-"""Sequences of images, read when asked for."""
+"""Sequences of images, each read when it is needed."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from scorefield.randomness import stream
 __all__ = ["Image", "Images"]
 
 OPEN_VOLUMES = 16  # each may hold a file open, of which a process may have about a thousand
-LOOKS = 16  # slices of a volume that tell its amplitude
+LOOKS = 16  # slices of a volume that give its amplitude
 
 
 class Images(Sequence[Image]):
     """The images of files, folders and globs, read one at a time; a data set with ``len`` and ``[i]``.
 
     With ``axis`` the items are the 2-D slices of the volumes along it (2-D images stay whole); the number of
-    slices comes from the headers, so nothing is decoded before it is asked for.  The last images read are
-    kept.  A volume that does not fit among them is never read whole: its slices are read one by one, at the cost of a
+    slices comes from the headers, so nothing is decoded before it is needed.  The last images stay in
+    memory.  A volume that does not fit among them is never read whole: its slices are read one by one, at the cost of a
     slice from ``.npy``, ``.nii`` and along the last axis of a DICOM series, of the whole series across its other axes,
     and of all the file up to the slice from ``.nii.gz`` (see :class:`scorefield.data.formats.nifti.Streamed`).
 
     Args:
         paths: a file, folder or glob, or a list of them; the DICOM files of a folder or glob are one volume.
         axis: spatial axis along which volumes are cut, 0 to 2, or None to keep them whole.
-        cache_bytes: memory for images already read; the last one is always kept.  With 0 every slice is read by itself.
+        cache_bytes: memory for images already read; the last one always stays.  With 0 every slice is read by itself.
         unit: of the values in files that do not say theirs, such as "HU".
 
     Raises:
@@ -59,7 +59,7 @@ class Images(Sequence[Image]):
         self._sources: list[Source] = list(dict.fromkeys(listed))
         self._headers: dict[Source, Header] = {}
         self._amplitudes: dict[Source, float] = {}
-        self._items = [(source, cut) for source in listed for cut in self._cuts(source)]
+        self._items = [(source, cut) for source in listed for cut in self._numbers_of_slices(source)]
         if not self._items:
             raise InputError("An empty list holds no images; give at least one path.")
         self._forget()
@@ -75,7 +75,7 @@ class Images(Sequence[Image]):
         return f"Images({len(self)} from {self.paths})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_kept", "_open")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_recent", "_open")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -109,9 +109,9 @@ class Images(Sequence[Image]):
     def split(self, fraction: float, *, seed: int = 0) -> tuple[Images, Images]:
         """The images in two parts, to train on and to hold out, no source (file or series) in both.
 
-        Slices of one volume are so alike that one held out from among them tests nothing.  With two sources or more at
-        least one is held out and one kept; a single source is kept and nothing is held out, an empty second part.
-        Files that belong to one patient are known as such only if they are one DICOM series: split others by folder.
+        Slices of one volume are so alike that one held out from among them tests nothing.  Of two sources or more
+        each part gets at least one; a single source goes to the first part, and the second is empty.  Files of one
+        patient stay together only if they are one DICOM series: split others by folder.
 
         Args:
             fraction: of the sources to hold out, 0 to 1.
@@ -139,7 +139,7 @@ class Images(Sequence[Image]):
         """Start with nothing in memory, and no file open."""
         budget = max(1, self.cache_bytes)
         # an image above the budget counts as all of it, so that the last one always stays, alone
-        self._kept: LRUCache[Any, Image] = LRUCache(budget, lambda image: min(max(1, _size(image)), budget))
+        self._recent: LRUCache[Any, Image] = LRUCache(budget, lambda image: min(max(1, _size(image)), budget))
         self._open: LRUCache[Any, Slices] = LRUCache(OPEN_VOLUMES)
 
     def _header(self, source: Source) -> Header:
@@ -147,27 +147,27 @@ class Images(Sequence[Image]):
             self._headers[source] = source.header()
         return self._headers[source]
 
-    def _cuts(self, source: Source) -> Sequence[int | None]:
+    def _numbers_of_slices(self, source: Source) -> Sequence[int | None]:
         if self._across is None or len(self._header(source).spatial) == 2:
             return [None]
         return range(self._header(source).spatial[self._across])
 
     def _read(self, source: Source, cut: int | None, axis: int | None) -> Image:
         """A whole source, or its slice number ``cut`` across ``axis``."""
-        return self._stored(source, cut, axis).with_unit(self.unit)
+        return self._load(source, cut, axis).with_unit(self.unit)
 
-    def _stored(self, source: Source, cut: int | None, axis: int | None) -> Image:
+    def _load(self, source: Source, cut: int | None, axis: int | None) -> Image:
         if cut is None or axis is None:
             return self._whole(source)
         if self._header(source).nbytes <= self.cache_bytes:
             return self._whole(source).slice(cut, axis)
         return self._slice(source, cut, axis)
 
-    @cachedmethod(attrgetter("_kept"))
+    @cachedmethod(attrgetter("_recent"))
     def _whole(self, source: Source) -> Image:
         return source.read()
 
-    @cachedmethod(attrgetter("_kept"))
+    @cachedmethod(attrgetter("_recent"))
     def _slice(self, source: Source, cut: int, axis: int) -> Image:
         # a forked process must not share its parent's place in an open file
         return self._volume(source, os.getpid()).slice(cut, axis)

@@ -1,4 +1,4 @@
-"""Images in units of their own amplitude, as training wants them."""
+"""Images in units of their own amplitude, for training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scorefield.errors import InputError
 
 
 class Normalized(Sequence[Tensor]):
-    r"""The pixels of images over the amplitude of their source: tensors (C, \*spatial), read when asked for.
+    r"""The pixels of images over the amplitude of their source: tensors (C, \*spatial), read when needed.
 
     Real images are float32, complex ones complex64; the slices of a volume share its amplitude
     (:meth:`scorefield.data.Images.amplitude`).  CT in HU becomes attenuation, as the scanner sees it: air is 0.
@@ -45,7 +45,7 @@ class Normalized(Sequence[Tensor]):
         return self.images.name(index)
 
     def check(self, side: int) -> None:
-        """See from the headers alone that crops of ``side`` pixels can be cut from all images.
+        """Check by the headers alone that crops of ``side`` pixels can be cut from all images.
 
         Raises:
             InputError: an image that is smaller, no 2-D image, or unlike the first in channels, by its file.

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 
-POINTS = 1 << 23  # points in work at once: some tens of MB
+POINTS = 1 << 23  # points at a time: some tens of MB
 
 
 @dataclass(frozen=True)

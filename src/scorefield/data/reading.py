@@ -1,4 +1,4 @@
-"""What all readers and writers share: errors in one sentence, headers, arrays turned into pixels, and slices."""
+"""Common parts of readers and writers: errors in one sentence, headers, pixels from arrays, and slices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Window = tuple[float, float]
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before any pixel is read.
+    """The header of an image: its sizes, before any pixel is read.
 
     Args:
         spatial: size along each spatial axis.
@@ -44,11 +44,11 @@ class Header:
         return prod(self.shape) * (8 if self.is_complex else 4)
 
     def without(self, axis: int) -> Header:
-        """Of a slice across spatial ``axis``."""
+        """The header of a slice across spatial ``axis``."""
         return replace(self, spatial=self.spatial[:axis] + self.spatial[axis + 1 :])
 
     def squeeze(self) -> Header:
-        """Of the image that :meth:`Image.squeeze` makes."""
+        """The header of the image that :meth:`Image.squeeze` makes."""
         thin = [axis for axis, size in enumerate(self.spatial) if size == 1]
         return self.without(thin[-1]) if len(self.spatial) == 3 and thin else self
 
@@ -63,7 +63,7 @@ class Slices(Protocol):
 
 @contextmanager
 def reading(path: Path, fix: str) -> Iterator[None]:
-    """Turn whatever a library raises on a bad file into an InputError that names the file and the fix."""
+    """Turn any error of a library on a bad file into an InputError that names the file and the remedy."""
     try:
         yield
     except InputError:

@@ -1,4 +1,4 @@
-"""What a path names: single files, DICOM series, or a folder or glob of them."""
+"""Sources of images: the files and DICOM series that a path names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scorefield.data.formats import FORMATS, VOLUMES, dicom, find
+from scorefield.data.formats import FORMATS, VOLUMES, dicom, format_of
 from scorefield.data.image import Image
 from scorefield.data.reading import Header, Slices
 from scorefield.errors import InputError
@@ -29,15 +29,15 @@ class File:
 
     def read(self) -> Image:
         """The image."""
-        return find(self.path, FORMATS).read(self.path)
+        return format_of(self.path, FORMATS).read(self.path)
 
     def header(self) -> Header:
         """Sizes of the image that ``read`` will give."""
-        return find(self.path, FORMATS).header(self.path).squeeze()
+        return format_of(self.path, FORMATS).header(self.path).squeeze()
 
     def slices(self) -> Slices:
         """The volume, to read slices of."""
-        return find(self.path, VOLUMES).slices(self.path)
+        return format_of(self.path, VOLUMES).slices(self.path)
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,7 @@ Source = File | Series
 def expand(path: PathLike) -> list[Source]:
     """The images that a file, folder or glob names, in natural order of their names (slice2 before slice10).
 
-    In a folder or glob the DICOM files of each folder are one series, and files of no known format are passed
-    over.
+    In a folder or glob the DICOM files of each folder are one series, and files of unknown formats are ignored.
 
     Raises:
         InputError: nothing there, or nothing readable.
@@ -79,7 +78,7 @@ def expand(path: PathLike) -> list[Source]:
     if place.is_dir():
         return _group(_natural(entry for entry in place.iterdir() if not entry.name.startswith(".")), path)
     if place.exists():
-        find(place, FORMATS)
+        format_of(place, FORMATS)
         return [File(place)]
     if not glob.has_magic(str(place)):
         raise InputError(f"There is no file or folder {path}{_nearest(place)}; check the name.")
@@ -99,7 +98,7 @@ def _group(files: Sequence[Path], where: PathLike) -> list[Source]:
     series: dict[Path, list[Path]] = {}
     sources: list[Source] = []
     for file in readable:
-        if find(file, FORMATS) is dicom:
+        if format_of(file, FORMATS) is dicom:
             series.setdefault(file.parent, []).append(file)
         else:
             sources.append(File(file))

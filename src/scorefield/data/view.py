@@ -33,7 +33,7 @@ class View:
         frame: unit, affine and spacing at once, as images and scans carry them; it replaces the three.
 
     Raises:
-        InputError: an empty window, or an affine or spacing that is none.
+        InputError: an empty window, or an invalid affine or spacing.
     """
 
     frame: Frame
@@ -61,7 +61,7 @@ class View:
 
     @classmethod
     def of(cls, source: Image | Scan, window: Window | None = None) -> View:
-        """The view that an image or a scan tells: its unit, affine and spacing."""
+        """The view of an image or a scan, with its unit, affine and spacing."""
         return cls(window=window, frame=source.frame)
 
     def plane(self, image: Tensor) -> Plane:
@@ -74,7 +74,7 @@ class View:
         return plane(image.flip([a + 1 for a in flips]).permute(0, *[a + 1 for a in order]))
 
     def note(self, shape: tuple[int, ...], is_complex: bool) -> str:
-        """What of images (C, *spatial) is shown, and how, in words; empty when there is nothing to say."""
+        """Which part of images (C, *spatial) the view shows, and how, in words; empty if it shows all as it is."""
         order, flips = self.frame.hanging(len(shape) - 1)
         notes = [plane_note((shape[0], *(shape[a + 1] for a in order)), is_complex)]
         if flips or order != sorted(order):

@@ -1,4 +1,4 @@
-"""Lessons: how a prior is trained, and the batches that are cut from images for it."""
+"""Lessons: how to train a prior, and how to cut training batches from images."""
 
 from scorefield.lessons import augmentations as augment
 from scorefield.lessons.lesson import Batches, Cut, Learner, Lesson, PreparedBatches

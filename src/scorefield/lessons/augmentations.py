@@ -1,11 +1,11 @@
 r"""Augmentations: random changes of training crops, objects called as ``(crops, generator) -> crops``.
 
-If the crops follow p, augmented ones follow the average of p over the random change, and that average is the law
-learned: under a group of changes T, drawn uniformly,
+If the crops follow p, the augmented crops follow the average of p over the random change, and the prior learns that
+average.  With changes T drawn uniformly from a group,
 
 .. math:: \bar p(x) = \mathrm{E}_T\, p(T^{-1} x) \,|\det T|^{-1},
 
-which is p itself where the images already have the symmetry and an assumption where they do not.  One draw is made for
+which is p itself where the images already have the symmetry, and an assumption where they do not.  One draw is made for
 each crop, shared by its channels.
 """
 
@@ -112,6 +112,6 @@ class Phase:
 
 def _uniform(count: int, crops: Tensor, generator: torch.Generator) -> Tensor:
     """``count`` numbers from [0, 1) for each crop, (count, n, 1, 1, 1) in double precision, drawn on the generator's
-    device so that crops of any type and place see the same ones."""
+    device so that crops of any type, on any device, get the same ones."""
     drawn = torch.rand(count, len(crops), generator=generator, dtype=torch.float64, device=generator.device)
     return drawn.reshape(count, -1, *[1] * (crops.ndim - 1)).to(crops.device)

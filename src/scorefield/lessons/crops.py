@@ -1,16 +1,16 @@
 r"""Training crops: windows of images at random places.
 
 A batch is a pure function of the images, the step and the generator, and keeps nothing between steps.  With a generator
-seeded from (seed, step), a run that was killed at step s and begun again there sees the same crops to the bit, and so
+seeded from (seed, step), a run that was killed at step s and continues there gets the same crops to the bit, and so
 does every process of a distributed run.
 
 An image of :math:`a_k` pixels is chosen with probability :math:`a_k / \sum_j a_j`, then a window uniformly among those
-that lie inside: up to the borders, the crops are a fair sample of the pixels of the data set.  :class:`Balance` mixes
-them otherwise.  Where
+that lie inside: up to the borders, the crops are a fair sample of the pixels of the data set.  :class:`Balance`
+mixes them otherwise.  If
 
 .. math:: p = \tau \, p(\cdot \mid \text{textured}) + (1 - \tau) \, p(\cdot \mid \text{flat})
 
-is the law of the crops, it is the same mixture with ``share`` in place of :math:`\tau` that is learned.
+is the law of the crops, the prior learns the same mixture with ``share`` in place of :math:`\tau`.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ from scorefield.lessons.augmentations import Augmentation, Dihedral
 
 @dataclass(frozen=True)
 class Balance:
-    r"""Keeps a stated share of textured crops, where an image's background would fill most of a batch.
+    r"""A fixed share of textured crops in each batch, for images whose background would fill most of it.
 
     A crop is textured if its standard deviation, the largest over the channels, exceeds ``threshold``.  Of
-    ``candidates`` windows for each crop of the batch, the first textured and the first flat ones are kept in the
-    proportion ``share``; if one kind has too few they are repeated, and if it has none the batch is of the other.
+    ``candidates`` windows for each crop of the batch, the batch takes the first textured and the first flat ones
+    in the proportion ``share``; it repeats a kind of which there are too few, and leaves out a kind of which there are
+    none.
 
-    This tilts the law being learned: textured crops become ``share`` of it whatever they are of the images, so the
-    prior expects more texture than there is, most of all where noise hides which kind a crop is.  Within each kind the
-    law is untouched.
+    This tilts the law that the prior learns: ``share`` of it are textured crops, whatever their share of the images, so
+    the prior expects more texture than there is, most of all where noise hides the kind of a crop.  Within each kind
+    the law is untouched.
 
     Args:
         share: fraction of textured crops, 0 to 1; exact on average over steps, within one crop in each batch.
         threshold: standard deviation in image units; the default, a twentieth of the intensity of normalized images,
             is exceeded by 14 to 35 per cent of the 3 x 3 patches of brain MR slices, and half of those of CT slices of
             the torso and of photographs.
-        candidates: windows drawn for each crop kept.
+        candidates: windows drawn for each crop of the batch.
     """
 
     share: float = 0.5
@@ -76,13 +77,13 @@ class Crops:
     """Random crops of images: ``crops(step, generator)`` is a batch (n, C, side, side).
 
     Args:
-        images: tensors (C, H, W), real or complex, of any sizes from ``side``, alike in channels and dtype, all held
-            in memory; or a function from the step to those in memory then, by their number in the data set, a new
-            mapping whenever they change (:class:`scorefield.lessons.pool.Pool`).
-        side: of a crop, in pixels.
+        images: tensors (C, H, W), real or complex, of any sizes from ``side``, with the same channels and dtype,
+            all in memory; or a function from the step to the images in memory at that step, a mapping from their
+            number in the data set, a new one whenever they change (:class:`scorefield.lessons.pool.Pool`).
+        side: side of a crop, in pixels.
         n: crops in a batch.
         augment: changes of the crops, one after another (:mod:`scorefield.lessons.augmentations`).
-        balance: how flat and textured crops are mixed; as in the images by default.
+        balance: how to mix flat and textured crops; as in the images by default.
 
     Raises:
         InputError: no images, one smaller than a crop or unlike the first, or a side or number below 1.
@@ -94,33 +95,33 @@ class Crops:
     augment: tuple[Augmentation, ...] = field(default=(Dihedral(),), kw_only=True)
     balance: Balance | None = field(default=None, kw_only=True)
 
-    _held: _Held = field(init=False, repr=False)
+    _memory: _Images = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.side < 1 or self.n < 1:
             raise InputError(f"Crops need a side and a number of at least 1, got {self.side} and {self.n}.")
         if not callable(self.images):
             object.__setattr__(self, "images", tuple(self.images))
-            self._hold(dict(enumerate(self.images)))  # pyright: ignore[reportArgumentType]
+            self._take(dict(enumerate(self.images)))  # pyright: ignore[reportArgumentType]
 
     def __call__(self, step: int, generator: torch.Generator) -> Tensor:
         """The batch of ``step``, (n, C, side, side)."""
         if callable(self.images):
-            self._hold(self.images(step))
+            self._take(self.images(step))
         if self.balance is None:
-            crops = self._held.draw(self.side, self.n, generator)
+            crops = self._memory.draw(self.side, self.n, generator)
         else:
-            candidates = self._held.draw(self.side, self.n * self.balance.candidates, generator)
+            candidates = self._memory.draw(self.side, self.n * self.balance.candidates, generator)
             crops = self.balance(candidates, self.n, generator)
         for change in self.augment:
             crops = change(crops, generator)
         return crops
 
-    def _hold(self, images: Mapping[int, Tensor]) -> None:
-        """Check and flatten ``images``, once for as long as they are the same object."""
-        held = getattr(self, "_held", None)
-        if held is None or held.images is not images:
-            object.__setattr__(self, "_held", _Held(images, self.side, held.parts if held else {}))
+    def _take(self, images: Mapping[int, Tensor]) -> None:
+        """Check and flatten ``images``, once as long as they are the same object."""
+        memory = getattr(self, "_memory", None)
+        if memory is None or memory.images is not images:
+            object.__setattr__(self, "_memory", _Images(images, self.side, memory.parts if memory else {}))
 
 
 class _Part(NamedTuple):
@@ -131,8 +132,8 @@ class _Part(NamedTuple):
     size: tuple[int, int]
 
 
-class _Held:
-    """Images in memory, checked and ready to be cut; those among the ``known`` parts need no work."""
+class _Images:
+    """Images in memory, checked and flattened; those among the ``known`` parts are already."""
 
     def __init__(self, images: Mapping[int, Tensor], side: int, known: Mapping[int, _Part]):
         if not images:

@@ -1,8 +1,7 @@
-r"""A lesson: what :func:`scorefield.train` must know of a prior to train it.
+r"""A lesson: how :func:`scorefield.train` trains a prior.
 
 ``prior.lesson()`` answers with one object: which part of the prior learns, how batches are cut from images, what the
-learning part minimizes, and what is done when its weights are final.  A lesson with a change is trained as the prior
-itself is::
+learning part minimizes, and what happens when its weights are final.  ``train`` also takes a changed lesson::
 
     lesson = replace(prior.lesson(), cut=Windows(32, augment=()))  # dataclasses.replace
     train(lesson, images)
@@ -37,9 +36,9 @@ class Cut(ABC):
     """How batches are cut from images.
 
     Attributes:
-        side: of a crop of full size, in pixels; images are at least so large.
+        side: side of a crop of full size, in pixels; images are at least so large.
         known: how many of the last channels of a crop are known: they get no noise and have no error.
-        memory: bytes of images that are held in memory at a time.
+        memory: bytes of images in memory at a time.
     """
 
     side: int
@@ -58,16 +57,16 @@ class Cut(ABC):
 
     @abstractmethod
     def exam(self, images: Sequence[Tensor], n: int) -> Batches:
-        """Batches of ``n`` crops of full size, as they are in the images (C, H, W), to validate on."""
+        """Batches of ``n`` unchanged crops of full size from the images (C, H, W), for validation."""
 
 
 @dataclass(frozen=True)
 class PreparedBatches(Cut):
-    """Batches that the caller has prepared, whatever the images.
+    """Batches of the caller, in place of crops of the images.
 
     Args:
         prepared: the batches.
-        cut: for the validation, and for the size of the crops.
+        cut: cuts the crops for validation, and states their size.
     """
 
     prepared: Batches
@@ -93,7 +92,7 @@ class PreparedBatches(Cut):
 
 
 def nothing(images: Sequence[Tensor], generator: torch.Generator) -> None:
-    """What most priors do when their weights are final."""
+    """Do nothing: most priors are complete when their weights are final."""
     del images, generator
 
 
@@ -107,7 +106,7 @@ class Lesson(Generic[P]):
         cut: how batches are cut from images.
         objective: what the trainee minimizes on a batch.
         finish: called as ``finish(images, generator)`` when the weights are final, with up to 32 of the images
-            (C, H, W), in the prior's units: what the prior finds out in closed form.
+            (C, H, W), in the prior's units; it sets what has a closed form.
     """
 
     prior: P
@@ -121,20 +120,20 @@ class Lesson(Generic[P]):
         return self
 
     def over(self, noise: Schedule) -> Lesson[P]:
-        """The same lesson on other noise levels.
+        """The same lesson with other noise levels.
 
         Args:
             noise: law of sigma.
 
         Raises:
-            InputError: an objective of one level.
+            InputError: the objective has one fixed level.
         """
         return replace(self, objective=self.objective.over(noise))
 
 
 class Learner(Protocol[P]):
-    """What can be trained: a prior, or its lesson with changes."""
+    """An argument of ``train``: a prior, or its lesson with changes."""
 
     def lesson(self) -> Lesson[P]:
-        """How it is trained."""
+        """The lesson that trains it."""
         ...

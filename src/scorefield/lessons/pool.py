@@ -1,16 +1,16 @@
-r"""Data sets larger than memory: a window of images that slides over endless random orders of them all.
+r"""Data sets larger than memory: a window that slides over an endless sequence of random orders of the images.
 
-Let :math:`\pi_0, \pi_1, \ldots` be permutations of the N images, that of pass e drawn from the stream (seed, e), and
-:math:`q = (\pi_0, \pi_1, \ldots)` their concatenation.  In memory at step s are the images
+Let :math:`\pi_0, \pi_1, \ldots` be permutations of the N images; the stream (seed, e) gives that of pass e.  Let
+:math:`q = (\pi_0, \pi_1, \ldots)` be their concatenation.  In memory at step s are the images
 
 .. math:: \{ q_t, \ldots, q_{t + K - 1} \}, \qquad t = \lfloor s / \mathrm{every} \rfloor,
 
-a pure function of s: a training resumed at s reads this window and goes on as if it had never stopped, and each process
-of a distributed one holds the same images.  Each image is in memory for K consecutive t of every pass, so all have the
-same share of the steps (where two visits meet at the border of two passes, it is there once).
+a pure function of s: a training that continues at s reads this window and goes on as if it had never stopped, and each
+process of a distributed training has the same images.  Each image is in memory for K consecutive t of every pass, so
+all have the same share of the steps (an image that is in the window from two passes at once counts once).
 
-K is the largest number such that the K largest images together fit in memory; hence any K do.  If all N do, all are
-read once and stay.
+K is the largest number such that the K largest images together fit in memory; hence any K of them fit.  If all N fit,
+all are read once and stay.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ LOOKS = 16  # images whose sizes stand for all where a sequence does not state t
 class Pool:
     """The images in memory at a step: ``pool(step)`` maps numbers in the data set to tensors, in ascending order.
 
-    What :class:`scorefield.lessons.crops.Crops` takes for images that do not fit in memory.  The mapping is a new one
+    For :class:`scorefield.lessons.crops.Crops`, where the images do not fit in memory.  The mapping is a new one
     whenever the window has moved.  Moving it reads the new images only, in ascending order of their numbers,
     so that slices of one volume come one after another.
 
     Args:
-        images: tensors (C, H, W) that are the same whenever read, such as :class:`scorefield.data.Normalized`.  If it
-            has ``sizes``, the bytes of each, nothing is read before the first step; else the largest of up to 16 evenly
-            spaced ones stands for all.
-        memory: bytes for the images held; while the window moves, those that enter come on top.
+        images: tensors (C, H, W) that do not change between two reads, such as :class:`scorefield.data.Normalized`.
+            If it has ``sizes``, the bytes of each, nothing is read before the first step; else the largest of up to 16
+            evenly spaced ones stands for all.
+        memory: bytes for the images in the window; while it moves, the new ones need memory beside.
         seed: fixes the order.
         every: steps between two moves; more where reading takes longer than a step.
 
@@ -61,7 +61,7 @@ class Pool:
             )
         self.length = int((sizes.sort(descending=True).values.cumsum(0) <= memory).sum())
         self._orders: dict[int, Tensor] = {}
-        self._held: dict[int, Tensor] = {}
+        self._window: dict[int, Tensor] = {}
         self._place: int | None = None
 
     def numbers(self, step: int) -> list[int]:
@@ -79,12 +79,12 @@ class Pool:
         """The images in memory at ``step``, by number."""
         place = 0 if self.length == len(self.images) else step // self.every
         if place != self._place:
-            self._place = None  # should reading fail
+            self._place = None  # in case reading fails
             numbers = self.numbers(step)
-            self._held = {k: self._held[k] for k in numbers if k in self._held}  # the others go before more come
-            self._held = {k: self._held[k] if k in self._held else self.images[k] for k in numbers}
+            self._window = {k: self._window[k] for k in numbers if k in self._window}  # before reading more
+            self._window = {k: self._window[k] if k in self._window else self.images[k] for k in numbers}
             self._place = place
-        return self._held
+        return self._window
 
 
 def _order(total: int, seed: int, turn: int) -> Tensor:

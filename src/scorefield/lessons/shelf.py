@@ -1,4 +1,4 @@
-"""Images that a training looks at more than once, read from the disk no more than once where they fit in memory."""
+"""Images in memory for a training that reads each of them several times."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 class Shelf(Sequence[Tensor]):
-    """Images that stay in memory after they were read, if all of them together can; else they are read when asked for.
+    """Images that stay in memory after the first read if all together fit; else each access reads the disk.
 
     Args:
-        images: tensors (C, H, W) that are the same whenever read.  If they have ``sizes``, the bytes of each, these say
-            whether all fit; else the largest image read so far stands for all.
+        images: tensors (C, H, W) that do not change between two reads.  If they have ``sizes``, the bytes of each,
+            these say whether all fit; else the largest image read so far stands for all.
         memory: bytes for all of them.
 
     Attributes:

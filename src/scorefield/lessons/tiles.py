@@ -1,4 +1,4 @@
-"""Training batches for tilings: patches of images surrounded by zeros, with the positions of their pixels."""
+"""Training batches for tilings: patches of images with zeros around them, and the positions of their pixels."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from scorefield.lessons.lesson import Batches, Cut
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """Random patches of one size a batch, sizes at random: ``tiles(step, generator)`` is (n, C + 2, side, side).
+    """Random patches, with a random size for each batch: ``tiles(step, generator)`` is (n, C + 2, side, side).
 
     The last two channels are the row and the column of each pixel in the image with its zeros, from -1 to 1.
 
     Args:
         images: (C, H, W), real.
-        n: patches in a batch of the largest size; of smaller ones as many as ``sizes`` says.
+        n: patches in a batch of the largest size; ``sizes`` says how many of the smaller ones.
         pad: zeros on each side of an image, as in :class:`scorefield.priors.Tiling`.
         sizes: side of the patches, their probability, and how many times ``n`` a batch holds.  The defaults are the
             published ones (half of the batches of full size; two and four times as many patches of half and a quarter
             of it).
 
     Raises:
-        InputError: sizes that are none or too large for the images, or probabilities that are none.
+        InputError: no sizes, one too large for the images, or numbers that are no probabilities.
 
     References:
         Hu et al. (PaDIS), NeurIPS 2024, arXiv 2406.02462; Wang et al., "Patch diffusion", NeurIPS 2023,
@@ -48,8 +48,8 @@ class Tiles:
             raise InputError("Tiles need pad >= 0 and at least one size of patches.")
         if min(p for _, p, _ in self.sizes) < 0 or not sum(p for _, p, _ in self.sizes) > 0:
             raise InputError("The probabilities of the patch sizes are not negative, and not all 0.")
-        placed = [_placed(image, self.pad) for image in self.images]
-        crops = [Crops(placed, side, self.n * times, augment=()) for side, _, times in self.sizes]
+        padded = [_with_positions(image, self.pad) for image in self.images]
+        crops = [Crops(padded, side, self.n * times, augment=()) for side, _, times in self.sizes]
         object.__setattr__(self, "_crops", crops)
 
     def __call__(self, step: int, generator: torch.Generator) -> Tensor:
@@ -61,12 +61,12 @@ class Tiles:
 
 @dataclass(frozen=True)
 class TileCut(Cut):
-    """How :class:`scorefield.priors.Tiling` is trained: patches of three sizes, half of the batches of the largest.
+    """Patches to train :class:`scorefield.priors.Tiling`, of three sizes; half of the batches have the largest.
 
     The row and the column of each pixel are the last two channels, which are known.
 
     Args:
-        side: of the largest patches, in pixels.
+        side: side of the largest patches, in pixels.
         pad: zeros on each side of an image.
     """
 
@@ -84,8 +84,8 @@ class TileCut(Cut):
         return Tiles(images, n, pad=self.pad, sizes=((self.side, 1.0, 1),))
 
 
-def _placed(image: Tensor, pad: int) -> Tensor:
-    """An image in its zeros, with the positions of the pixels: (C + 2, H + 2 pad, W + 2 pad)."""
+def _with_positions(image: Tensor, pad: int) -> Tensor:
+    """An image with zeros around it, and the positions of the pixels: (C + 2, H + 2 pad, W + 2 pad)."""
     if image.is_complex():
         raise InputError("Tiles are cut from real images; train on magnitudes, or on real and imaginary parts apart.")
     padded = F.pad(image, [pad] * 4)

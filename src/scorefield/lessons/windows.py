@@ -1,4 +1,4 @@
-"""Square windows at random places of the images, the batches that most priors are trained on."""
+"""Square windows at random places of the images: the training batches of most priors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Windows(Cut):
     """Windows of ``side`` x ``side`` pixels (:class:`scorefield.lessons.crops.Crops`).
 
     Args:
-        side: in pixels.
+        side: side of a window, in pixels.
         augment: changes of the windows in training, one after another (:mod:`scorefield.lessons.augmentations`).
-        balance: how flat and textured windows are mixed in training; as in the images by default.
+        balance: how to mix flat and textured windows in training; as in the images by default.
         memory: bytes of images in memory at a time; others are read as needed (:class:`scorefield.lessons.pool.Pool`).
         known: how many of the last channels are known.
     """

@@ -1,4 +1,4 @@
-"""One page about a calibration: do the intervals of a prior, a method and a scan geometry mean what they say?"""
+"""One page about a calibration: whether the intervals of a prior, a method and a scan geometry are right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from scorefield.calibration import LEVELS, Calibration, Coverage, Quantities, Uniformity, ecdf_bands, rank_counts
-from scorefield.data.display import number
+from scorefield.data.display import digits
 from scorefield.errors import InputError
 from scorefield.reports.card import _versions, rows
 from scorefield.reports.figures import BAND, BLUE, INK, MUTED, _chart
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVEL = 0.9  # of the verdict
-CLOSE = 0.02  # a coverage this close to a perfect sampler's is called right, however many scans say it is not
+CLOSE = 0.02  # a coverage this close to a perfect sampler's counts as right, however many scans there are
 CHANCE = 0.0027  # of a verdict by accident: three standard deviations of a normal law
 UNSURE = 0.05  # two standard errors beyond which a coverage says little
 P_VALUE = 0.01
@@ -49,13 +49,13 @@ def calibration_report(
     title: str = "Calibration",
     card: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write one self-contained HTML page: coverage, ranks, spread against error, and how to mend the intervals.
+    """Write one self-contained HTML page: coverage, ranks, spread against error, and how to correct the intervals.
 
     Args:
         calibration: at least two simulated scans.
         path: the file to write; it appears whole or not at all.
         title: headline.
-        card: what the run card says beside, nested plain data.
+        card: more rows of the run card, nested plain data.
 
     Raises:
         InputError: a path that cannot be written.
@@ -220,7 +220,7 @@ def _conventions(calibration: Calibration) -> str:
         f"{pixels} pixels and {regions} regions of each scan, chosen at random from the foreground; regions are means"
         f" of blocks of a grid. \N{PLUS-MINUS SIGN} is two standard errors between scans. The factor on the spread"
         " about the mean is the one with which the interval covers as a perfect sampler's would. Fair CRPS"
-        f" {number(float(calibration.numbers('crps').mean()))} on average, in the image's unit."
+        f" {digits(float(calibration.numbers('crps').mean()))} on average, in the image's unit."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scorefield.data.display import number
+from scorefield.data.display import digits
 from scorefield.measurement import Measurement
 from scorefield.noise.words import in_words
 
@@ -17,7 +17,7 @@ Rows = list[tuple[str, str]]
 
 
 def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any]) -> list[tuple[str, Rows]]:
-    """Titled groups of (name, value) rows: the run, the scan, the cost, what the caller adds, versions."""
+    """Titled groups of (name, value) rows: the run, the scan, the cost, rows of the caller, versions."""
     provenance = dict(samples.provenance)
     provenance.pop("trust", None)  # has sentences of its own
     versions = provenance.pop("versions", None) or _versions()
@@ -59,10 +59,10 @@ def spell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}" if abs(value) < 10**7 else str(value)
     if isinstance(value, float):
-        return number(value)
+        return digits(value)
     if isinstance(value, (list, tuple)):
         if len(value) > LONG and all(isinstance(v, (int, float)) for v in value):
-            return f"{len(value)} values, {number(value[0])} … {number(value[-2])}, {number(value[-1])}"
+            return f"{len(value)} values, {digits(value[0])} … {digits(value[-2])}, {digits(value[-1])}"
         return ", ".join(spell(v) for v in value)
     return str(value)
 

@@ -1,4 +1,4 @@
-"""What a report says in words, and its table: plain sentences from numbers, with the rule behind each."""
+"""Findings of a report: plain sentences from numbers, by stated rules, and the table of methods."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from scorefield.data.display import number
+from scorefield.data.display import digits
 from scorefield.metrics import Evaluation, interval_width, psnr, ssim
 from scorefield.trust.likeness import LikenessCheck
 from scorefield.trust.residual import ResidualCheck
@@ -55,14 +55,14 @@ COLUMNS = (
 )
 
 
-def fit(check: ResidualCheck) -> Finding:
+def misfit(check: ResidualCheck) -> Finding:
     """Whether the draws explain the scan."""
     title = "Consistent with the scan" if check.passed else "Does not fit the scan to its noise"
     return Finding("good" if check.passed else "watch", title, check.verdict)
 
 
-def kind(check: LikenessCheck) -> Finding:
-    """Whether something speaks against the draws being of the kind the prior learned; silence is no praise."""
+def likeness(check: LikenessCheck) -> Finding:
+    """Whether something speaks against draws of the kind that the prior learned; no sign of it is no proof."""
     title = "No sign of an image foreign to the prior" if check.passed else "Unlike the prior's training images"
     return Finding("note" if check.passed else "watch", title, check.verdict)
 
@@ -89,9 +89,9 @@ def accuracy(result: Evaluation | None, scores: Mapping[str, float]) -> Finding:
 
 
 def uncertainty(samples: Samples, result: Evaluation | None, unit: str) -> Finding:
-    """Whether the intervals mean what they say, as far as can be told."""
+    """Whether the intervals cover the truth as often as they should, if there is a truth."""
     if result is None:
-        typical = number(float(interval_width(samples, LEVEL).double().median()))
+        typical = digits(float(interval_width(samples, LEVEL).double().median()))
         return Finding(
             "note",
             f"Typical {LEVEL:.0%} interval: {typical} {unit} wide",
@@ -102,7 +102,7 @@ def uncertainty(samples: Samples, result: Evaluation | None, unit: str) -> Findi
     text = (
         f"{result.coverage:.0%} of the pixels' true values lie inside their {LEVEL:.0%} intervals;"
         f" a perfect sampler with {len(samples.draws)} draws would reach {result.expected_coverage:.0%}."
-        f" Intervals are {number(result.width)} {unit} wide on average."
+        f" Intervals are {digits(result.width)} {unit} wide on average."
     )
     if abs(gap) <= CLOSE:
         return Finding("good", "Uncertainty is calibrated on this image", text)
@@ -117,7 +117,7 @@ def table(
     """Baselines, one draw and the posterior mean."""
     rows = [Row(name, (*_scores(image, truth, result), DASH, DASH, DASH, DASH)) for name, image in baselines.items()]
     cost = samples.cost
-    spent = (f"{cost.evaluations:,.0f}", number(cost.seconds), f"{cost.peak_memory_mb:,.0f}")
+    spent = (f"{cost.evaluations:,.0f}", digits(cost.seconds), f"{cost.peak_memory_mb:,.0f}")
     spent = spent if cost.seconds > 0 else (DASH, DASH, DASH)
     if result is not None and truth is not None:
         each = [psnr(draw, truth, peak=result.peak) for draw in samples.draws]

@@ -1,6 +1,6 @@
-"""One self-contained page: pictures inline, nothing fetched, a few lines of JavaScript for the player.
+"""One self-contained page: inline pictures, no downloads, and a few lines of JavaScript for the player.
 
-The page forbids itself the network by a content-security policy.  Every text that comes from the caller is
+A content-security policy of the page forbids all network access.  Every text that comes from the caller is
 escaped.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from scorefield.data.display import Plane, Window, default_window, embed, number, png, scale_bar, top
+from scorefield.data.display import Plane, Window, default_window, digits, embed, png, scale_bar, top
 from scorefield.data.view import View
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
@@ -54,14 +54,14 @@ def report(
 
     Args:
         samples: at least two posterior draws (n, C, H, W) or (n, C, D, H, W).  The page shows the likeness check that
-            they carry: see :meth:`scorefield.trust.Trust.told`.
+            they carry: see :meth:`scorefield.trust.Trust.attach`.
         measurement: the scan they explain.
         path: the file to write; it appears whole or not at all.
         truth: the reference image (C, *spatial), if there is one.
         baselines: other reconstructions of the scan by name, each (C, *spatial).
         title: headline.
         view: how images are shown: unit, gray window, the patient's geometry.
-        card: what the run card says beside, nested plain data: the prior's card, the patient's code.
+        card: more rows of the run card, nested plain data: the prior's card, the patient's code.
 
     Returns:
         The path written.
@@ -158,7 +158,7 @@ class _Page:
         self.level = f"{findings.LEVEL:.0%}"
 
     def context(self, check: ResidualCheck, likeness: LikenessCheck | None) -> dict[str, Any]:
-        """Everything the template asks for."""
+        """The variables of the template."""
         shape, draws = tuple(self.samples.draws.shape[1:]), self.samples.draws
         spread_panels, spread_scale = self._spreads()
         error_panels, error_scale = self._errors()
@@ -172,7 +172,7 @@ class _Page:
             "images": self._images(),
             "draws": self._player(),
             "draw_count": len(draws),
-            "window": {"low": low, "high": high, "low_text": number(low), "high_text": number(high)},
+            "window": {"low": low, "high": high, "low_text": digits(low), "high_text": digits(high)},
             "zoom": self.view.zoom(self.view.plane(draws[0])),
             "shown": self.view.note(shape, draws.is_complex()),
             "spreads": spread_panels,
@@ -193,8 +193,8 @@ class _Page:
         if self.result is not None and self.truth is not None:
             scores = {n: psnr(x, self.truth, peak=self.result.peak) for n, x in self.baselines.items()}
         return [
-            findings.fit(check),
-            *([findings.kind(likeness)] if likeness else []),
+            findings.misfit(check),
+            *([findings.likeness(likeness)] if likeness else []),
             findings.accuracy(self.result, scores),
             findings.uncertainty(self.samples, self.result, self.unit),
         ]
@@ -211,7 +211,7 @@ class _Page:
         where = "" if self.region is None else signal
         return (
             f"Scores compare {how} over the whole image. PSNR is relative to the reference's maximum,"
-            f" {number(self.result.peak)} {self.unit}; SSIM has a uniform 7 {TIMES} 7 window and that"
+            f" {digits(self.result.peak)} {self.unit}; SSIM has a uniform 7 {TIMES} 7 window and that"
             " maximum as data range (the fastMRI convention). Coverage is the part of pixels whose true value"
             f" lies in the central {self.level} interval{where}; {len(self.samples.draws)} perfect draws"
             f" would reach {self.result.expected_coverage:.1%}. {cost}"
@@ -219,7 +219,7 @@ class _Page:
 
     def _panel(self, name: str, picture: Plane, window: Window, colormap: str = "gray", note: str = "") -> Panel:
         (rows, columns), (height, width) = picture.shape, self.view.size(picture)
-        low, high = (number(end) for end in window)
+        low, high = (digits(end) for end in window)
         alt = f"{name}: {columns} by {rows} pixels, shown from {low} to {high} {self.unit}"
         return Panel(name, png(picture, window, colormap), alt, note, width, height)
 
@@ -244,7 +244,7 @@ class _Page:
         }
         ends = [top(picture) for picture in named.values()]
         panels = [self._panel(n, p, (0.0, e), SPREAD) for (n, p), e in zip(named.items(), ends, strict=True)]
-        return panels, [Scale(scale_bar(SPREAD), "0", number(end / 2), f"≥ {number(end)}", self.unit) for end in ends]
+        return panels, [Scale(scale_bar(SPREAD), "0", digits(end / 2), f"≥ {digits(end)}", self.unit) for end in ends]
 
     def _errors(self) -> tuple[list[Panel], Scale | None]:
         if self.truth is None:
@@ -255,7 +255,7 @@ class _Page:
         panels = [self._panel(n, p, (-limit, limit), ERROR) for n, p in pictures.items()]
         panels = [replace(p, alt=f"Error of {p.alt}") for p in panels]
         label = f"{self.unit}, image minus reference"
-        return panels, Scale(scale_bar(ERROR), f"≤ \N{MINUS SIGN}{number(limit)}", "0", f"≥ {number(limit)}", label)
+        return panels, Scale(scale_bar(ERROR), f"≤ \N{MINUS SIGN}{digits(limit)}", "0", f"≥ {digits(limit)}", label)
 
     def _charts(self, check: ResidualCheck) -> list[Chart]:
         count = f"{check.count:,} real measurements"

@@ -9,7 +9,7 @@ import torch
 
 from scorefield.noise import White
 from scorefield.operators import ct_geometry
-from scorefield.scans.projections import Projections, number
+from scorefield.scans.projections import Projections, as_number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,5 +39,5 @@ class FanBeam(Projections):
 
     def _check(self) -> None:
         for name in ("source_distance", "detector_distance"):
-            self._set(name, number(getattr(self, name), name))
+            self._set(name, as_number(getattr(self, name), name))
         super()._check()

@@ -1,4 +1,4 @@
-"""Images and raw scans in files: what a name holds."""
+"""Reading of images and raw scans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scorefield.scans.scan import Scan
 
 
 def read(path: PathLike | Sequence[PathLike]) -> Image | Images | Scan:
-    """What a file, folder, glob or list holds.
+    """Read a file, folder, glob or list.
 
     One image file or one DICOM series (a folder or glob of slices) is an :class:`Image`, several are
     :class:`Images`, a ``.scan`` is a :class:`Scan`.  A list is always Images.
@@ -24,4 +24,4 @@ def read(path: PathLike | Sequence[PathLike]) -> Image | Images | Scan:
     if not isinstance(path, (str, Path)) or not Path(path).expanduser().is_file():
         return data.read(path)
     place = Path(path).expanduser()
-    return formats.find(place, (*formats.FORMATS, scan)).read(place)
+    return formats.format_of(place, (*formats.FORMATS, scan)).read(place)

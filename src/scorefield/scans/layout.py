@@ -49,7 +49,7 @@ def write(path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any]) ->
     if not matches(path):
         raise InputError(f"A scan is saved under a name ending in .scan, not {path}; rename it.")
     others = {name: value for name, value in fields.items() if name not in ("noise", "frame")}
-    noise, numbers = _taken_apart(fields["noise"]), {n: v for n, v in others.items() if not isinstance(v, Tensor)}
+    noise, numbers = _arguments(fields["noise"]), {n: v for n, v in others.items() if not isinstance(v, Tensor)}
     tensors = {name: value for name, value in others.items() if isinstance(value, Tensor)}
     tensors |= {f"noise.{name}": value for name, value in noise.items() if isinstance(value, Tensor)}
     frame: Frame = fields["frame"]
@@ -103,7 +103,7 @@ def _fields(record: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[str, di
     return record["kind"], {**record["fields"], **others, "noise": noise, "frame": Frame(**record["frame"])}
 
 
-def _taken_apart(noise: Noise) -> dict[str, Any]:
+def _arguments(noise: Noise) -> dict[str, Any]:
     """The constructor's arguments of a noise, by name.
 
     Raises:

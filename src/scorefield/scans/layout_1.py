@@ -1,7 +1,7 @@
 """Scans of version 0.1: one class for all kinds, with a dictionary of numbers, one of arrays, and white noise.
 
-"kind" named the forward model.  The side of a pixel stood twice, in the geometry for the operator and as spacing for
-the image; here the operator's counts.
+"kind" named the forward model.  Version 0.1 stored the side of a pixel twice, in the geometry for the operator and as
+spacing for the image; here that of the operator counts.
 """
 
 from __future__ import annotations

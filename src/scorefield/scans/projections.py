@@ -1,4 +1,4 @@
-"""What parallel and fan beams share: sinograms, angles, the detector, and projectors that are built once."""
+"""Projections, the common part of parallel and fan beams: sinograms, angles, the detector, and cached projectors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SQUARE = 1e-3  # relative difference of the sides of a pixel that counts as none
 
 
 class Projectors:
-    """Projectors by their geometry: those in use, and the one used last.
+    """A cache of projectors by geometry: those in use, and the last one.
 
-    The matrix of a large scan takes half a minute and gigabytes: a geometry is built once, and the last one, where
-    nothing else uses it, goes before the next is built.
+    The matrix of a large scan takes half a minute and gigabytes: each geometry is built once, and the last
+    projector, if nothing else uses it, is released before the next is built.
     """
 
     def __init__(self) -> None:
@@ -106,24 +106,24 @@ class Projections(Scan):
         if len(size) != 2 or not all(int(n) == n > 0 for n in size):
             raise InputError(f"The scan's size is {self.size}; give the rows and columns of the image.")
         self._set("size", (int(size[0]), int(size[1])))
-        self._set("frame", self.frame.fit(2))
+        self._set("frame", self.frame.for_axes(2))
         spacing = self.frame.spacing
         if spacing is not None and abs(spacing[1] / spacing[0] - 1) > SQUARE:
             raise InputError(f"Projections need square pixels, and the scan's frame has {spacing} mm; correct it.")
         for name in ("detector_spacing", "detector_offset"):
-            self._set(name, number(getattr(self, name), name))
+            self._set(name, as_number(getattr(self, name), name))
         if self.center is not None:
-            self._set("center", tuple(number(value, "center") for value in self.center))
+            self._set("center", tuple(as_number(value, "center") for value in self.center))
         self._set("angles", torch.tensor(self.geometry.angles, dtype=torch.float64))
 
     def _rays(self) -> dict[str, Any]:
-        """What every geometry asks for."""
+        """The arguments of every geometry."""
         return {"shape": self.shape, "angles": self.angles, "detectors": self.detectors, "center": self.center,
                 "detector_spacing": self.detector_spacing, "detector_offset": self.detector_offset,
                 "pixel_spacing": self.pixel_spacing}  # fmt: skip
 
 
-def number(value: Any, name: str) -> float:
+def as_number(value: Any, name: str) -> float:
     if isinstance(value, (bool, str)):
         raise InputError(f"The scan's {name} is {value!r}; give a number.")
     try:

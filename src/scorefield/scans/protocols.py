@@ -1,6 +1,6 @@
-"""Simulated scans of real images: a protocol says how to measure, ``simulate`` measures.
+"""Simulated scans of real images: a protocol states geometry, sampling and noise, and ``simulate`` measures.
 
-The noise is drawn once, at the level the protocol states, and travels with the scan.
+The noise is drawn once, at the level of the protocol, and its law is part of the scan.
 """
 
 from __future__ import annotations

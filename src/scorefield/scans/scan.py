@@ -1,4 +1,4 @@
-r"""What all scans share: the data, the law of their noise, and where the image lies.
+r"""Raw scans: the data, the law of their noise, and the frame of the image.
 
 A kind of scan is one frozen dataclass in one file, with named fields for what its forward model needs; it is exported
 from :mod:`scorefield.scans`.  ``scan.measurement()`` is data, operator and noise, :math:`y = A x_0 + n`.
@@ -82,7 +82,7 @@ class Scan(ABC):
                 f" {self.shape_of_data}; {type(self).__name__} says what each axis is."
             )
         self._check_noise()
-        self._set("frame", self.frame.fit(len(self.shape) - 1))
+        self._set("frame", self.frame.for_axes(len(self.shape) - 1))
 
     @classmethod
     @abstractmethod
@@ -97,7 +97,7 @@ class Scan(ABC):
     @property
     @abstractmethod
     def shape_of_data(self) -> tuple[int, ...]:
-        """The shape that the other fields ask of the data."""
+        """The shape of the data by the other fields."""
 
     @abstractmethod
     def operator(self) -> Operator:
@@ -105,7 +105,7 @@ class Scan(ABC):
 
     @abstractmethod
     def _check(self) -> None:
-        """Bring the fields of this kind into their final form, and raise InputError for what cannot be."""
+        """Bring the fields of this kind into their final form, or raise InputError."""
 
     @property
     def spatial(self) -> tuple[int, ...]:

@@ -1,1 +1,1 @@
-"""Training: the verb, budgets, the optimizer's loop, validation, and what a run leaves on disk."""
+"""Training: ``train``, budgets, the optimizer's loop, validation, and the folder of a training."""

@@ -11,7 +11,7 @@ from scorefield.errors import InputError
 
 
 class Budget(ABC):
-    """How long to train; ``used`` grows from 0 to 1 and drives the learning rate."""
+    """How long to train; the part that is used grows from 0 to 1 and sets the learning rate."""
 
     @abstractmethod
     def used(self, step: int, seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""The optimizer: everything that training carries from step to step, and its loop as an iterator."""
+"""The optimizer: the state of a training, and its loop as an iterator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class AveragedAdam:
     """Adam on an objective, and the moving average of the weights.
 
     Step k draws its batch and its noise from streams that belong to (seed, k): a training that continues from saved
-    tensors takes the very steps it would have taken without the break.
+    tensors takes the same steps as one without a break.
 
     Args:
         prior: the prior that learns, in place.
@@ -59,15 +59,15 @@ class AveragedAdam:
             raise InputError(f"{type(prior).__name__} has no weights to train; give a learnable prior.")
         self.device = self.parameters[0].device
         self.optimizer = torch.optim.Adam(self.parameters, lr=settings.rate)
-        self.average = AveragedModel(prior, multi_avg_fn=_ramped(settings.average))
+        self.average = AveragedModel(prior, multi_avg_fn=_average(settings.average))
         self.half = settings.half and computes_in_half(self.device)
         self.step, self.seconds = 0, 0.0
 
     def descend(self, batches: Batches, objective: Objective, budget: Budget) -> Iterator[StepReport]:
-        """One step an item until the budget is used.
+        """Yield one step after the other until the budget is used.
 
         Raises:
-            InputError: loss or gradient are not finite; the weights are those of the step before.
+            InputError: loss or gradient is not finite; the weights stay those of the step before.
         """
         group = workers()
         self.prior.train()
@@ -107,7 +107,7 @@ class AveragedAdam:
         return loss, norm
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that the next step depends on, by name."""
+        """The state that the next step depends on, by name."""
         found = {f"model.{name}": t for name, t in self.prior.state_dict().items()}
         found |= {f"average.{name}": t for name, t in self.average.state_dict().items()}
         for i, state in self.optimizer.state_dict()["state"].items():
@@ -123,7 +123,7 @@ class AveragedAdam:
         self.prior.load_state_dict(part("model."))
         self.average.load_state_dict(part("average."))
         moments = {i: part(f"optimizer.{i}.") for i in range(len(self.parameters))}
-        state = {i: {n: _laid_out(t, self.parameters[i]) for n, t in of.items()} for i, of in moments.items() if of}
+        state = {i: {n: _in_layout(t, self.parameters[i]) for n, t in of.items()} for i, of in moments.items() if of}
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.step, self.seconds = step, seconds
 
@@ -137,12 +137,12 @@ def descend(
     settings: Settings | None = None,
     seed: int = 0,
 ) -> Iterator[StepReport]:
-    """Fit ``prior`` in place: one step of Adam on ``objective`` an item, until the budget is used.
+    """Fit ``prior`` in place: yield one step of Adam on ``objective`` after the other until the budget is used.
 
     Args:
         prior: a learnable prior.
         batches: the batch of a step, ``batches(step, generator) -> (B, ...)``, in the prior's units.
-        settings: as :class:`Settings`; its ``batch`` is for ``batches`` to decide here.
+        settings: as :class:`Settings`; its ``batch`` has no effect: ``batches`` decides.
         seed: fixes the generators.
 
     Raises:
@@ -156,12 +156,12 @@ def _generator(device: torch.device | str, *address: int | str) -> torch.Generat
     return torch.Generator(device).manual_seed(stream(int(seed), *path))
 
 
-def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
+def _in_layout(moment: Tensor, parameter: Tensor) -> Tensor:
     """``moment`` in the memory layout of its parameter; step counters stay as they are."""
     return torch.empty_like(parameter).copy_(moment) if moment.shape == parameter.shape else moment
 
 
-def _ramped(decay: float) -> Callable[..., None]:
+def _average(decay: float) -> Callable[..., None]:
     """Exponential moving average that forgets the first steps: after k updates the decay is at most (1+k)/(10+k)."""
 
     def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:

@@ -1,8 +1,8 @@
 r"""Fitting a closed-form prior: a handful of parameters, an objective, and a deterministic optimizer.
 
-A network has a million weights and is trained by :func:`scorefield.train` on noisy gradients.  A mixture has eight,
-which may live in a box (a standard deviation has a floor); it deserves a quasi-Newton method.  That needs a
-deterministic function, so everything random in the objective is drawn once, before the first evaluation:
+A network has a million weights, and :func:`scorefield.train` trains it on noisy gradients.  A mixture has eight, often
+with bounds (a standard deviation has a floor); it deserves a quasi-Newton method, which needs a
+deterministic function.  So all random numbers of the objective are drawn once, before the first evaluation:
 
 .. math:: \hat\theta = \arg\min_{l \le \theta \le u} \frac1B \sum_b \ell(p_\theta; x_b, \omega_b),
     \qquad \omega_b \text{ fixed}.
@@ -42,8 +42,8 @@ def fit(
     evaluation; for M draws a point give ``x.repeat(M, 1)``.
 
     Args:
-        build: the prior of a parameter vector, with a graph to it, such as
-            ``lambda p: GaussianMixture(p[:3, None], p[3:6].square(), p[6:].softmax(0))``.
+        build: the prior of a parameter vector, with a graph to it, such as ``lambda p: GaussianMixture(p[:3, None],
+            p[3:6].square(), p[6:].softmax(0))``.
         objective: one of :mod:`scorefield.objectives`.
         x: points (B, d) or images (B, C, *spatial).
         start: parameters (k,) in a floating dtype, inside the bounds.
@@ -57,7 +57,7 @@ def fit(
         InputError: a start that is no vector, or outside its bounds; an objective that is not finite somewhere on the
             way, or has no minimum within reach.
     """
-    start, box = start.detach(), _checked(start, bounds)
+    start, box = start.detach(), _box(start, bounds)
     drawn = objective.draw(x, torch.Generator(x.device).manual_seed(seed))
 
     def value_and_gradient(flat: Any) -> tuple[float, Any]:
@@ -74,13 +74,13 @@ def fit(
 
     first = start.double().cpu().numpy()
     options = {"maxiter": ITERATIONS, "maxfun": ITERATIONS}
-    found = minimize(value_and_gradient, first, jac=True, method="L-BFGS-B", bounds=box, options=options)
-    if found.status == 1:  # the limit; 2 is a line search that round-off ended, at the minimum
+    result = minimize(value_and_gradient, first, jac=True, method="L-BFGS-B", bounds=box, options=options)
+    if result.status == 1:  # the limit; 2 is a line search that round-off ended, at the minimum
         raise InputError(f"No minimum within {ITERATIONS} evaluations; the objective has none nearby, so set bounds.")
-    return torch.from_numpy(found.x).to(start)
+    return torch.from_numpy(result.x).to(start)
 
 
-def _checked(start: Tensor, bounds: Sequence[tuple[float, float]] | None) -> list[tuple[float, float]]:
+def _box(start: Tensor, bounds: Sequence[tuple[float, float]] | None) -> list[tuple[float, float]]:
     """The bounds, one for each parameter, with the start inside."""
     if start.ndim != 1 or not start.is_floating_point():
         raise InputError(f"start must be a real vector (k,), got {start.dtype} of shape {tuple(start.shape)}.")

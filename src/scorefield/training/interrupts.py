@@ -1,4 +1,4 @@
-"""Interrupts that wait for the end of a step."""
+"""Interrupts: Ctrl-C and SIGTERM wait for the end of a step."""
 
 from __future__ import annotations
 

@@ -14,13 +14,13 @@ from scorefield.store.atomic import atomic_path
 
 
 class Log(Protocol):
-    """Somewhere that records go."""
+    """A destination of records."""
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Add a record: ``step`` and whatever was measured there."""
+        """Add a record: ``step``, and the measurements at that step."""
 
     def rewind(self, step: int) -> None:
-        """Forget what comes after ``step``: the run continues from there."""
+        """Remove the records after ``step``: the run continues from there."""
 
 
 class JsonLines:

@@ -1,4 +1,4 @@
-"""What a training leaves on disk while it runs: snapshots to resume from, and a log."""
+"""The record of a training on disk: snapshots, from which it can continue, and a log."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Record:
     """The folder of a training.
 
     The folder is always a complete prior (``scorefield.load`` reads it in the middle of a training, too) and holds
-    beside it ``training.json`` and ``training.safetensors``, from which the training continues to the same bits.  It is
-    replaced whole or not at all.  The log, one JSON object a line, lies beside it as ``FOLDER.jsonl``.
+    beside it ``training.json`` and ``training.safetensors``, from which the training continues to the same bits.  A new
+    snapshot replaces all of it or nothing.  The log, one JSON object a line, lies beside it as ``FOLDER.jsonl``.
 
     Args:
         path: the folder.
         minutes: between two snapshots.
         resume: continue the training that the folder holds, if it holds one.
-        card: what the prior's card will say; how it was trained is added.
+        card: card of the prior; the training adds how it was made.
         tensorboard: folder of TensorBoard's event files, if wanted.
-        reference: whether the finished prior also keeps what training images look like to it, a few minutes' work,
-            for :func:`scorefield.trust.assess`.
+        reference: whether to store with the final prior the statistics of training images that
+            :func:`scorefield.trust.assess` needs; they take a few minutes.
 
     Raises:
         InputError: the folder holds a training or a prior and ``resume`` is False.
@@ -69,8 +69,8 @@ class Record:
         object.__setattr__(self, "path", path)
         if not self.minutes >= 0:
             raise InputError(f"Minutes between snapshots are >= 0, got {self.minutes:g}.")
-        if not self.resume and (found := _found(path)):
-            raise InputError(f"{path} holds {found}; continue it (--resume), or choose another folder.")
+        if not self.resume and (contents := _contents(path)):
+            raise InputError(f"{path} holds {contents}; continue it (--resume), or choose another folder.")
         logs: list[Log] = [JsonLines(path.with_name(path.name + ".jsonl"))]
         if self.tensorboard is not None:
             logs.append(TensorBoard(self.tensorboard))
@@ -87,7 +87,7 @@ class Record:
         if plain is None:
             return None
         for name, value in expected.items():
-            if plain.get(name, value) != value:  # what an older version did not keep is taken on trust
+            if plain.get(name, value) != value:  # a value that an older version did not store counts as equal
                 raise InputError(
                     f"{self.path} was trained with {name} = {plain.get(name)}, not {value}; resume with the same, or"
                     " train anew in another folder."
@@ -103,8 +103,8 @@ class Record:
         state = "Trained" if snapshot.record["finished"] else "Unfinished training"
         card = self.card or prior.card or Card(self.path.name)
         summary = card.summary or f"{state}, {snapshot.record['step']} steps."
-        told = {name: snapshot.record[name] for name in ("seconds", "seed", "settings", "validation")}
-        training = {**card.training, "steps": snapshot.record["step"], **told}
+        record = {name: snapshot.record[name] for name in ("seconds", "seed", "settings", "validation")}
+        training = {**card.training, "steps": snapshot.record["step"], **record}
         card = replace(card, summary=summary, training=training)
         with checkpoint.folder(prior, self.path, card=card) as place:
             STATE.write(place / STATE_FILE, snapshot.tensors)
@@ -112,7 +112,7 @@ class Record:
 
 
 class Clock:
-    """Tells when the next snapshot is due."""
+    """The time until the next snapshot."""
 
     def __init__(self, minutes: float):
         self.seconds, self.last = 60 * minutes, time.monotonic()
@@ -126,8 +126,8 @@ class Clock:
         return True
 
 
-def _found(path: Path) -> str:
-    """What a training into ``path`` would destroy, in words; empty when nothing."""
+def _contents(path: Path) -> str:
+    """The training or prior in ``path``, which a new training would destroy, in words; empty if there is none."""
     plain = _plain(path)
     if plain is not None and not plain.get("finished", False):
         return f"a training that stopped at step {plain['step']}"

@@ -27,11 +27,11 @@ class Run:
     """An optimizer, its validation and its record.
 
     Args:
-        prior: what is trained; ``optimizer.prior`` is the part of it that learns.
+        prior: the prior in training; ``optimizer.prior`` is the part of it that learns.
         optimizer: weights, moments and average.
-        checks: validation, if any.
-        record: where snapshots and log go, if anywhere.
-        images: number and checksum of the images; a snapshot of others is not continued.
+        checks: validation, if there is one.
+        record: folder of snapshots and log, if there is one.
+        images: number and checksum of the images; a snapshot of other images cannot continue.
     """
 
     prior: Prior
@@ -44,8 +44,9 @@ class Run:
         """The remaining steps, with log, validation and snapshots.
 
         Raises:
-            InputError: a loss that is not finite, with the last good weights kept; a snapshot of another training.
-            KeyboardInterrupt: asked to stop; a snapshot was written first.
+            InputError: a loss that is not finite (the folder has the weights before it), or a snapshot of another
+                training.
+            KeyboardInterrupt: the user stopped it; a snapshot was written first.
         """
         self._resume()
         clock = Clock(self.record.minutes) if self.record else None
@@ -53,7 +54,7 @@ class Run:
         group = workers()
         with Interrupts() as interrupts:
             remaining = self._descend(batches, objective, budget)
-            while not group.agree(self._exhausted()) and (step := next(remaining, None)) is not None:
+            while not group.agree(self._out_of_patience()) and (step := next(remaining, None)) is not None:
                 losses.append(step.loss)
                 if step.number % LOG_EVERY == 0 or step.used >= 1:
                     self._log({"step": step.number, **step._asdict(), "loss": sum(losses) / len(losses)})
@@ -68,10 +69,10 @@ class Run:
                 yield step
 
     def finish(self) -> Snapshot:
-        """Give the prior its final weights: the best, where validation says which those are, else the average.
+        """Give the prior its final weights: the best by the validation, or the average where there is no validation.
 
         Returns:
-            The training as it was before, from which a longer one could go on.
+            The state before that, from which a longer training can continue.
         """
         if self.checks is not None and self.checks.last_step != self.optimizer.step:
             self._check(self.checks)
@@ -113,8 +114,8 @@ class Run:
     def _best(self) -> dict[str, Tensor]:
         return (self.checks.best if self.checks else None) or self.optimizer.average.module.state_dict()
 
-    def _exhausted(self) -> bool:
-        return self.checks is not None and self.checks.exhausted()
+    def _out_of_patience(self) -> bool:
+        return self.checks is not None and self.checks.out_of_patience()
 
     def _check(self, checks: Checks) -> None:
         averaged: Any = self.optimizer.average.module

@@ -1,9 +1,9 @@
 r"""Training: fit a prior to images.
 
-``descend`` is the optimizer's loop as an iterator; ``train`` runs it on crops of images, validates, keeps snapshots and
-returns the prior with its averaged weights.  Nothing random is carried from step to step: batch and noise of step k
+``descend`` is the optimizer's loop as an iterator; ``train`` runs it on crops of images, validates, writes snapshots
+and returns the prior with its averaged weights.  Nothing random is carried from step to step: batch and noise of step k
 come from streams that belong to (seed, k).  Hence a training that was killed continues to the same bits, several
-processes take the steps that one would have taken, and images may be read as they are needed.
+processes take the steps that one would have taken, and images can be read when they are needed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["Budget", "Epochs", "Minutes", "Record", "Settings", "StepReport", "S
 
 P = TypeVar("P", bound=Prior)
 F = TypeVar("F", bound=Callable[..., Any])
-REPRESENTATIVES = 32  # images that stand for all where one look at each would take too long
+REPRESENTATIVES = 32  # images that stand for all where reading each would take too long
 
 
 def _with_old_keywords(function: F) -> F:
@@ -85,7 +85,7 @@ def train(
 
     Raises:
         InputError: nothing to learn from, nothing to learn, or a loss that is not finite.
-        KeyboardInterrupt: asked to stop, after writing a snapshot if there is a ``record``.
+        KeyboardInterrupt: the user stopped it; with a ``record`` a snapshot was written first.
     """
     lesson, settings, progress = prior.lesson(), settings or Settings(), progress or Silent()
     images, cut = _readable(images, lesson.cut), lesson.cut
@@ -115,7 +115,7 @@ def _readable(images: Sequence[Tensor] | Images, cut: Cut) -> Sequence[Tensor]:
     """The images in the units of a prior, read from the disk once each where they fit in memory.
 
     Raises:
-        InputError: headers that tell of an image from which no crop can be cut.
+        InputError: by the headers, no crop can be cut from some image.
     """
     found = tensors(images)
     if isinstance(found, Normalized):
@@ -124,7 +124,7 @@ def _readable(images: Sequence[Tensor] | Images, cut: Cut) -> Sequence[Tensor]:
 
 
 def _describe(prior: Prior, few: Sequence[Tensor], number: int) -> None:
-    """Give a trained prior its card, and drop what belonged to the weights before."""
+    """Give a trained prior its card, and drop the tensors that belonged to its earlier weights."""
     amplitude = sum(map(intensity_of, few)) / len(few)
     prior.card = Card(type(prior).__name__, f"Trained on {number} image(s).", amplitude=amplitude)
     prior.beside = {}

@@ -1,4 +1,4 @@
-"""Validation: how well a prior in training removes noise from images it does not train on."""
+"""Validation: how well a prior in training removes noise from other images."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from scorefield.randomness import normal_like, stream
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """Denoising PSNR on fixed noisy crops, and when it says to stop.
+    """Denoising PSNR on fixed noisy crops, and the rule for an early stop.
 
     The peak is 1, the unit of the prior, so that images of all sizes and brightness count alike.
 
     Args:
-        images: (C, H, W), in the prior's units, none of which it trains on; of many, ``crops`` evenly spaced ones are
-            read.  :class:`scorefield.data.Images` are taken in units of their amplitude.
+        images: (C, H, W), in the prior's units, none of which is trained on; of many, only ``crops`` evenly spaced ones
+            are read.  :class:`scorefield.data.Images` are taken in units of their amplitude.
         sigmas: noise levels.
         every: steps between two checks.
         patience: checks in a row without a gain of 0.01 dB (mean over the levels) after which training stops; None
-            trains to the end.  Either way the best weights are the ones kept.
+            trains to the end.  In both cases the result has the best weights.
         crops: how many at each level.
 
     Raises:
@@ -91,7 +91,7 @@ class Checks:
     """The checks of one run so far, and the weights of the best.
 
     Args:
-        validation: what is checked.
+        validation: images, levels and patience.
         cut: how crops are cut from the images.
         seed: fixes crops and noise.
         history: one record a check: step, mean PSNR and the PSNR at each level.
@@ -124,7 +124,7 @@ class Checks:
         """Step of the last check; None before the first."""
         return self.history[-1]["step"] if self.history else None
 
-    def exhausted(self) -> bool:
+    def out_of_patience(self) -> bool:
         """Whether the last ``patience`` checks brought no gain."""
         patience, means = self.validation.patience, self._means()
         if patience is None or len(means) <= patience:

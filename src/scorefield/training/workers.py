@@ -39,7 +39,7 @@ class Workers:
         return loss
 
     def agree(self, value: float) -> float:
-        """Process 0's value, for all."""
+        """The value of process 0, for all processes."""
         return value
 
 
@@ -53,11 +53,11 @@ class Group(Workers):
         for p in parameters:  # a process without rows still takes part
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         gradients = [p.grad for p in parameters if p.grad is not None]
-        joined = torch.cat([loss.reshape(1), *(g.flatten() for g in gradients)])
-        dist.all_reduce(joined)
-        total, *sums = joined.split([1, *(g.numel() for g in gradients)])
-        for gradient, found in zip(gradients, sums, strict=True):
-            gradient.copy_(found.view_as(gradient))
+        all_numbers = torch.cat([loss.reshape(1), *(g.flatten() for g in gradients)])
+        dist.all_reduce(all_numbers)
+        total, *sums = all_numbers.split([1, *(g.numel() for g in gradients)])
+        for gradient, total_gradient in zip(gradients, sums, strict=True):
+            gradient.copy_(total_gradient.view_as(gradient))
         return total.squeeze(0)
 
     def agree(self, value: float) -> float:
@@ -67,12 +67,12 @@ class Group(Workers):
 
 
 def workers() -> Workers:
-    """All processes of the group this one belongs to; itself alone when there is none."""
+    """The group of processes that this one belongs to; this one alone if there is no group."""
     return Group() if dist.is_available() and dist.is_initialized() else Workers()
 
 
 @contextmanager
-def joined() -> Iterator[Workers]:
+def process_group() -> Iterator[Workers]:
     """The processes that ``torchrun`` started, as a group: NCCL on GPUs, one each, else gloo."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Workers()

@@ -1,4 +1,4 @@
-"""Trust in a single scan: what data, draws and prior tell about a reconstruction when there is no true image."""
+"""Trust in a single scan: checks of a reconstruction by data, draws and prior, without a true image."""
 
 from scorefield.trust.assess import Trust, assess, recorded_likeness
 from scorefield.trust.likeness import LikenessCheck, likeness_check, take_reference

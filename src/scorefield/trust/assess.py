@@ -1,4 +1,4 @@
-"""What a single scan can tell about the trust that its reconstruction deserves."""
+"""Assessment of a reconstruction from a single scan, without a true image."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Trust:
     """The checks that need no true image.
 
     Attributes:
-        residual: do the draws explain the scan?
-        likeness: are they like the prior's training images?  None where the prior has no reference that fits.
+        residual: whether the draws explain the scan.
+        likeness: whether they are like the prior's training images; None where the prior has no reference that fits.
     """
 
     residual: ResidualCheck
@@ -35,7 +35,7 @@ class Trust:
 
     @property
     def passed(self) -> bool:
-        """Whether no check speaks against the reconstruction; one that could not be made does not speak."""
+        """Whether no check speaks against the reconstruction; a check that could not be made counts as none."""
         return self.residual.passed and (self.likeness is None or self.likeness.passed)
 
     @property
@@ -43,7 +43,7 @@ class Trust:
         """The outcome of each check in words for a person."""
         return self.residual.verdict, UNKNOWN if self.likeness is None else self.likeness.verdict
 
-    def told(self, samples: Samples) -> Samples:
+    def attach(self, samples: Samples) -> Samples:
         """The samples with the outcome in their provenance, which is saved with them."""
         return replace(samples, provenance={**samples.provenance, "trust": self.record()})
 
@@ -66,7 +66,7 @@ def recorded_likeness(provenance: Mapping[str, Any]) -> LikenessCheck | None:
 def assess(samples: Samples, measurement: Measurement, prior: Prior) -> Trust:
     """Check ``samples`` against the scan's noise and against what ``prior`` learned.
 
-    Complex draws of a prior on real images are compared by magnitude.
+    Complex draws are compared by magnitude where the prior is on real images.
 
     Args:
         samples: posterior draws.

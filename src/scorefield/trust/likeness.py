@@ -1,25 +1,25 @@
-r"""Does the prior know this kind of image?  How well it denoises it, beside its rivals and beside its hopes.
+r"""Does the prior know this kind of image?  Its denoising error, beside that of rivals and its expectation.
 
 Renoise an image, :math:`x_\sigma = x + \sigma n`, denoise it, and write :math:`e_p = \|D_p(x_\sigma) - x\|^2`.  For any
 two laws p and q, with :math:`s = \sigma^{-2}`,
 
 .. math:: \log p(x) - \log q(x) = \tfrac12 \int E[e_q(x, s) - e_p(x, s)]\, ds,
 
-so whichever denoises x better says that x is likelier, and by how much.  The density of one law alone tells little: it
-is highest for plain images, of whatever kind.  Taken against a q that knows other images, plainness cancels.  Those are
-the rivals, shipped priors of photographs, heads and bodies.  Statistics, each a mean over a few levels:
+so the law that denoises x better gives x the higher density, by that amount.  The density of one law alone says
+little: it is highest for plain images, of whatever kind.  Compared with a law q of other images, plainness cancels.
+Such laws are the rivals, shipped priors of photographs, heads and bodies.  Statistics, each a mean over a few levels:
 
 .. math:: \text{gain}_q = \log e_q - \log e_p, \qquad
     \text{surprise} = \log e_p - \log \sigma^2 \langle b, J b \rangle, \quad b \sim N(0, I),\ J = dD_p/dx.
 
-The gains are what the prior knows beyond what holds for other images; another anatomy or resolution takes one of them
-away.  They count as one: the least of them, each over its median.  If x is a draw of p then given :math:`x_\sigma` the
-error has the expectation :math:`\sigma^2 \operatorname{tr} J`, whatever it shows; the surprise compares them.  Other
-contrasts raise it at coarse levels, even where the gains stay.  Both alarms are one-sided: an image that is denoised
-better than the training images is no reason for mistrust.
+The gains measure what the prior knows beyond what holds for all images; another anatomy or resolution takes one of them
+away.  Together they count as one: the least of them, each over its median.  If x is a draw of p then given
+:math:`x_\sigma` the error has the expectation :math:`\sigma^2 \operatorname{tr} J`, whatever it shows; the surprise
+compares them.  Other contrasts raise it at coarse levels, even where the gains stay.  Both alarms are one-sided: an
+image that is denoised better than the training images is no reason for mistrust.
 
-A learned prior is not exact, so both are compared with those of training images, the :class:`Reference`: each image is
-given the smaller of its two ranks, by gain and by surprise, and the p-value is the share of images, this one counted,
+A learned prior is not exact, so both are compared with those of training images, the :class:`Reference`: each image
+gets the smaller of its two ranks, by gain and by surprise, and the p-value is the share of images, this one counted,
 whose smaller rank is as small.  It is uniform where the images are exchangeable, whatever the laws of the statistics
 (Vovk, Gammerman, Shafer 2005).  Draws are tested and not their mean: averaged over scans, posterior draws of a right
 model are draws of the prior, and the mean is smoother than any image.
@@ -45,18 +45,18 @@ from scorefield.prior import Prior
 from scorefield.priors.cast import precision_of
 from scorefield.randomness import normal_like, stream
 from scorefield.trust.reference import Reference
-from scorefield.trust.rivals import RIVALS, rival_denoises, rivals_of
+from scorefield.trust.rivals import RIVALS, denoise_by_rival, rivals_of
 from scorefield.units import intensity_of
 
 LEVELS = (0.1, 0.2, 0.4, 0.8)  # of the intensity: finer ones see the sampler's last steps, coarser ones mostly chance
-SIDE = 128  # pixels of the window looked at: wider than the networks see
+SIDE = 128  # pixels of the window: wider than the networks see
 SMALLEST = 16  # pixels of an image
 IMAGES = 150  # windows of the reference: the least p-value is 2 / (IMAGES + 1)
 FEWEST = 20  # different images below which their spread is unknown
 PROBE = 0.1  # length of the finite difference over sigma
 FLOOR = 1e-3  # least expected error over the error: a probe of a poor denoiser may come out negative
 LIMIT = 0.02  # p-value below which chance is a poor explanation
-DRAWS = 4  # looked at: they share the scan, more add little
+DRAWS = 4  # that are checked: they share the scan, so more add little
 TRIES = 8  # windows cut before an image is called flat
 
 
@@ -192,7 +192,7 @@ def compare(prior: Prior, rivals: Sequence[str], x: Tensor, levels: Tensor, gene
         noisy, probe = x + sigma * normal_like(x, generator), normal_like(x, generator)
         denoised = prior.denoise(noisy, sigma)
         moved = prior.denoise(noisy + PROBE * sigma * probe, sigma)
-        error, *theirs = (_energy(d - x) for d in (denoised, *(rival_denoises(q, noisy, sigma) for q in rivals)))
+        error, *theirs = (_energy(d - x) for d in (denoised, *(denoise_by_rival(q, noisy, sigma) for q in rivals)))
         expected = sigma / PROBE * float((probe.conj() * (moved - denoised)).real.double().sum())
         surprise = math.log(error / max(expected, FLOOR * error))
         found.append([*(math.log(rival / error) for rival in theirs), surprise])

@@ -1,4 +1,4 @@
-"""What the statistics of :mod:`scorefield.trust.likeness` are on training images.
+"""The reference of a prior: the statistics of :mod:`scorefield.trust.likeness` on training images.
 
 A reference travels with its prior: as ``reference.safetensors`` in the folder, as ``prior.beside["reference"]`` in
 memory.
@@ -22,7 +22,7 @@ NAME = "reference"  # of the tensors beside a prior
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What the statistics are on training images.
+    """The statistics of training images.
 
     Args:
         values: of each image the gain over each rival, and the surprise (N, rivals + 1).

@@ -1,4 +1,4 @@
-"""The shipped priors that a prior is compared with: each knows another kind of image."""
+"""Rivals: shipped priors of other kinds of images, to compare a prior with."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def rivals_of(prior: Prior) -> tuple[str, ...]:
     return tuple(name for name in RIVALS if name != own)
 
 
-def rival_denoises(name: str, noisy: Tensor, sigma: float) -> Tensor:
-    """``noisy`` (B, C, H, W) denoised by a rival: each channel, and of complex images each part, by itself."""
+def denoise_by_rival(name: str, noisy: Tensor, sigma: float) -> Tensor:
+    """Denoise ``noisy`` (B, C, H, W) by a rival, each channel (and each part of complex images) by itself."""
     parts = torch.view_as_real(noisy).movedim(-1, 0) if noisy.is_complex() else noisy.unsqueeze(0)
     single = parts.reshape(-1, 1, *parts.shape[-2:]).float()
-    clean = _loaded(name, single.device).denoise(single, sigma).reshape(parts.shape).to(noisy.real.dtype)
+    clean = _load(name, single.device).denoise(single, sigma).reshape(parts.shape).to(noisy.real.dtype)
     return torch.complex(*clean) if noisy.is_complex() else clean[0]
 
 
 @cache
-def _loaded(name: str, device: torch.device) -> Prior:
+def _load(name: str, device: torch.device) -> Prior:
     return checkpoint.load(shipped.find(name)).to(device)

@@ -18,7 +18,7 @@ from scorefield.errors import InputError
 
 
 class Matcher(Protocol):
-    """Anything that knows its files by name or first bytes."""
+    """An object that knows its files by name or first bytes."""
 
     @property
     def suffixes(self) -> tuple[str, ...]: ...
@@ -27,7 +27,7 @@ class Matcher(Protocol):
 
 
 class Format(Matcher, Protocol):
-    """What a module of this folder offers."""
+    """The functions of a module in this folder."""
 
     def read(self, path: Path) -> Image: ...
 
@@ -48,7 +48,7 @@ VOLUMES: tuple[VolumeFormat, ...] = (nifti, npy)
 M = TypeVar("M", bound=Matcher)
 
 
-def find(path: Path, among: tuple[M, ...]) -> M:
+def format_of(path: Path, among: tuple[M, ...]) -> M:
     """The first format of ``among`` that matches ``path``.
 
     Raises:

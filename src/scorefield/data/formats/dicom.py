@@ -102,7 +102,7 @@ def write(image: Image, path: Path, window: Window | None = None) -> None:
 
 @dataclass(frozen=True)
 class _Slice:
-    """What a file says of its slice."""
+    """A slice, as its file describes it."""
 
     path: Path
     spatial: tuple[int, int]
@@ -110,8 +110,8 @@ class _Slice:
     series: tuple[str, str]
 
     @property
-    def placed(self) -> np.ndarray:
-        """The affine.
+    def affine(self) -> np.ndarray:
+        """The affine of the frame.
 
         Raises:
             InputError: the file has none.
@@ -133,21 +133,21 @@ class _Layout:
 
     def __init__(self, slices: Sequence[_Slice]):
         _check_alike(slices)
-        normal = slices[0].placed[:3, 2]
-        heights = [float(s.placed[:3, 3] @ normal) for s in slices]
+        normal = slices[0].affine[:3, 2]
+        heights = [float(s.affine[:3, 3] @ normal) for s in slices]
         self.order = sorted(range(len(slices)), key=heights.__getitem__)
         ordered = [slices[k] for k in self.order]
-        affine = ordered[0].placed.copy()
+        affine = ordered[0].affine.copy()
         affine[:3, 2] = _common_step(ordered)
         source = f"{slices[0].path.parent} ({len(slices)} slices)"
-        self.frame = Frame(affine=affine, unit=slices[0].frame.unit, source=source).fit(3)
+        self.frame = Frame(affine=affine, unit=slices[0].frame.unit, source=source).for_axes(3)
 
 
 def _read_header(path: Path) -> _Slice:
     import pydicom
 
     with reading(path, _FIX):
-        return _described(pydicom.dcmread(path, stop_before_pixels=True), path)
+        return _description(pydicom.dcmread(path, stop_before_pixels=True), path)
 
 
 def _read_slice(path: Path) -> tuple[Image, _Slice]:
@@ -159,11 +159,11 @@ def _read_slice(path: Path) -> tuple[Image, _Slice]:
         dataset = pydicom.dcmread(path)
         _refuse(dataset, path)
         array = apply_modality_lut(dataset.pixel_array, dataset)
-        here = _described(dataset, path)
+        here = _description(dataset, path)
     return Image(to_pixels(array, path)[None], frame=here.frame), here
 
 
-def _described(dataset: pydicom.Dataset, path: Path) -> _Slice:
+def _description(dataset: pydicom.Dataset, path: Path) -> _Slice:
     spacing = dataset.get("PixelSpacing")
     spacing = None if not spacing else (float(spacing[0]), float(spacing[1]))
     return _Slice(
@@ -223,7 +223,7 @@ def _check_alike(slices: Sequence[_Slice]) -> None:
     first = slices[0]
     for other in slices[1:]:
         same = other.spatial == first.spatial and other.frame.unit == first.frame.unit
-        if not same or not np.allclose(other.placed[:3, :2], first.placed[:3, :2], atol=1e-3):
+        if not same or not np.allclose(other.affine[:3, :2], first.affine[:3, :2], atol=1e-3):
             raise InputError(
                 f"{other.path} differs from {first.path} in size, spacing, orientation or unit;"
                 " select slices of one geometry."
@@ -232,7 +232,7 @@ def _check_alike(slices: Sequence[_Slice]) -> None:
 
 def _common_step(slices: Sequence[_Slice]) -> np.ndarray:
     """The mean step (3,) from slice to slice, in mm; sheared when the gantry is tilted."""
-    positions = np.array([s.placed[:3, 3] for s in slices])
+    positions = np.array([s.affine[:3, 3] for s in slices])
     steps = np.diff(positions, axis=0)
     typical = np.median(steps, axis=0)
     for before, after, step in zip(slices, slices[1:], steps, strict=False):

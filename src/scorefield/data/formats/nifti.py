@@ -53,7 +53,7 @@ def read(path: Path, *, volume: int | None = None) -> Image:
     with reading(path, _FIX):
         file = _load(path)
         sizes = _five(file.shape, path)
-        number = _chosen(sizes[3], volume, path)
+        number = _choose(sizes[3], volume, path)
         array = np.asanyarray(file.dataobj).reshape(sizes)[:, :, :, number]
         frame = _frame(file, path)
     return Image(to_pixels(np.moveaxis(array, -1, 0), path), frame=frame).squeeze()
@@ -66,9 +66,9 @@ def header(path: Path) -> Header:
         InputError: damaged, or several volumes.
     """
     with reading(path, _FIX):
-        file = _opened(path)
+        file = _open(path)
         sizes = _five(file.shape, path)
-        _chosen(sizes[3], None, path)
+        _choose(sizes[3], None, path)
         return Header(sizes[:3], sizes[4], file.get_data_dtype().kind == "c")
 
 
@@ -78,7 +78,7 @@ class Mapped:
     def __init__(self, path: Path):
         self.path = path
         with reading(path, _FIX):
-            file = _opened(path)
+            file = _open(path)
             self._proxy, self._frame = file.dataobj, _frame(file, path)
             self._array = self._proxy.get_unscaled()
 
@@ -105,7 +105,7 @@ class Streamed:
     def __init__(self, path: Path):
         self.path = path
         with reading(path, _FIX):
-            file = _opened(path, keep_file_open=True)
+            file = _open(path, keep_file_open=True)
             self._proxy, self._frame = file.dataobj, _frame(file, path)
 
     def slice(self, index: int, axis: int) -> Image:
@@ -191,7 +191,7 @@ def _frame(file: Any, path: Path) -> Frame:
     return Frame(spacing, affine, header["intent_name"].item().decode() if signed else UNKNOWN, str(path))
 
 
-def _opened(path: Path, **options: Any) -> Any:
+def _open(path: Path, **options: Any) -> Any:
     """The image in a file or a pair, its pixels not yet read.
 
     Raises:
@@ -210,7 +210,7 @@ def _load(path: Path) -> nib.Nifti1Pair:
     import nibabel as nib
 
     if path.suffix.lower() == ".hdr":
-        return _opened(path)
+        return _open(path)
     raw = path.read_bytes()
     if path.suffix.lower() == ".gz":
         raw = gzip.decompress(raw)
@@ -227,7 +227,7 @@ def _five(sizes: tuple[int, ...], path: Path) -> tuple[int, ...]:
     return (*sizes, *[1] * (5 - len(sizes)))
 
 
-def _chosen(volumes: int, volume: int | None, path: Path) -> int:
+def _choose(volumes: int, volume: int | None, path: Path) -> int:
     if volume is None and volumes > 1:
         raise InputError(
             f"{path} holds {volumes} volumes; save one of them in a file of its own, or in Python choose it with"

@@ -42,7 +42,7 @@ def header(path: Path) -> Header:
     Raises:
         InputError: damaged, pickled, or not 2 to 4 axes.
     """
-    array = _mapped(path)
+    array = _map(path)
     return Header(array.shape[1:], len(array), array.dtype.kind == "c")
 
 
@@ -50,7 +50,7 @@ class Mapped:
     """A volume mapped into memory: a slice costs the pages of the file that it touches."""
 
     def __init__(self, path: Path):
-        self.path, self._array = path, _mapped(path)
+        self.path, self._array = path, _map(path)
 
     def slice(self, index: int, axis: int) -> Image:
         """Slice ``index`` across ``axis`` of the volume."""
@@ -72,7 +72,7 @@ def write(image: Image, path: Path, window: Window | None = None) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def _mapped(path: Path) -> np.ndarray:
+def _map(path: Path) -> np.ndarray:
     """The array (C, ...) on disk."""
     with reading(path, _FIX):
         return _with_channels(np.load(path, mmap_mode="r", allow_pickle=False), path)
