@@ -288,7 +288,7 @@ def test_closed_form_needs_no_iteration(name, monkeypatch):
     def forbidden(*_):
         raise AssertionError("conjugate gradients were used where a closed form is known")
 
-    monkeypatch.setattr("scorefield.operators.linear.conjugate_gradients", forbidden)
+    monkeypatch.setattr("scorefield.operators.sides.conjugate_gradients", forbidden)
     operator, _ = build(name)
     y = operator(images(name))
     assert operator.gram_solve(White(0.3), ops.Isotropic(1.0), y).shape == y.shape

@@ -9,7 +9,7 @@ import torch
 
 from scorefield.linalg.covariance import Isotropic
 from scorefield.noise import Weighted, White
-from scorefield.operators import linear, parallel_beam
+from scorefield.operators import parallel_beam, sides
 from support import normal
 
 
@@ -33,6 +33,6 @@ def test_images_see_the_solution(scan, unequal):
 
 
 def test_an_unfinished_solution_is_told(scan, monkeypatch):
-    monkeypatch.setattr(linear, "ITERATIONS", 20)
+    monkeypatch.setattr(sides, "ITERATIONS", 20)
     with pytest.warns(RuntimeWarning, match="solved to a relative residual of"):
         scan.gram_solve(White(0.01), Isotropic(0.04**2), normal(1, *scan.shape_out))

@@ -195,3 +195,12 @@ def test_a_large_dense_matrix_is_no_diagonal():
         directions = spectrum_of(given).directions
         assert isinstance(directions, InData)
         assert directions.basis is not None
+
+
+@each
+def test_ddrm_takes_its_spectrum_along(name):
+    prior, given, _ = scene(name)
+    spectrum = DDRM(prior, given)._spectrum.to("meta")
+    assert (spectrum.d.device.type, spectrum.directions.squares.device.type) == ("meta", "meta")
+    moved = DDRM(prior, given).to("meta")._spectrum
+    assert moved.d.device.type == "meta"

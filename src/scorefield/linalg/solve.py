@@ -21,6 +21,7 @@ from torch import Tensor
 from scorefield.linalg.parts import per_image
 
 Map = Callable[[Tensor], Tensor]
+InnerProduct = Callable[[Tensor, Tensor], Tensor]
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
@@ -33,7 +34,9 @@ def period(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 8
 
 
-def conjugate_gradients(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iterations: int = 100) -> Tensor:
+def conjugate_gradients(
+    matrix: Map, v: Tensor, *, product: InnerProduct = inner, tolerance: float = 1e-6, iterations: int = 100
+) -> Tensor:
     """Solve ``matrix(u) = v`` for a symmetric positive map, each draw on its own.
 
     A draw stops when its relative residual is below ``tolerance``, or when it meets a direction of non-positive
@@ -43,9 +46,12 @@ def conjugate_gradients(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iter
     Args:
         matrix: maps (B, *shape) to (B, *shape).
         v: right-hand sides (B, *shape), real or complex.
+        product: the inner product in which the map is symmetric.
+        tolerance: relative residual at which a draw stops.
+        iterations: the most products by the map.
     """
     u, r = torch.zeros_like(v), v.clone()
-    p, rr = r, inner(r, r)
+    p, rr = r, product(r, r)
     goal = tolerance**2 * rr
     live = rr > goal
     every = period(v.device)
@@ -53,11 +59,11 @@ def conjugate_gradients(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iter
         if (step or every == 1) and step % every == 0 and not bool(live.any()):
             break
         q = matrix(p)
-        curvature = inner(p, q)
+        curvature = product(p, q)
         live = live & (curvature > 0)
         alpha = torch.where(live, rr / torch.where(live, curvature, 1), 0)
         u, r = u + per_image(alpha, v) * p, r - per_image(alpha, v) * q
-        rr, previous = torch.where(live, inner(r, r), rr), rr
+        rr, previous = torch.where(live, product(r, r), rr), rr
         p = r + per_image(torch.where(live, rr / torch.where(live, previous, 1), 0), v) * p
         live = live & (rr > goal)
     return u

@@ -19,6 +19,7 @@ from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask,
 from scorefield.operators.nonlinear import Nonlinear
 from scorefield.operators.offset import Offset
 from scorefield.operators.resample import Blur, Downsample
+from scorefield.operators.sides import DataSide, ImageSide, Side
 from scorefield.operators.stack import Stack
 from scorefield.operators.whitening import Whitening
 
@@ -31,6 +32,10 @@ __all__ = [
     "Multiple",
     "Stack",
     "Whitening",
+    # the space of a solve
+    "Side",
+    "DataSide",
+    "ImageSide",
     "Isotropic",
     "Spread",
     # not linear

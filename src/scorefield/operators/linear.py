@@ -19,13 +19,11 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic, Spread
 from scorefield.linalg.parts import per_image
-from scorefield.linalg.solve import conjugate_gradients, warn_unless_solved
 from scorefield.noise import Gaussian, Independent
+from scorefield.operators.sides import DataSide, Side
 from scorefield.portable import Portable
 
 Shape = tuple[int, ...]
-TOLERANCE, ITERATIONS = 1e-6, 1000  # of conjugate gradients; the second is a guard
-ACCEPTED = 0.5  # relative residual: images are right to a tenth long before the part of data that none explains
 
 
 class Operator(Portable, ABC):
@@ -85,32 +83,45 @@ class Operator(Portable, ABC):
         """``A^H A x``."""
         return self._adjoint(self(x))
 
+    def weighted_gram(self, noise: Gaussian, x: Tensor) -> Tensor:
+        """``A^H R^-1 A x`` of images x (B, *shape_in).
+
+        An operator that multiplies by it faster (a convolution, say) overrides this method.
+        """
+        return self._adjoint(noise.solve(self(x)))
+
+    def side(self, default: Side) -> Side:
+        """The space in which the innovation of ``default.operator`` is solved, of which this operator is a part.
+
+        An operator with more samples than pixels returns ``ImageSide(default.operator, default.noise)``; any other
+        returns what it was given.  The algebra asks all of its parts.
+        """
+        return default
+
     def gram_solve(self, noise: Gaussian, spread: Spread, v: Tensor) -> Tensor:
         """``(R + A V A^H)^-1 v``, the innovation's covariance solved for data ``v`` (B, *shape_out).
 
         Closed form where the class knows ``A A^H``, V is isotropic and the noise independent; otherwise conjugate
         gradients on data in units of their noise, with a warning where these have not converged.
         """
-        if isinstance(spread, Isotropic) and isinstance(noise, Independent):
-            variance = per_image(spread.variance, v)
-            solution = self._solve_shifted(noise.variance.to(v.real.dtype).to(v.device), variance, v)
-            if solution is not None:
-                return solution
-
-        def whitened(u: Tensor) -> Tensor:
-            return u + noise.whiten(self(spread(self._adjoint(noise.whiten(u)))))
-
-        goal, tolerance = noise.whiten(v), max(TOLERANCE, torch.finfo(v.real.dtype).eps ** 0.75)
-        solution = conjugate_gradients(whitened, goal, tolerance=tolerance, iterations=ITERATIONS)
-        warn_unless_solved(goal - whitened(solution), goal, ACCEPTED, f"The covariance of the data of {self}")
-        return noise.whiten(solution)
+        solution = self._solve_closed(noise, spread, v)
+        return noise.whiten(DataSide(self, noise).solve_well(spread, noise.whiten(v))) if solution is None else solution
 
     def innovation(self, noise: Gaussian, spread: Spread, residual: Tensor) -> Tensor:
-        """``A^H (R + A V A^H)^-1 r`` of residuals r (B, *shape_out); by default solved on the data.
+        """``A^H (R + A V A^H)^-1 r`` of residuals r (B, *shape_out).
 
-        An operator that knows another way (in the space of its images, say) overrides this method.
+        Closed form as in :meth:`gram_solve`; otherwise conjugate gradients on the :meth:`side` that the operator chose.
         """
-        return self.H(self.gram_solve(noise, spread, residual))
+        solution = self._solve_closed(noise, spread, residual)
+        if solution is not None:
+            return self.H(solution)
+        return self.side(DataSide(self, noise)).innovation(spread, residual)
+
+    def _solve_closed(self, noise: Gaussian, spread: Spread, v: Tensor) -> Tensor | None:
+        if not (isinstance(spread, Isotropic) and isinstance(noise, Independent)):
+            return None
+        variance = per_image(spread.variance, v)
+        return self._solve_shifted(noise.variance.to(v.real.dtype).to(v.device), variance, v)
 
     def _solve_shifted(self, noise: Tensor, spread: Tensor, v: Tensor) -> Tensor | None:
         """``(noise I + spread A A^H)^-1 v`` in closed form, or None; both broadcast against v."""
@@ -176,6 +187,12 @@ class Product(Operator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.inner._adjoint(self.outer._adjoint(y))
 
+    def weighted_gram(self, noise: Gaussian, x: Tensor) -> Tensor:
+        return self.inner._adjoint(self.outer.weighted_gram(noise, self.inner._apply(x)))
+
+    def side(self, default: Side) -> Side:
+        return self.inner.side(self.outer.side(default))
+
     @property
     def linear(self) -> bool:
         return self.outer.linear and self.inner.linear
@@ -209,6 +226,9 @@ class Sum(Operator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.left._adjoint(y) + self.right._adjoint(y)
 
+    def side(self, default: Side) -> Side:
+        return self.right.side(self.left.side(default))
+
     @property
     def linear(self) -> bool:
         return self.left.linear and self.right.linear
@@ -236,6 +256,12 @@ class Multiple(Operator):
     def _adjoint(self, y: Tensor) -> Tensor:
         # the factor first: the adjoint of an operator on real images takes the real part
         return self.operator._adjoint(self.factor.conjugate() * y)
+
+    def weighted_gram(self, noise: Gaussian, x: Tensor) -> Tensor:
+        return abs(self.factor) ** 2 * self.operator.weighted_gram(noise, x)
+
+    def side(self, default: Side) -> Side:
+        return self.operator.side(default)
 
     @property
     def linear(self) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.operators.linear import Operator
+from scorefield.operators.sides import Side
 
 
 class Nonlinear(Operator):
@@ -87,6 +88,9 @@ class Linearization(Operator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return _pull_back(self._data, self._leaf, self._fitting(y))
+
+    def side(self, default: Side) -> Side:
+        return self.operator.side(default)
 
     def _fitting(self, v: Tensor) -> Tensor:
         if len(v) != len(self.x):

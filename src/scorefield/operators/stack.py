@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.operators.linear import Operator
+from scorefield.operators.sides import Side
 
 
 class Stack(Operator):
@@ -52,6 +53,9 @@ class Stack(Operator):
         return self.first._adjoint(first.reshape(len(y), *self.first.shape_out)) + self.second._adjoint(
             second.reshape(len(y), *self.second.shape_out)
         )
+
+    def side(self, default: Side) -> Side:
+        return self.second.side(self.first.side(default))
 
     @property
     def linear(self) -> bool:

@@ -17,27 +17,28 @@ of V's spectrum (:class:`scorefield.linalg.covariance.Stationary`).  Each furthe
 inverse of :math:`I + R^{-1/2} A C A^H R^{-1/2}`, where C is that stationary model of V, by a few conjugate gradients,
 which need the operator only.  The combination of the directions that gives the solution u also gives :math:`V A^H u`
 from the products already made: k iterations cost k vector-Jacobian products, not k + 1.
+
+**The side.**  The formulas above solve on the data.  For an operator with more samples than pixels the same innovation
+is solved on the image (:mod:`scorefield.operators.sides`), also with one vector-Jacobian product an iteration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Stationary
 from scorefield.linalg.parts import per_image
-from scorefield.linalg.solve import conjugate_gradients, flexible_gmres, inner
+from scorefield.linalg.solve import flexible_gmres
 from scorefield.measurement import Measurement
+from scorefield.operators.sides import DataSide, Side
 from scorefield.posteriors.base import Guided
 from scorefield.prior import Prior, Vjp
 
-INNER = {
-    "tolerance": 0.03,
-    "iterations": 8,
-}  # of the preconditioner; more steps cost operator calls and save no product
+# tolerance and iterations of the preconditioner: more would cost operator calls and save no product by V
+COARSE, FEW = 0.03, 8
 
 
 class MMPS(Guided):
@@ -66,48 +67,40 @@ class MMPS(Guided):
             vjp: ``v -> J^T v`` of the prior's denoiser.
             r: data (B, *shape_out).
         """
-        noise = self.measurement.gaussian
-        system = _Whitened(self.measurement, variance, vjp)
-        r = noise.whiten(r)
+        noise, operator = self.measurement.gaussian, self.measurement.operator
+        side, r = operator.side(DataSide(operator, noise)), noise.whiten(r)
+        system = _System(side, variance, vjp)
         u, combination = flexible_gmres(
-            system, r, system.precondition, tolerance=self.tolerance, iterations=self.iterations
+            system, side.start(r), system.precondition, tolerance=self.tolerance, iterations=self.iterations
         )
-        tiny = torch.finfo(r.real.dtype).tiny
-        stretch = (inner(u, u) / inner(r, r).clamp(min=tiny)).sqrt().clamp(min=1)
         image = combination(system.pulls)
-        return noise.whiten(u / per_image(stretch, u)), image / per_image(stretch, image)
+        solution, stretch = side.bound(u, variance * image, r)
+        return noise.whiten(solution), image / per_image(stretch, image)
 
     def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         del residual
         return lambda r: self.solve(variance, vjp, r)[1]
 
 
-class _Whitened:
-    """``R^-1/2 (R + A V A^H) R^-1/2``, whose eigenvalues are at least 1, and the model of V that its products give.
+class _System:
+    """``I + push V pull`` of a side, and the model of V that its products give.
 
     Attributes:
-        pulls: ``J^T A^H R^-1/2 u`` for each u so far.
+        pulls: ``J^T pull(u)`` for each u so far.
     """
 
-    def __init__(self, measurement: Measurement, variance: Tensor, vjp: Vjp):
-        self.operator, self.variance, self.vjp = measurement.whitened.operator, variance, vjp
+    def __init__(self, side: Side, variance: Tensor, vjp: Vjp):
+        self.side, self.variance, self.vjp = side, variance, vjp
         self.pulls: list[Tensor] = []
         self.model: Stationary | None = None
 
     def __call__(self, u: Tensor) -> Tensor:
-        image = self.operator.H(u)
+        image = self.side.pull(u)
         self.pulls.append(self.vjp(image))
         spread = self.variance * self.pulls[-1]
         self.model = self.model or Stationary(image, spread)
-        return u + self.operator(spread)
+        return u + self.side.push(spread)
 
     def precondition(self, b: Tensor) -> Tensor:
         """The inverse with a stationary model in place of V, once there is one."""
-        model = self.model
-        if model is None:
-            return b
-
-        def approximate(u: Tensor) -> Tensor:
-            return u + self.operator(model(self.operator.H(u)))
-
-        return conjugate_gradients(approximate, b, **INNER)
+        return b if self.model is None else self.side.solve(self.model, b, tolerance=COARSE, iterations=FEW)
