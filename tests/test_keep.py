@@ -183,3 +183,11 @@ def test_the_old_name_of_the_argument_is_taken(tmp_path):
     assert keep.path.exists()
     assert torch.equal(found.draws, drawn(n=2, batch=None).draws)
     assert len(sample(BENCH.prior, Ancestral(), SIGMAS, n=2, seed=3, like=LIKE, partial=None)) == 2
+
+
+@pytest.mark.parametrize("old", ["keep", "partial"])
+def test_the_name_of_a_file_is_refused(old):
+    with pytest.raises(InputError, match="OnDisk"):
+        sample(BENCH.prior, Ancestral(), SIGMAS, n=2, **{old: "draws.safetensors"})
+    with pytest.raises(InputError, match="OnDisk"):
+        reconstruct(BENCH.prior, BENCH.measurement, n=2, **{old: "draws.safetensors"})

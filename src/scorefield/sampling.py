@@ -18,7 +18,7 @@ from scorefield.randomness import stream
 from scorefield.runs.cost import Meter, meter
 from scorefield.runs.divergence import Watch, is_finite
 from scorefield.runs.provenance import name_of, provenance
-from scorefield.samples.keep import NONE, All, Keep, R, Sampling
+from scorefield.samples.keep import NONE, All, Keep, R, Sampling, check_keep
 from scorefield.start import Start, begin
 
 ALL = All()
@@ -79,6 +79,7 @@ def sample(
         InputError: n is below 1, the shape of an image is unknown, or the levels do not descend.
         Diverged: an image is not finite; the error says at which level, and what broke.
     """
+    check_keep(keep)
     shape, sigmas = _shape(prior, like), _levels(sigmas)
     if n < 1:
         raise InputError(f"Sampling needs n >= 1 draws, got {n}.")

@@ -34,7 +34,7 @@ from scorefield.priors.scaled import Scaled
 from scorefield.reconstruction.memory import draws_that_fit
 from scorefield.reconstruction.method import Method, default_method
 from scorefield.runs.progress import Silent
-from scorefield.samples.keep import Keep, R
+from scorefield.samples.keep import Keep, R, check_keep
 from scorefield.sampling import ALL, sample
 from scorefield.schedules import Karras
 from scorefield.units import intensity_of
@@ -73,6 +73,7 @@ def reconstruct(
     Raises:
         InputError: see :func:`scorefield.sampling.sample`.
     """
+    check_keep(keep)
     image = initial_image(measurement)
     intensity = intensity_of(image)
     precision = precision_of(prior)

@@ -125,6 +125,19 @@ class Keep(ABC, Generic[R]):
         """The object that takes in the draws of ``sampling``."""
 
 
+def check_keep(keep: object) -> None:
+    """Refuse what is no :class:`Keep`, such as the name of a file.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(keep, Keep):
+        raise InputError(
+            f"keep says what becomes of the draws, and got a {type(keep).__name__}; give an object of"
+            " scorefield.samples, such as OnDisk('draws.safetensors')."
+        )
+
+
 class InMemory(Keeper[Samples]):
     """Stores every batch in memory."""
 
