@@ -32,6 +32,7 @@ from .metrics import evaluate as evaluate
 from .noise import Noise as Noise
 from .nuisance import Nuisance as Nuisance
 from .operators.linear import Operator as Operator
+from .prior import ClosedForm as ClosedForm
 from .prior import Denoiser as Denoiser
 from .prior import Density as Density
 from .prior import Exact as Exact
