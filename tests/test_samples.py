@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 
@@ -20,9 +21,11 @@ from scorefield.priors.gaussian import DiagonalGaussian
 from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
 from scorefield.runs.provenance import outline
-from scorefield.samples import Samples
+from scorefield.samples import Running, Samples
+from scorefield.samples.keep import Sampling
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
+from scorefield.start import begin
 from support import complex_normal, normal
 
 PIXELS = 100_000
@@ -84,6 +87,41 @@ def test_sixteen_draws_of_a_posterior_rank_and_cover():
 def test_complex_draws_have_quantiles_of_the_magnitude():
     draws = complex_normal(9, 4)
     assert torch.equal(Samples(draws).quantile(0.3), Samples(draws.abs()).quantile(0.3))
+
+
+def test_the_ends_of_nineteen_draws_are_their_90_percent_interval():
+    low, high = Samples(normal(19, 50)).interval(0.9)
+    draws = normal(19, 50)
+    torch.testing.assert_close(low, draws.amin(0), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(high, draws.amax(0), rtol=1e-12, atol=1e-14)
+
+
+def test_nineteen_draws_are_the_default_everywhere():
+    from scorefield.cli.demo import DemoOptions
+    from scorefield.cli.reconstruct import ReconstructOptions
+    from scorefield.reconstruction.pipeline import reconstruct
+
+    defaults = [options.model_fields["draws"].default for options in (DemoOptions, ReconstructOptions)]
+    assert [*defaults, inspect.signature(reconstruct).parameters["n"].default] == [19, 19, 19]
+
+
+@pytest.mark.parametrize("n", [2, 16])
+def test_the_bounds_of_a_magnitude_are_never_below_zero(n):
+    draws = 1e-3 * complex_normal(n, 400)
+    assert float(Samples(draws).quantile(0.01).min()) == 0.0  # few draws are extrapolated
+    keeper = Running(0.9).begin(Sampling(DiagonalGaussian(draws[0].real, torch.tensor(1.0)), DPMpp2M(), begin, {}, n,
+                                         draws.device))  # fmt: skip
+    keeper.add(0, draws, Cost())
+    assert torch.equal(keeper.result(Cost()).quantile(0.01), Samples(draws).quantile(0.01))
+
+
+def test_magnitudes_are_samples_of_the_magnitude():
+    draws, theta = complex_normal(5, 3), {"theta": normal(5, 1)}
+    samples = Samples(draws, nuisance=theta)
+    assert torch.equal(samples.magnitudes.draws, draws.abs())
+    assert samples.magnitudes.nuisance == theta
+    real = Samples(normal(5, 3))
+    assert real.magnitudes is real
 
 
 @pytest.mark.parametrize("q", [0.0, 1.0, -0.1, math.nan])

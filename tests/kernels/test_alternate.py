@@ -30,7 +30,7 @@ from scorefield.nuisance import Nuisance
 from scorefield.operators import Matrix, Offset, Operator
 from scorefield.posteriors import MMPS
 from scorefield.priors import Gaussian
-from scorefield.samples import All, OnDisk, Reservoir, Samples
+from scorefield.samples import All, OnDisk, Reservoir, Running, Samples, Summary
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from support import normal
@@ -213,6 +213,9 @@ def test_samples_save_and_merge_their_parameters(tmp_path):
         kept = sample(drifting(), KERNEL, SHORT, n=5, seed=0, like=LIKE, keep=OnDisk(path, batch=2))
         assert torch.equal(together(kept), together(one))
     few = sample(drifting(), KERNEL, SHORT, n=5, seed=0, like=LIKE, keep=Reservoir(3, batch=2))
+    summary = sample(drifting(), KERNEL, SHORT, n=5, seed=0, like=LIKE, keep=Running(batch=2))
+    for found in (summary, Summary.load(summary.save(tmp_path / "summary"))):
+        assert torch.equal(found.nuisance["drift"], one.nuisance["drift"])
     rows = together(few)
     assert all((rows[i] == together(one)).all(1).any() for i in range(3))
     with pytest.raises(InputError, match="different nuisance parameters"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class DemoOptions(Options):
     out: Path = Field(Path("demo"), description="Folder of the reports.")
-    draws: int = Field(16, ge=2, description="Posterior draws per scan.")
+    draws: int = Field(19, ge=2, description="Posterior draws per scan.")
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes masks, noise and draws.")
 
 

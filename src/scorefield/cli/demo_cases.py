@@ -86,7 +86,7 @@ class CaseResult:
     folder: Path
 
 
-def run(case: Case, folder: Path, *, draws: int = 16, seed: int = 0, progress: Silent | None = None) -> CaseResult:
+def run(case: Case, folder: Path, *, draws: int = 19, seed: int = 0, progress: Silent | None = None) -> CaseResult:
     """Measure, reconstruct, compare and report one case into ``folder``."""
     progress = progress or Silent()
     prior = checkpoint.load(shipped.find(case.prior))

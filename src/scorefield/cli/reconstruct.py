@@ -19,7 +19,7 @@ class ReconstructOptions(Options):
     scan: Path = Field(description="The .scan file to reconstruct.", json_schema_extra={"argument": True})
     prior: str = Field(description="A shipped prior's name or a prior folder.")
     out: Path = Field(Path("reconstruction"), description="Folder of the results.")
-    draws: int = Field(16, ge=2, description="Posterior draws.")
+    draws: int = Field(19, ge=2, description="Posterior draws; the ends of 19 are the 90 % bounds.")
     steps: int = Field(24, ge=1, description="Sampler steps, one denoiser evaluation each.")
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval bounds.")
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes the draws.")

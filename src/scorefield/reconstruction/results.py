@@ -36,35 +36,41 @@ def save_run(
 ) -> Path:
     """Write a folder with these files:
 
-    - ``mean``, ``std``, ``lower``, ``upper`` (.nii.gz, magnitude where complex) in the image's unit and geometry,
-    - ``mean.npy`` (exact values), ``mean.png`` (oriented as in the report), ``samples.safetensors`` (every draw),
-    - ``run.json``: cost, provenance, interval level and ``record``;
+    - ``mean``, ``std``, ``lower``, ``upper`` (.nii.gz, all four of the magnitude where complex) in the image's unit and
+      geometry,
+    - ``mean.npy`` (the mean of the complex pixels where complex), ``mean.png`` (the picture of
+      mean.nii.gz, oriented as in the report), ``samples.safetensors`` (every draw),
+    - ``run.json``: cost, provenance, interval level, mean and std of nuisance parameters, and ``record``;
     - ``NAME.npy``: each image in ``beside``, such as the truth.
 
     Raises:
         InputError: the folder cannot be written.
     """
     lower, upper = samples.interval(level)
-    mean = samples.mean
-    images = {
-        "mean": mean.abs() if mean.is_complex() else mean,
-        "std": samples.std,
-        "lower": lower,
-        "upper": upper,
-    }
+    mean, shown = samples.mean, samples.magnitudes
+    images = {"mean": shown.mean, "std": shown.std, "lower": lower, "upper": upper}
     plain = {"level": level, "unit": scan.unit, "noise": in_words(scan.noise), **(record or {})}
     plain |= {"cost": asdict(samples.cost), "provenance": dict(samples.provenance)}
+    plain |= {"nuisance": summarize_nuisance(samples.nuisance)} if samples.nuisance else {}
     with atomic_folder(folder, obsolete=REPORTS) as temporary:
         for name, image in images.items():
             write(image, temporary / f"{name}.nii.gz", like=scan)
         write(mean, temporary / "mean.npy")
-        write(torch.from_numpy(View.of(scan).plane(mean))[None].float(), temporary / "mean.png")
+        write(torch.from_numpy(View.of(scan).plane(shown.mean))[None].float(), temporary / "mean.png")
         for name, image in (beside or {}).items():
             write(image, temporary / f"{name}.npy")
         samples.save(temporary / DRAWS)
         scan.save(temporary / "scan.scan")
         (temporary / "run.json").write_text(json.dumps(plain, indent=2) + "\n")
     return Path(folder)
+
+
+def summarize_nuisance(nuisance: Mapping[str, Tensor]) -> dict[str, dict[str, list[float]]]:
+    """Mean and standard deviation over the draws of each parameter (n, k), as lists of k numbers, by name."""
+    return {
+        name: {"mean": theta.double().mean(0).tolist(), "std": theta.double().std(0).tolist()}
+        for name, theta in nuisance.items()
+    }
 
 
 def load_draws(folder: str | Path) -> Samples:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scorefield.data.display import digits
 from scorefield.measurement import Measurement
 from scorefield.noise.words import in_words
+from scorefield.reconstruction.results import summarize_nuisance
 
 if TYPE_CHECKING:
     from scorefield.samples import Samples
@@ -37,7 +38,14 @@ def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any
         "wall time (s)": cost.seconds,
         "peak memory (MB)": cost.peak_memory_mb,
     }
-    groups = [("Scan", scan), ("Sampling", provenance), ("Cost, all draws", spent), ("Notes", dict(given))]
+    found = summarize_nuisance(samples.nuisance)
+    groups = [
+        ("Scan", scan),
+        ("Parameters of the operator, drawn with the image", found),
+        ("Sampling", provenance),
+        ("Cost, all draws", spent),
+        ("Notes", dict(given)),
+    ]
     groups.append(("Versions", versions))
     return [(title, rows(data)) for title, data in groups if data]
 

@@ -41,6 +41,7 @@ class Summary:
         highest: the largest values of each pixel, increasing: (m, C, *spatial).
         cost: the cost of all draws.
         provenance: their origin, JSON-able.
+        nuisance: parameters of the operator that were drawn with them, by name: (n, k) each, all of them.
     """
 
     moments: Moments = field(repr=False)
@@ -48,6 +49,7 @@ class Summary:
     highest: Tensor = field(repr=False)
     cost: Cost = field(default_factory=Cost)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    nuisance: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of draws."""
@@ -80,7 +82,8 @@ class Summary:
                 f"The quantile {q:g} of {n} draws is nearer to the median than the {m} values stored at either end;"
                 f" sample with keep=Running(level={abs(2 * q - 1):.3g}), or with keep=All()."
             )
-        return below + share * (above - below)
+        value = below + share * (above - below)
+        return value.clamp(min=0) if self.mean.is_complex() else value
 
     def interval(self, level: float) -> tuple[Tensor, Tensor]:
         """The central interval (low, high) into which a new draw falls with probability ``level``."""
@@ -90,7 +93,8 @@ class Summary:
         """Write one safetensors file (images and metadata, no pickle), all or nothing."""
         record = {"cost": asdict(self.cost), "provenance": dict(self.provenance)}
         moments = {f"moments {name}": value for name, value in self.moments.tensors.items()}
-        return FILE.write(path, {"lowest": self.lowest, "highest": self.highest, **moments}, record)
+        nuisance = {f"nuisance {name}": theta for name, theta in self.nuisance.items()}
+        return FILE.write(path, {"lowest": self.lowest, "highest": self.highest, **moments, **nuisance}, record)
 
     @staticmethod
     def load(path: str | Path) -> Summary:
@@ -102,7 +106,8 @@ class Summary:
         with FILE.reading(path) as (tensors, record):
             moments = Moments.from_tensors(group("moments", tensors))
             cost, provenance = Cost(**record["cost"]), record["provenance"]
-            return Summary(moments, tensors["lowest"], tensors["highest"], cost, provenance)
+            nuisance = group("nuisance", tensors)
+            return Summary(moments, tensors["lowest"], tensors["highest"], cost, provenance, nuisance)
 
 
 @dataclass(frozen=True)
@@ -133,9 +138,11 @@ class _Summarizer(Keeper[Summary]):
         self.sampling, self.m, self.moments = sampling, m, Moments()
         self.lowest: Tensor | None = None
         self.highest: Tensor | None = None
+        self.nuisance: list[Mapping[str, Tensor]] = []
 
     def add(self, first: int, draws: Tensor, cost: Cost, nuisance: Mapping[str, Tensor] = NONE) -> None:
         self.moments.update(draws)
+        self.nuisance.append(nuisance)
         values = draws.abs() if draws.is_complex() else draws
         low = values if self.lowest is None else torch.cat([self.lowest, values])
         high = values if self.highest is None else torch.cat([self.highest, values])
@@ -145,4 +152,5 @@ class _Summarizer(Keeper[Summary]):
     def result(self, cost: Cost) -> Summary:
         if self.lowest is None or self.highest is None:
             raise InputError("A summary needs at least 1 draw.")
-        return Summary(self.moments, self.lowest, self.highest, cost, self.sampling.provenance)
+        nuisance = {name: torch.cat([part[name] for part in self.nuisance]) for name in self.nuisance[0]}
+        return Summary(self.moments, self.lowest, self.highest, cost, self.sampling.provenance, nuisance)
