@@ -201,24 +201,30 @@ def test_dds(gamma, steps):
 
 
 @pytest.mark.parametrize("zeta", [0.03, 0.3])
-def test_dps(zeta):
-    """Algorithm 1 with the code's gradient of the norm; a step zeta' sqrt(a_s a_t) there is zeta' here."""
-    loop = Loop()
-    for a, b in pairwise(ALPHAS):
-        leaf = loop.x.clone().requires_grad_()
-        _, x0 = loop.network(a, leaf)
-        (gradient,) = torch.autograd.grad((Y - x0 @ A.T).norm(dim=1).sum(), leaf)
-        loop.x = loop.ddpm(x0.detach(), a, b) - zeta * (a * b) ** 0.5 * gradient
-    close(ours(PRIOR, LiteralDPS(GIVEN, zeta=zeta)), loop.x)
+@pytest.mark.parametrize("amplitude", [1.0, 2.5])
+def test_dps(zeta, amplitude):
+    """Algorithm 1 in its own frame, images over ``amplitude``, with the code's gradient of the norm and its zeta."""
+    stream, s2 = g(), (SIGMAS / amplitude).square()
+    levels = (1 / (1 + s2)).tolist()
+    x = levels[0] ** 0.5 * START / amplitude
+    for a, b in pairwise(levels):
+        leaf = x.clone().requires_grad_()
+        x0 = PRIOR.denoise(amplitude * leaf / a**0.5, amplitude * ((1 - a) / a) ** 0.5) / amplitude
+        (gradient,) = torch.autograd.grad((Y / amplitude - x0 @ A.T).norm(dim=1).sum(), leaf)
+        x0, alpha = x0.detach(), a / b
+        mean = b**0.5 * (1 - alpha) / (1 - a) * x0 + alpha**0.5 * (1 - b) / (1 - a) * x
+        z = torch.empty_like(x).normal_(generator=stream) if b < 1 else 0
+        x = mean + ((1 - b) / (1 - a) * (1 - alpha)) ** 0.5 * z - zeta * gradient
+    close(ours(PRIOR, LiteralDPS(GIVEN, zeta=zeta, amplitude=amplitude)), amplitude * x)
 
 
 @pytest.mark.parametrize(("s", "t"), [(2.0, 1.5), (0.3, 0.1)])
 def test_dps_as_a_denoiser_is_one_step_of_dps(s, t):
-    """Under an ancestral step from s to t the denoiser's weight is zeta/(1 - t^2/s^2)."""
+    """Under an ancestral step from s to t the denoiser's weight is zeta sqrt((1 + s^2)(1 + t^2)) / (1 - t^2/s^2)."""
     levels = torch.tensor([s, t], dtype=torch.float64)
     kernel = LiteralDPS(GIVEN, zeta=0.3)
     literal = kernel.step(PRIOR, kernel.start(START), levels[0], levels[1], g()).x
-    guided = GuidedDPS(PRIOR, GIVEN, weight=0.3 / (1 - t**2 / s**2))
+    guided = GuidedDPS(PRIOR, GIVEN, weight=0.3 * ((1 + s**2) * (1 + t**2)) ** 0.5 / (1 - t**2 / s**2))
     close(literal, Ancestral().step(guided, kernel.start(START), levels[0], levels[1], g()).x)
 
 
@@ -238,6 +244,23 @@ def test_pigdm(eta):
     close(ours(PRIOR, LiteralPiGDM(CLEAN, eta=eta)), loop.x)
 
 
+@pytest.mark.parametrize("amplitude", [1.0, 2.5])
+def test_pigdm_with_noise(amplitude):
+    """The paper's guidance r^2 J^T A^T (r^2 A A^T + R)^-1 (y - A D), r^2 = s^2/(s^2 + 1) over the amplitude."""
+    x, stream = START / amplitude, g()
+    for s, t in pairwise((SIGMAS / amplitude).tolist()):
+        leaf = x.clone().requires_grad_()
+        x0 = PRIOR.denoise(amplitude * leaf, amplitude * s) / amplitude
+        r2 = s**2 / (s**2 + 1)
+        inverse = torch.linalg.inv(r2 * A @ A.T + (0.1 / amplitude) ** 2 * torch.eye(4).double())
+        mat = ((Y / amplitude - x0 @ A.T) @ inverse @ A).detach()
+        (gradient,) = torch.autograd.grad((mat * x0).sum(), leaf)
+        x0, up = x0.detach(), 0.5 * t * (1 - (t / s) ** 2) ** 0.5
+        noise = torch.empty_like(x).normal_(generator=stream) if t else 0
+        x = x0 + (t**2 - up**2) ** 0.5 / s * (x - x0) + up * noise + r2 * gradient
+    close(ours(PRIOR, LiteralPiGDM(GIVEN, eta=0.5, amplitude=amplitude)), amplitude * x)
+
+
 def test_pigdm_as_a_denoiser_shrinks_with_the_step():
     """Score form and published form differ by (1 - t/s) s^2/r^2, with r^2 the assumed variance."""
     s, t = torch.tensor([0.8, 0.5], dtype=torch.float64)
@@ -254,8 +277,10 @@ def test_kernels_refuse_bad_numbers():
 
     for make in (
         lambda: LiteralDPS(GIVEN, zeta=0),
+        lambda: LiteralDPS(GIVEN, amplitude=0),
         lambda: LiteralDPS(GIVEN, eta=2),
-        lambda: LiteralPiGDM(GIVEN, data_std=0),
+        lambda: LiteralPiGDM(GIVEN, amplitude=0),
+        lambda: LiteralPiGDM(GIVEN, data_std=1.0),
         lambda: LiteralPiGDM(GIVEN, eta=-1),
         lambda: LiteralDDRM(GIVEN, eta=1.1),
         lambda: LiteralDDRM(GIVEN, etab=-0.1),

@@ -1,4 +1,15 @@
-r"""Diffusion posterior sampling to the letter: an ancestral step, then a gradient step on the data."""
+r"""Diffusion posterior sampling to the letter: an ancestral step, then a gradient step on the data.
+
+The paper walks the variance-preserving image :math:`x' = a\,x/u`, with :math:`a_s = (1 + s^2/u^2)^{-1/2}` at level s
+and u the size of images that it calls 1.  Its algorithm 1, with the code's gradient of the norm, is
+
+.. math:: x'_t = \mathrm{ancestral}(x'_s) - \zeta\,\nabla_{x'_s} \|y - A D\| / u.
+
+In the images x of this library the same step is
+
+.. math::
+    x_t = \mathrm{ancestral}(x_s) - u\,\zeta\,\sqrt{(1 + s^2/u^2)(1 + t^2/u^2)}\;\nabla_{x_s} \|y - A D(x_s)\|.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +40,22 @@ class Known(Denoiser):
 
 @dataclass(frozen=True)
 class LiteralDPS(Kernel[None]):
-    r""":math:`x_t = \mathrm{ancestral}(x_s) - \zeta\,\nabla_{x_s}\|y - A D(x_s)\|`.
+    r"""An ancestral step, then zeta times the gradient of the residual's norm, in the variance-preserving frame.
 
-    Walk it with the prior itself.  The step is the same for every level and every noise, so the draws are not
-    calibrated.  As a denoiser that any kernel takes it is :class:`~scorefield.posteriors.DPS`, where one ancestral step
-    from s to t has :math:`w = \zeta/(1 - t^2/s^2)`.  A variance-preserving chain :math:`a x` with step zeta is this one
-    with :math:`\zeta/(a_s a_t)`.
+    Walk it with the prior itself, over 1000 levels as published.  The step knows nothing of the noise of the data, so
+    the draws are not calibrated.  Each image has the norm of its own residual.  As a denoiser that any kernel takes it
+    is :class:`~scorefield.posteriors.DPS`, whose weight is in one unit for all levels.
 
     Args:
         measurement: the data.
-        zeta: step, in image units squared over data units; the paper's code uses 0.3 for deblurring and
-            super-resolution, 0.5 for inpainting, 1 for phase retrieval, with 1000 steps and images in [-1, 1].
-        eta: share of fresh noise of the ancestral step.
+        zeta: step; the paper's code uses 0.3 for deblurring and super-resolution, 0.5 for inpainting, 1 for phase
+            retrieval, all with 1000 steps, data in units of the image and operators of norm about 1.
+        eta: share of fresh noise of the ancestral step; 1 is published.
+        amplitude: u, the size of an image that the paper calls 1, in the units of the image; the paper's images fill
+            [-1, 1], so it is half of their range.
+
+    Raises:
+        InputError: a step or an amplitude that is not positive, or eta outside [0, 1].
 
     References:
         Chung, Kim, McCann, Klasky, Ye, ICLR 2023, arXiv 2209.14687, algorithm 1.
@@ -49,10 +64,13 @@ class LiteralDPS(Kernel[None]):
     measurement: Measurement = field(repr=False)
     zeta: float = 0.3
     eta: float = 1.0
+    amplitude: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.zeta > 0:
-            raise InputError(f"LiteralDPS needs a positive step zeta, got {self.zeta:g}.")
+        if not (self.zeta > 0 and self.amplitude > 0):
+            raise InputError(
+                f"LiteralDPS needs a positive step zeta and amplitude, got {self.zeta:g} and {self.amplitude:g}."
+            )
         Ancestral(self.eta)
 
     def step(
@@ -63,4 +81,5 @@ class LiteralDPS(Kernel[None]):
         norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
         uphill = vjp(self.measurement.operator.at(mean).H(residual)) / per_image(norm, mean)
         after = Ancestral(self.eta).step(Known(mean), state, sigma, target, generator)
-        return after.at(after.x + self.zeta * uphill)
+        frames = (1 + (sigma / self.amplitude) ** 2) * (1 + (target / self.amplitude) ** 2)
+        return after.at(after.x + self.amplitude * self.zeta * frames.sqrt() * uphill)

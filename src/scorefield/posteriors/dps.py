@@ -18,16 +18,17 @@ from scorefield.prior import Prior, Vjp
 class DPS(Guided):
     r"""V = 0 with the paper's weight in place of the noise level.
 
-    The paper moves x by :math:`-\zeta\,\nabla_x \|y - A D(x)\|` after each ancestral step; this weight depends on
-    neither the noise nor the spread.  As a denoiser, :math:`D_y = D - w\,\nabla_x\|y - A D\|`, each draw with its own
-    norm; an ancestral step from s to t then moves x by :math:`(1 - t^2/s^2)\,w` times the gradient, so the paper's
-    :math:`\zeta` per step is :math:`w = \zeta/(1 - t^2/s^2)`, about 100 zeta for 1000 steps over two decades of sigma.
-    It is never exact and not calibrated; it is here for comparison.  The published update itself is
+    The paper moves its variance-preserving image by :math:`-\zeta\,\nabla\|y - A D\|` after each ancestral step; this
+    weight depends on neither the noise nor the spread.  As a denoiser, :math:`D_y = D - w\,\nabla_x\|y - A D\|`, each
+    draw with its own norm, an ancestral step from s to t moves x by :math:`(1 - t^2/s^2)\,w` times the gradient.  So
+    the paper's step is :math:`w = \zeta \sqrt{(1 + s^2)(1 + t^2)}/(1 - t^2/s^2)` for images in [-1, 1]: with zeta = 0.3
+    on its 1000 levels 4.7 at sigma = 0.1, 30 at 0.6, 57 at 1, 2200 at 10.  A denoiser does not know the next level, so
+    w is one number here.  It is never exact and not calibrated; it is here for comparison.  The published update is
     ``kernels.LiteralDPS``.
 
     Args:
-        weight: w, in image units squared over data units.  The paper's code uses zeta = 0.3 (deblurring,
-            super-resolution) to 1 (phase retrieval) with images in [-1, 1] and 1000 steps; 30 stands for 0.3.
+        weight: w, in image units squared over data units; 30 is the paper's zeta = 0.3 (deblurring, super-resolution)
+            at the level 0.6 of images in [-1, 1], where most of the image is decided.
 
     References:
         Chung, Kim, McCann, Klasky, Ye, ICLR 2023, arXiv 2209.14687.
