@@ -1,4 +1,4 @@
-# Everything a fresh Linux machine with Python 3.11 (3.10 or newer) needs: `make demo`, `make test`.
+# Everything a fresh Linux machine with Python 3.11 to 3.13 needs: `make demo`, `make test`.
 #
 #   make demo         set up, reconstruct a real scan, write out/demo and say where the report is
 #   make test         set up, run the test suite in up to four processes (WORKERS=1 for one; ARGS="tests/operators -x"
@@ -20,8 +20,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 TORCH ?= torch==2.13.0
 ARGS ?=
 DATA ?=
@@ -81,7 +81,7 @@ help:
 
 # torch first and alone: which build it is (CPU or CUDA) is decided here, and what follows must not change it
 $(VENV)/.torch:
-	@test -n "$(PYTHON)" || { echo "No Python 3.10 or newer found; install python3.11 and its venv module," \
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found; install python3.11 and its venv module," \
 		"or name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(say) "environment in $(VENV) ($$($(PYTHON) --version))"
 	@mkdir -p $(VENV) && : >$(LOG)

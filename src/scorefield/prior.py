@@ -25,7 +25,7 @@ from scorefield.errors import InputError
 from scorefield.linalg.parts import per_image
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from scorefield.lessons.lesson import Lesson
     from scorefield.measurement import Measurement

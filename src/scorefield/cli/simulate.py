@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scorefield.scans.protocols import Protocol
 
 
-class Modality(str, Enum):
+class Modality(StrEnum):
     """Which scanner."""
 
     ct = "ct"

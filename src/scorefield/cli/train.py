@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scorefield.training.trainer import Budget, Record, Settings, Validation
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What to train."""
 
     patch = "patch"

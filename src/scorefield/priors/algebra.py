@@ -20,7 +20,7 @@ from scorefield.operators.linear import Operator, Shape
 from scorefield.prior import Prior, Vjp, level
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class Lift(Prior):

@@ -20,7 +20,7 @@ from scorefield.prior import Denoiser, level
 from scorefield.priors.network import EDM, Preconditioning
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class Conditional(Denoiser):

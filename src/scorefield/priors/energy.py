@@ -29,7 +29,7 @@ from scorefield.prior import Density, level
 from scorefield.priors.network import EDM, Preconditioning
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class Energy(Density):

@@ -33,7 +33,7 @@ from scorefield.randomness import stream
 from scorefield.sampling import sample
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from scorefield.lessons.lesson import Lesson
 

@@ -25,7 +25,7 @@ from scorefield.objectives.denoising import NoiseConditional
 from scorefield.prior import Denoiser, level
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class Coefficients(NamedTuple):

@@ -55,7 +55,7 @@ from scorefield.priors.network import Network, Unitless
 from scorefield.randomness import normal_like
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class FieldOfExperts(Score):

@@ -34,7 +34,7 @@ from scorefield.prior import Denoiser, Prior, Vjp, level
 from scorefield.randomness import normal_like
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 Coin = tuple[int, int, int]
 

@@ -18,7 +18,7 @@ from scorefield.runs.provenance import merge_origins
 from scorefield.store.tensors import TensorFile
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 FILE = TensorFile("scorefield.samples", "samples", "give a file that Samples.save wrote")
 
