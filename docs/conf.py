@@ -13,13 +13,14 @@ author = "The scorefield developers"
 copyright = author
 version = release = __version__
 
-sys.path.insert(0, str(Path(__file__).parent))  # for gallery_setup
+sys.path.insert(0, str(Path(__file__).parent))  # for formulas, gallery_setup
 
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "formulas",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "gallery"]
@@ -45,6 +46,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
 }
 
+html_math_renderer = "mathml"  # of formulas.py
 html_theme = "pydata_sphinx_theme"
 html_title = "scorefield"
 html_theme_options = {

@@ -1,0 +1,45 @@
+"""Formulas as MathML, made when the documentation is built: a reader's browser draws them without network or script."""
+
+from __future__ import annotations
+
+from docutils import nodes
+from math_core import LatexError, LatexToMathML
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+from sphinx.writers.html5 import HTML5Translator
+
+_CONVERTER = LatexToMathML(
+    annotation=True, fancy_error=False
+)  # the source stays in the page, so that a formula can be copied
+_LOGGER = logging.getLogger(__name__)
+
+
+def inline(self: HTML5Translator, node: nodes.math) -> None:
+    self.body.append(_mathml(node.astext(), node, displayed=False))
+    raise nodes.SkipNode
+
+
+def block(self: HTML5Translator, node: nodes.math_block) -> None:
+    self.body.append(self.starttag(node, "div", CLASS="math"))
+    if node.get("number"):
+        self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})</span>')
+    source = node.astext()
+    wrapped = node.get("no-wrap", node.get("nowrap"))
+    latex = source if wrapped else rf"\begin{{aligned}}{source.strip()}\end{{aligned}}"
+    self.body.append(_mathml(latex, node, displayed=True))
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def _mathml(latex: str, node: nodes.Element, *, displayed: bool) -> str:
+    try:
+        return _CONVERTER.convert_with_local_state(latex.strip(), displaystyle=displayed)
+    except LatexError as error:  # a warning, and warnings are errors
+        _LOGGER.warning("formula %r: %s", latex, error, location=node)
+        return nodes.unescape(latex)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_html_math_renderer("mathml", inline_renderers=(inline, None), block_renderers=(block, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
