@@ -51,6 +51,9 @@ def _check_range(sigma_min: float, sigma_max: float) -> None:
 class Karras(Schedule):
     r""":math:`\sigma(u) = (\sigma_{min}^{1/\rho} + u(\sigma_{max}^{1/\rho} - \sigma_{min}^{1/\rho}))^\rho`.
 
+    It is computed as :math:`\sigma_{max}` times a function of the ratio of the two, so that levels in another unit are
+    the same levels.
+
     Args:
         sigma_min: smallest level, positive.
         sigma_max: largest level.
@@ -74,8 +77,8 @@ class Karras(Schedule):
             raise InputError(f"Karras needs a finite rho > 0, got {self.rho:g}; Geometric is its limit at infinity.")
 
     def quantile(self, u: Tensor) -> Tensor:
-        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        return (low + u * (high - low)) ** self.rho
+        low = (self.sigma_min / self.sigma_max) ** (1 / self.rho)
+        return self.sigma_max * (low + u * (1 - low)) ** self.rho
 
 
 @dataclass(frozen=True)
