@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from torch import Tensor
 
 from scorefield.prior import Prior
+from scorefield.runs.machine import free_bytes
 
 
 def graph_bytes(prior: Prior, x: Tensor, sigma: Tensor) -> int:
@@ -21,18 +20,6 @@ def graph_bytes(prior: Prior, x: Tensor, sigma: Tensor) -> int:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         prior.linearize(x, sigma)
     return sum(sizes.values())
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that can still be allocated on ``device``."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:  # MemAvailable includes the file cache, which the system frees on demand; the number of free pages does not
-        with open("/proc/meminfo") as file:
-            (kilobytes,) = (line.split()[1] for line in file if line.startswith("MemAvailable:"))
-        return 1024 * int(kilobytes)
-    except (OSError, ValueError):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def draws_that_fit(prior: Prior, x: Tensor, sigma: Tensor, *, share: float = 0.4) -> int:

@@ -6,7 +6,6 @@ vector-Jacobian product.  Wrappers (posteriors, scalings) are not counted, but t
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from scorefield.kernel import Kernel
 from scorefield.nuisance import Nuisance
 from scorefield.operators.linear import Operator
 from scorefield.prior import Prior, Vjp
+from scorefield.runs.machine import peak_memory_mb
 from scorefield.runs.twins import Methods, Observer, twin
 
 
@@ -90,13 +90,7 @@ def meter(prior: Prior, kernel: Kernel[Any], draws: int) -> Iterator[Meter]:
         yield Meter(*twins, cost)
     finally:
         cost.seconds = time.perf_counter() - start
-        cost.peak_memory_mb = _peak_memory_mb()
-
-
-def _peak_memory_mb() -> float:
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        cost.peak_memory_mb = peak_memory_mb()
 
 
 class Counter(Observer):
