@@ -7,6 +7,16 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+ALLOCATION = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory")
+LENGTH = 300  # of the part of a message that quotes a file
+
+
+def shorten(text: object, length: int = LENGTH) -> str:
+    """The words of another library, or of a file, as part of a sentence: on one line, without control characters, and
+    not longer than ``length``."""
+    start = "".join(c if c.isprintable() else " " for c in str(text)[: 4 * length])
+    line = " ".join(start.split())
+    return line if len(line) <= length else line[: length - 3] + "..."
 
 
 class InputError(ValueError):
@@ -14,6 +24,11 @@ class InputError(ValueError):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory is not enough: Python's own, or that of an allocator of PyTorch."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in ALLOCATION)
 
 
 class Diverged(InputError, ArithmeticError):

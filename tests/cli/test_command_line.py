@@ -324,6 +324,17 @@ def test_a_run_is_replaced_with_its_report(call, tmp_path, picture):
     assert call(*again)[0] == 0
     assert call("report", run)[0] == 0
     assert "provenance" not in (run / "report.html").read_text()  # of run.json: the page has it of the draws already
+    before = (run / "samples.safetensors").read_bytes()
+    status, _, err = call(*again)
+    assert status == 2
+    assert "--overwrite" in sentence(err)
+    assert (run / "report.html").exists()
+    status, out, err = call(*again, "--resume")
+    assert status == 0
+    assert "is finished: it holds 2 draws, and nothing was sampled" in out
+    assert "sampling" not in err
+    assert (run / "samples.safetensors").read_bytes() == before
+    again = (*again, "--overwrite")
     assert call(*again)[0] == 0
     assert not (run / "report.html").exists()
     (run / "notes.txt").write_text("mine")
@@ -356,7 +367,7 @@ def test_a_truth_beside_the_run_is_the_users(call, tmp_path, picture):
     again = ("reconstruct", scan, "--prior", "photo-patch", "--out", run, "--draws", 2, "--steps", 1)
     assert call(*again)[0] == 0
     (run / "truth.npy").write_bytes(b"mine")
-    status, _, err = call(*again)
+    status, _, err = call(*again, "--overwrite")
     assert status == 2
     assert "truth.npy" in err
     assert (run / "truth.npy").read_bytes() == b"mine"
@@ -381,3 +392,117 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, picture):
     assert process.returncode == 130
     assert "--resume" in said.splitlines()[-1]
     assert "Traceback" not in said
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+CONFIGURATIONS = {
+    "no number": "steps: !!int abc",
+    "a bad date": "unit: 2024-13-45",
+    "nesting": "steps: " + "[" * 5000,
+    "closed nesting": "steps: " + "[" * 500 + "]" * 500,
+    "digits": "steps: " + "9" * 5000,
+    "references": BOMB + "images: *i",
+    "merges": "a: &a {x: 1}\nb: {<<: [*a, *a]}",
+    "infinity": "minutes: .inf",
+    "no number at all": "rate: .nan",
+    "no key": "? [a, b]\n: c",
+    "a foreign object": "images: !!python/object:os.system x",
+    "no text": "\xff\xfe",
+    "a null character": 'images: ["a\\0b"]',
+    "half a character": 'images: ["\\ud800"]',
+    "a long value": "kind: " + "x" * 10**5,
+    "a long name": "x" * 10**5 + ": 1",
+    "many images": "images: [" + "1, " * 50_000 + "1]",
+    "too long": "# " + "x" * 2**20,
+    "an empty file": "",
+    "a list": "[a]",
+}
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def test_a_bad_configuration_is_one_short_sentence(call, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_bytes(text.encode("latin-1"))
+    status, _, err = call("train", "--config", "c.yaml")
+    assert status == 2
+    assert len(sentence(err)) < 600
+    assert err.count("\n") == 1
+    assert os.listdir(tmp_path) == ["c.yaml"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_to_end_leaves_nothing_half_written(call, tmp_path, monkeypatch, name):
+    import signal
+
+    import scorefield.cli.simulate as module
+    from scorefield.store.atomic import atomic_path
+
+    def killed(options):
+        with atomic_path(options.out) as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(getattr(signal, name))
+
+    before = signal.getsignal(getattr(signal, name))
+    monkeypatch.setattr(module, "command", module.make_command(module.SimulateOptions, killed))
+    status, _, err = call("simulate", "x.npy", "--out", tmp_path / "s.scan")
+    assert status == 130
+    assert "nothing half-written" in err
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(getattr(signal, name)) == before
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_too_little_memory_is_no_defect(call, monkeypatch, picture, error):
+    import scorefield.cli.simulate as module
+
+    def run(options):
+        raise error
+
+    monkeypatch.setattr(module, "command", module.make_command(module.SimulateOptions, run))
+    status, _, err = call("simulate", picture)
+    assert status == 2
+    assert "memory is not enough" in sentence(err)
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "calibrate", "demo", "train"])
+def test_a_place_that_takes_no_files_is_refused_before_the_work(call, tmp_path, picture, prior, monkeypatch, command):
+    from pathlib import Path
+
+    arguments = {"reconstruct": (tmp_path / "s.scan", "--prior", prior), "calibrate": (prior,),
+                 "demo": (), "train": ("--images", picture)}  # fmt: skip
+    call("simulate", picture, "--out", tmp_path / "s.scan", "--coils", 2)
+    shut, make = tmp_path / "shut", Path.mkdir
+    shut.mkdir()
+
+    def refuse(path, *args, **options):
+        if path.parent == shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        make(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    status, _, err = call(command, *arguments[command], "--out", shut / "result")
+    assert status == 2
+    assert "takes no new files" in sentence(err)
+    assert "%" not in err
+    assert list(shut.iterdir()) == []
+
+
+def test_a_scan_and_its_truth_are_written_both_or_neither(call, tmp_path, picture, monkeypatch):
+    replace, moves = os.replace, []
+
+    def full(source, target):
+        if str(target).endswith("truth.npy") and str(tmp_path) == os.path.dirname(target):
+            raise OSError(28, "No space left on device", str(target))
+        moves.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    status, _, err = call("simulate", picture, "--out", tmp_path / "s.scan", "--coils", 2)
+    assert status == 2
+    assert "No space left" in sentence(err)
+    assert moves
+    assert os.listdir(tmp_path) == ["image.npy"]

@@ -6,7 +6,12 @@ Exit status: 0 done, 1 a defect of ours, 2 input that cannot be used (one senten
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import typer
@@ -66,12 +71,13 @@ def _scorefield(
 
 def main() -> None:
     """Run the command line; every failure is one sentence unless ``--debug`` is given."""
-    from scorefield.errors import InputError
+    from scorefield.errors import InputError, is_out_of_memory
 
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]  # accepted anywhere on the line
     try:
-        app(arguments, prog_name="scorefield")
+        with terminable():
+            app(arguments, prog_name="scorefield")
     except SystemExit as stopped:  # what typer makes of an interrupt
         if stopped.code == INTERRUPTED:
             _say("Interrupted; nothing half-written was left behind. Training and sampling go on with --resume.")
@@ -90,8 +96,37 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if is_out_of_memory(error):
+            _say("Error: The memory is not enough; take a smaller image, fewer draws or a smaller batch.")
+            sys.exit(2)
         _say(f"Unexpected {type(error).__name__}: {error}. This is a defect of scorefield; --debug shows where.")
         sys.exit(1)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """In the block SIGTERM and SIGHUP interrupt as Ctrl-C does, so that files are closed and removed.
+
+    A scheduler sends the first before it kills, a closed terminal the second.  Outside the main thread, where Python
+    takes no signals, it does nothing.
+    """
+    numbers = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {number: signal.getsignal(number) for number in numbers}
+    heeded = [number for number, handler in before.items() if handler is signal.SIG_DFL]  # nohup ignores SIGHUP
+    for number in heeded:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, before[number])
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _say(text: str) -> None:

@@ -26,19 +26,23 @@ class CalibrateOptions(ProtocolOptions):
         [], description="True images: files, folders or globs, repeat for more; default draws of the prior."
     )
     out: Path = Field(Path("calibration"), description="Folder of the page, the numbers and the simulated scans.")
-    scans: int = Field(50, ge=2, description="Simulated scans; errors fall with their root.")
-    draws: int = Field(19, ge=2, description="Posterior draws of each.")
-    steps: int = Field(24, ge=1, description="Sampler steps, one denoiser evaluation each.")
+    scans: int = Field(50, ge=2, le=1_000_000, description="Simulated scans; errors fall with their root.")
+    draws: int = Field(19, ge=2, le=100_000, description="Posterior draws of each.")
+    steps: int = Field(24, ge=1, le=100_000, description="Sampler steps, one denoiser evaluation each.")
     size: int | None = Field(
         None,
         ge=8,
+        le=8192,
         description="Side in pixels: central crop of given images (default whole), or of draws (default 64).",
     )
     axis: int = Field(2, ge=0, le=2, description="Axis along which volumes are cut into slices.")
     unit: str | None = Field(None, description="Unit of images in files that do not say: HU, or 1/mm (default).")
-    spacing: float = Field(1.0, gt=0, description="Pixel size in mm of draws of the prior.")
+    spacing: float = Field(1.0, gt=0, le=1e3, description="Pixel size in mm of draws of the prior.")
     intensity: float | None = Field(
-        None, gt=0, description="Intensity of draws of the prior; default that of water for CT (0.0193/mm), 1 for MRI."
+        None,
+        gt=0,
+        le=1e12,
+        description="Intensity of draws of the prior; default that of water for CT (0.0193/mm), 1 for MRI.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes truths, masks, noise and draws.")
 
@@ -54,7 +58,9 @@ def run(options: CalibrateOptions) -> None:
     from scorefield.reports.calibration import calibration_report, findings
     from scorefield.runs.progress import Bar
     from scorefield.store import checkpoint
+    from scorefield.store.atomic import check_writable
 
+    check_writable(options.out)
     prior = checkpoint.load(shipped.find(options.prior))
     protocol = options.protocol(options.operator)
     truths = Prepared(_images(options), protocol) if options.images else _draws(options, prior)

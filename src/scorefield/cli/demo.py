@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class DemoOptions(Options):
     out: Path = Field(Path("demo"), description="Folder of the reports.")
-    draws: int = Field(19, ge=2, description="Posterior draws per scan.")
+    draws: int = Field(19, ge=2, le=100_000, description="Posterior draws per scan.")
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes masks, noise and draws.")
 
 
@@ -24,7 +24,9 @@ def run(options: DemoOptions) -> None:
     """Reconstruct a real CT slice and a real MR slice with shipped priors, compare, and write a report of each."""
     from scorefield.cli import demo_cases as demo
     from scorefield.runs.progress import Bar
+    from scorefield.store.atomic import check_writable
 
+    check_writable(options.out)
     for case in demo.CASES:
         result = demo.run(case, options.out, draws=options.draws, seed=options.seed, progress=Bar())
         typer.echo(f"\n{case.title}: {options.draws} draws from the prior '{case.prior}'")

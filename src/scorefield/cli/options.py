@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,13 +15,17 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from typer.core import TyperCommand
 
-from scorefield.errors import InputError
+from scorefield.errors import InputError, shorten
+
+LONGEST = 1 << 20  # bytes of a configuration
+SHORT = reprlib.Repr()  # of a value in a sentence
+SHORT.maxstring = SHORT.maxother = 80
 
 
 class Options(BaseModel):
     """Options of one command; unknown keys are refused by name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 O = TypeVar("O", bound=Options)
@@ -76,32 +81,56 @@ def _optional(annotation: Any) -> Any:
 def _read(path: Path, options: type[Options]) -> dict[str, Any]:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """YAML without references: a file of a few lines can stand for gigabytes by them."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it has a reference, such as *name; write the value in its place")
+            return super().compose_node(parent, index)
+
     try:
-        values = yaml.safe_load(path.read_text())
+        with path.open("rb") as file:
+            content = file.read(LONGEST + 1)
+        if len(content) > LONGEST:
+            raise yaml.YAMLError(f"it is longer than {LONGEST} bytes")
+        values = yaml.load(content.decode(), Loader)
     except OSError as error:
         raise InputError(f"Cannot read the configuration {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is not valid YAML (it is nested too deep); mend the file.") from error
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"{path} is not valid YAML ({shorten(error)}); mend the file.") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} holds no options; write lines such as '{next(iter(options.model_fields))}: value'.")
-    return values
+    return {str(name): value for name, value in values.items()}
 
 
 def _validate(options: type[O], values: dict[str, Any]) -> O:
+    for name, value in values.items():
+        _check_text(name, value)
     try:
         return options.model_validate(values)
     except ValidationError as error:
         raise InputError(_sentence(options, error)) from error
 
 
+def _check_text(name: str, value: Any) -> None:
+    """Refuse texts that no file name can hold."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and ("\0" in text or text.encode(errors="replace").decode() != text):
+            raise InputError(f"The option '{shorten(name, 80)}' holds a character that no name can; correct it.")
+
+
 def _sentence(options: type[Options], error: ValidationError) -> str:
     # an unknown key is the likeliest cause of a missing one
     first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")[0]
-    name = ".".join(map(str, first["loc"]))
+    name = shorten(".".join(map(str, first["loc"])), 80)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, options.model_fields, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(options.model_fields)}."
         return f"Unknown option '{name}'; {hint}"
     if first["type"] == "missing":
         return f"The option '{name}' is missing: {options.model_fields[name].description}"
-    return f"The option '{name}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
+    message = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+    return f"The option '{name}' is {SHORT.repr(first['input'])}: {shorten(message)}."

@@ -19,11 +19,12 @@ class ReconstructOptions(Options):
     scan: Path = Field(description="The .scan file to reconstruct.", json_schema_extra={"argument": True})
     prior: str = Field(description="A shipped prior's name or a prior folder.")
     out: Path = Field(Path("reconstruction"), description="Folder of the results.")
-    draws: int = Field(19, ge=2, description="Posterior draws; the ends of 19 are the 90 % bounds.")
-    steps: int = Field(24, ge=1, description="Sampler steps, one denoiser evaluation each.")
+    draws: int = Field(19, ge=2, le=100_000, description="Posterior draws; the ends of 19 are the 90 % bounds.")
+    steps: int = Field(24, ge=1, le=100_000, description="Sampler steps, one denoiser evaluation each.")
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval bounds.")
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes the draws.")
     resume: bool = Field(False, description="Continue a sampling that was interrupted, to the same draws.")
+    overwrite: bool = Field(False, description="Replace the run in OUT, if there is one.")
 
 
 def run(options: ReconstructOptions) -> None:
@@ -39,6 +40,8 @@ def run(options: ReconstructOptions) -> None:
     from scorefield.trust import assess
 
     check_replaceable(options.out, FILES)
+    if _is_finished(options):
+        return
     prior = checkpoint.load(shipped.find(options.prior))
     scan = Scan.load(options.scan)
     method, measurement = Method(steps=options.steps), scan.measurement()
@@ -58,14 +61,34 @@ def run(options: ReconstructOptions) -> None:
         typer.echo(sentence)
 
 
+def _is_finished(options: ReconstructOptions) -> bool:
+    """Whether OUT holds the run that is asked to go on, and nothing is left to sample; says so.
+
+    Raises:
+        InputError: OUT holds a run, and it is neither to be replaced nor to go on.
+    """
+    from scorefield.reconstruction.results import DRAWS, load_draws
+
+    if options.overwrite or not (options.out.expanduser() / DRAWS).exists():
+        return False
+    if not options.resume:
+        raise InputError(f"{options.out} holds a run; add --overwrite to replace it, or choose another --out.")
+    draws = len(load_draws(options.out))
+    if draws >= options.draws:
+        typer.echo(f"{options.out} is finished: it holds {draws} draws, and nothing was sampled.")
+    return draws >= options.draws
+
+
 def _draws_on_disk(options: ReconstructOptions) -> OnDisk:
     """The draws finished so far, beside the folder of the results."""
     from scorefield.samples import OnDisk
 
     folder = options.out.expanduser().resolve()  # a "." has no name
     path = folder.with_name(f".{folder.name}.partial.safetensors")
+    if options.overwrite:
+        path.unlink(missing_ok=True)
     if path.exists() and not options.resume:
-        raise InputError(f"A sampling for {options.out} was interrupted; add --resume, or delete {path}.")
+        raise InputError(f"A sampling for {options.out} was interrupted; add --resume, or --overwrite.")
     return OnDisk(path)
 
 

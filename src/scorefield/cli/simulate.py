@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +28,13 @@ class Modality(StrEnum):
 class ProtocolOptions(Options):
     """The options of every command that simulates scans."""
 
-    views: int = Field(30, ge=1, description="CT: number of views over half a turn.")
-    photons: float = Field(2e4, gt=0, description="CT: photons per ray, which set the noise.")
-    acceleration: float = Field(4.0, ge=1, description="MRI: how many times fewer lines.")
-    coils: int = Field(8, ge=1, description="MRI: receive coils.")
-    noise: float = Field(0.01, gt=0, description="MRI: noise per real component of k-space over the image's intensity.")
+    views: int = Field(30, ge=1, le=100_000, description="CT: number of views over half a turn.")
+    photons: float = Field(2e4, gt=0, le=1e12, description="CT: photons per ray, which set the noise.")
+    acceleration: float = Field(4.0, ge=1, le=1e4, description="MRI: how many times fewer lines.")
+    coils: int = Field(8, ge=1, le=1024, description="MRI: receive coils.")
+    noise: float = Field(
+        0.01, gt=0, le=1e3, description="MRI: noise per real component of k-space over the image's intensity."
+    )
     center: float = Field(0.08, ge=0, le=1, description="MRI: fully sampled part of k-space.")
 
     def protocol(self, modality: Modality) -> Protocol:
@@ -61,13 +64,17 @@ def run(options: SimulateOptions) -> None:
     from scorefield.data import read_image, write
     from scorefield.noise.words import in_words
     from scorefield.scans.protocols import measure
+    from scorefield.store.atomic import atomic_files
 
     protocol = options.protocol(options.modality)
     image = read_image(options.image).with_unit(options.unit)
     image = protocol.prepare(_plane(image, options.axis, options.slice))
     scan = measure(image, protocol, seed=options.seed)
-    scan.save(options.out)
-    truth = write(image.pixels, options.out.with_suffix(".truth.npy"))
+    place = Path(os.path.realpath(options.out.expanduser()))
+    truth = options.out.with_suffix(".truth.npy")
+    with atomic_files(place.parent) as folder:  # both or neither
+        scan.save(folder / place.name)
+        write(image.pixels, folder / place.with_suffix(".truth.npy").name)
     typer.echo(f"Wrote {options.out} (noise {in_words(scan.noise)} per real component) and the truth {truth}.")
 
 

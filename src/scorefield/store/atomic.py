@@ -117,15 +117,37 @@ def check_replaceable(path: str | os.PathLike[str], names: Collection[str]) -> N
         names: entries that it may hold already.
 
     Raises:
-        InputError: ``path`` is a file, or holds other entries.
+        InputError: ``path`` is a file, or holds other entries, or its place takes no new files.
     """
     target = Path(path).expanduser()
     _refuse_file(target)
+    check_writable(target)
     others = sorted({entry.name for entry in target.iterdir()} - {*names}) if target.exists() else []
     if others:
         raise InputError(
             f"Replacing the folder {path} would delete {', '.join(others[:5])}; move them away or save elsewhere."
         )
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check that a file or folder can be made at ``path``, before the work that fills it: a trial file is made there.
+
+    Args:
+        path: the file or folder; missing parent folders are not made, the nearest that exists is tried.
+
+    Raises:
+        InputError: its folder takes no new files.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    place = next(folder for folder in target.parents if folder.exists())
+    trial = _temporary_beside(place / "trial")
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise InputError(
+            f"Cannot write {path}: {place} takes no new files ({error.strerror or error}); choose another place."
+        ) from error
 
 
 def _refuse_file(target: Path) -> None:

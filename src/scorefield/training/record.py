@@ -14,6 +14,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.prior import Prior
 from scorefield.store import checkpoint
+from scorefield.store.atomic import check_writable
 from scorefield.store.checkpoint import Card
 from scorefield.store.tensors import TensorFile
 from scorefield.training.logs import JsonLines, Log, TensorBoard
@@ -69,6 +70,7 @@ class Record:
         object.__setattr__(self, "path", path)
         if not self.minutes >= 0:
             raise InputError(f"Minutes between snapshots are >= 0, got {self.minutes:g}.")
+        check_writable(path)
         if not self.resume and (contents := _contents(path)):
             raise InputError(f"{path} holds {contents}; continue it (--resume), or choose another folder.")
         logs: list[Log] = [JsonLines(path.with_name(path.name + ".jsonl"))]
