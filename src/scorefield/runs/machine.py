@@ -47,12 +47,15 @@ def free_bytes(device: torch.device) -> int:
 
 def _free_without_proc() -> int:
     """Free memory on macOS (half of what there is: it does not tell how much is free) and on Windows."""
-    for pages, share in (("SC_AVPHYS_PAGES", 1.0), ("SC_PHYS_PAGES", 0.5)):
-        try:
-            return int(share * os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE"))
-        except (AttributeError, ValueError, OSError):  # Windows has no sysconf, and macOS no number of free pages
-            continue
-    return _windows_free() or UNKNOWN
+    return _pages("SC_AVPHYS_PAGES") or _pages("SC_PHYS_PAGES") // 2 or _windows_free() or UNKNOWN
+
+
+def _pages(name: str) -> int:
+    """A number of pages, in bytes; 0 where the system has no such number."""
+    try:
+        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, and macOS no number of free pages
+        return 0
 
 
 class _MemoryStatus(ctypes.Structure):
