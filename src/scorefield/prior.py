@@ -60,8 +60,8 @@ class Prior(nn.Module, ABC):
 
     Attributes:
         event_shape: shape of one image, or None when any image size will do.
-        amplitude: the 99th percentile of |image| in a learned prior's own units; None for a closed form, whose units
-            are the user's.
+        amplitude: the intensity of images (:mod:`scorefield.units`) in a learned prior's own units; None for a closed
+            form, whose units are the user's.
         beside: further tensors that its checkpoint holds, by the name of their file, then by their own.
         trained_steps: number of optimizer steps that this session has made on a learned prior.
     """

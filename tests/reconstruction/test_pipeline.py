@@ -19,7 +19,6 @@ from scorefield.priors import EDM, AsComplex, Gaussian, Homogeneous, Independent
 from scorefield.reconstruction.method import Method
 from scorefield.reconstruction.pipeline import initial_image, reconstruct
 from scorefield.store.checkpoint import Card
-from scorefield.units import intensity_of
 from support import complex_normal, monte_carlo_floor, normal, relative_wasserstein
 
 BENCH = tb_g()
@@ -177,14 +176,6 @@ def test_the_initial_image_is_regularized_least_squares():
     assert ((found - expected).norm() / expected.norm()).item() < 0.02
     full = normal(20)
     assert torch.allclose(initial_image(Measurement(full, Identity((20,)), White(1.0)))[0], full, rtol=2e-3)
-
-
-def test_the_intensity_is_a_percentile_of_the_magnitude():
-    values = torch.arange(1, 1001, dtype=torch.float64)
-    assert intensity_of(values.reshape(1, 1, 25, 40)) == 990
-    assert intensity_of(-1j * values) == pytest.approx(990)
-    assert intensity_of(torch.tensor([3.0])) == 3
-    assert intensity_of(torch.zeros(1, 1, 4, 4)) == 1
 
 
 def test_an_empty_scan_is_no_trouble():

@@ -78,7 +78,7 @@ class FromWalk(Truths):
         schedule: levels in the prior's units.
         kernel: a kernel of the reverse SDE.
         steps: number of levels.
-        intensity: each draw is scaled so that the 99th percentile of its magnitude is this, because a prior that is
+        intensity: each draw is scaled to this intensity (:mod:`scorefield.units`), because a prior that is
             learned up to a factor (:class:`~scorefield.priors.Homogeneous`) has draws of any intensity; None leaves
             the draws as they are.
 

@@ -16,6 +16,7 @@ from scorefield.data.reading import Header, Slices
 from scorefield.data.sources import PathLike, Source, expand
 from scorefield.errors import InputError
 from scorefield.randomness import stream
+from scorefield.units import intensity_of
 
 __all__ = ["Image", "Images"]
 
@@ -92,14 +93,14 @@ class Images(Sequence[Image]):
         return str(self._items[index][0])
 
     def amplitude(self, index: int) -> float:
-        """The amplitude of the source of item ``index``: the 99th percentile of its magnitude.
+        """The amplitude of the source of item ``index``: its intensity (:mod:`scorefield.units`).
 
         CT in HU is measured as attenuation.  That of a volume is one for all its slices, so that empty ones at its ends
         are not blown up to the size of the others; it is taken from up to 16 evenly spaced slices across the last axis,
         whichever the items are cut along.
 
         Raises:
-            InputError: 99 of 100 pixels are zero.
+            InputError: all pixels are zero.
         """
         source = self._items[index][0]
         if source not in self._amplitudes:
@@ -177,15 +178,13 @@ class Images(Sequence[Image]):
         return source.slices()
 
     def _measure(self, source: Source) -> float:
-        from scorefield.units import intensity_of
-
         spatial = self._header(source).spatial
         few = min(LOOKS, spatial[-1])
         cuts = [(2 * k + 1) * spatial[2] // (2 * few) for k in range(few)] if len(spatial) == 3 else [None]
         # across the last axis, where every format that is read slice by slice is quickest
         pixels = torch.cat([self._read(source, cut, 2).attenuation().pixels.abs().flatten() for cut in cuts])
-        if pixels.count_nonzero() <= 0.01 * len(pixels):
-            raise InputError(f"{source} is zero in 99 of 100 pixels, so it has no amplitude; crop it or leave it out.")
+        if not pixels.count_nonzero():
+            raise InputError(f"{source} is zero everywhere, so it has no amplitude; leave it out.")
         return intensity_of(pixels)
 
 

@@ -59,7 +59,7 @@ class Method:
         posterior: builds the posterior from prior and measurement.
         kernel: the sampler's step.
         steps: number of steps; a first-order or multistep kernel takes one denoiser evaluation each.
-        sigma_max: first noise level over the intensity (99th percentile of the magnitude).
+        sigma_max: first noise level over the intensity (:func:`scorefield.units.intensity_of`).
         sigma_min: last noise level over the intensity.
         batch: number of draws walked together; by default as many as fit in memory, and at most 8.
     """

@@ -3,7 +3,7 @@ r"""The default reconstruction: from a prior and a measurement to posterior samp
 It makes these choices:
 
 - *Intensity.*  A learned prior has units of its own and states their size (``prior.amplitude``).  The intensity of the
-  scan is the 99th percentile of the magnitude of a ridge-regularized least-squares image.  The prior is rescaled to it
+  scan is that of a ridge-regularized least-squares image (:mod:`scorefield.units`).  The prior is rescaled to it
   (:class:`scorefield.priors.Scaled`), so data and results stay in the units of the scan.
 - *Complex images.*  If ``A^H y`` is complex and the prior is real, the real and the imaginary part are two images of
   the prior.

@@ -19,7 +19,7 @@ from scorefield.operators import birdcage, cartesian_mask
 from scorefield.scans.cartesian import Cartesian
 from scorefield.scans.parallel_beam import ParallelBeam
 from scorefield.scans.scan import Scan
-from scorefield.units import WATER
+from scorefield.units import WATER, intensity_of
 
 OPAQUE = 20.0  # line integral that one photon in a billion passes
 
@@ -91,7 +91,7 @@ class CartesianMRI(Protocol):
     Args:
         acceleration: lines of the full scan over lines measured.
         coils: receive coils of a birdcage array.
-        noise: standard deviation per real component of k-space over the 99th percentile of the image.
+        noise: standard deviation per real component of k-space over the intensity of the image.
         center: fully sampled part of k-space.
     """
 
@@ -112,10 +112,9 @@ class CartesianMRI(Protocol):
         return Cartesian(blank, mask, birdcage(self.coils, shape), noise=White(1.0), frame=image.frame, real=real)
 
     def noise_of(self, image: Image, clean: Tensor) -> White:
-        intensity = float(torch.quantile(image.pixels.abs().flatten(), 0.99))
-        if intensity == 0:
-            raise InputError(f"{image.source} is zero in 99 of 100 pixels, so it has no intensity; crop or replace it.")
-        return White(self.noise * intensity)
+        if not image.pixels.count_nonzero():
+            raise InputError(f"{image.source} is zero everywhere, so it has no intensity; choose another slice.")
+        return White(self.noise * intensity_of(image.pixels))
 
 
 def simulate(image: Image, protocol: Protocol, *, seed: int = 0) -> Scan:

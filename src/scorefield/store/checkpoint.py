@@ -33,7 +33,7 @@ class Card:
     Args:
         name: short name.
         summary: one sentence.
-        amplitude: the 99th percentile of |image| in the prior's units.
+        amplitude: the intensity of images (:mod:`scorefield.units`) in the prior's units.
         unit: the meaning of 1 in the prior's units.
         provenance: training data with licences.
         training: how it was trained (steps, seconds, seed, command, validation numbers).
@@ -43,7 +43,7 @@ class Card:
     name: str
     summary: str = ""
     amplitude: float = 1.0
-    unit: str = "99th percentile of the image"
+    unit: str = "intensity of the image"
     provenance: list[str] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
     limits: str = ""
