@@ -64,6 +64,27 @@ class Measurement(Portable):
         return gaussian(self.noise)
 
     @property
+    def linear_data(self) -> Measurement:
+        """The same scan with data ``A x + n`` of Gaussian noise, as nearly as its law allows: itself where that is so.
+
+        Line integrals in place of counts, for example (:meth:`scorefield.noise.Noise.linear_data`).
+
+        Raises:
+            InputError: the law knows no such data.
+        """
+        data, noise = self.noise.linear_data(self.y)
+        if noise is self.noise:
+            return self
+        if not data.is_complex() and self._predicts_complex():
+            raise InputError(
+                f"The data are magnitudes and {self.operator} gives complex numbers: without their phase they are not"
+                " linear in the image; take a method that asks for the likelihood's score alone."
+            )
+        near = copy.copy(self)
+        near.y, near.noise = data, noise
+        return near
+
+    @property
     def whitened(self) -> Whitened:
         """The same scan in units of its noise, so that R = I: for methods that know only white noise.
 
@@ -72,8 +93,16 @@ class Measurement(Portable):
         """
         return Whitened(self)
 
+    def _predicts_complex(self) -> bool:
+        return self.operator(self.operator.blank(self.y)).is_complex()
+
     def residual(self, x: Tensor) -> Tensor:
-        """``y - A x`` for images x (B, *shape)."""
+        """``y - A x`` for images x (B, *shape).
+
+        Raises:
+            InputError: the noise is not Gaussian: the data are then no values of ``A x`` plus noise.
+        """
+        gaussian(self.noise)
         return self.y - self.operator(x)
 
     def log_likelihood(self, x: Tensor) -> Tensor:

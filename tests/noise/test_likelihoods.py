@@ -231,6 +231,37 @@ def test_a_posterior_without_gaussian_noise(law, generator):
     assert bool((last.x.var(0) / variance - 1).abs().max() < 5 * math.sqrt(2 / n) + 0.05)
 
 
+def plenty(name: str) -> tuple[noise.Noise, Tensor]:
+    """A law far from its smallest data, where those of counts and magnitudes are nearly Gaussian."""
+    law, mean = LAWS[name]
+    others = {"emission": PoissonEmission(30.0), "transmission": PoissonTransmission(2e4, 30.0)}
+    far = {"emission": 100.0, "rician": 20.0}.get(name.partition(",")[0], 1.0)
+    return others.get(name.partition(",")[0], law), far * (mean.abs() + 1 if name.startswith("rician") else mean)
+
+
+@every
+def test_standardized_data_have_mean_0_and_variance_1(name, generator):
+    law, mean = plenty(name)
+    n = 4000
+    z = law.standardize(law.corrupt(mean[:1].expand(n, -1, -1), generator), mean[:1].expand(n, -1, -1))
+    parts = torch.view_as_real(z) if z.is_complex() else z
+    assert bool((parts.mean(0).abs() < 5 / math.sqrt(n)).all())
+    assert bool(((parts.var(0) - 1).abs() < 5 * math.sqrt(2.5 / n)).all())  # of nearly Gaussian numbers
+
+
+@every
+def test_linear_data_are_the_noiseless_values_with_the_noise_that_is_said(name, generator):
+    """Their error in units of the noise of each draw; of 100 counts the estimates of the noise are right to 2 %."""
+    law, mean = plenty(name)
+    if name == "rician, complex":
+        return  # refused where the operator is known: tests/laws/test_noise_everywhere.py
+    n = 2000
+    draws = [law.corrupt(mean[:1], generator) for _ in range(n)]
+    errors = torch.cat([one.whiten(data - mean[:1]) for data, one in map(law.linear_data, draws)])
+    assert bool((errors.mean(0).abs() < 0.06 + 5 / math.sqrt(n)).all())
+    assert float(errors.abs().square().mean()) / (2 if errors.is_complex() else 1) == pytest.approx(1, abs=0.05)
+
+
 @pytest.mark.parametrize("law", [PoissonEmission(), PoissonTransmission(10.0), Rician(1.0)])
 def test_methods_that_need_a_variance_say_so(law):
     given = Measurement(torch.ones(4).double(), Identity((4,)), law)

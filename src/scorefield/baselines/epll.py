@@ -57,6 +57,7 @@ def epll(measurement: Measurement, net: nn.Module, *, betas: Sequence[float] = B
         raise InputError("EPLL needs positive betas, in units of the precision of the noise.")
     if measurement.shape[:1] != (net.channels,) or len(measurement.shape) != 3:
         raise InputError(f"EPLL with this patch network takes images ({net.channels}, H, W), got {measurement.shape}.")
+    measurement = measurement.linear_data
     precision = float(measurement.gaussian.precision)
     x = measurement.operator.H(measurement.y)
     for beta in betas:

@@ -18,20 +18,20 @@ class Fidelity:
     """``f(x) = 0.5 |W (A x - y)|^2``, its normal operator and its right-hand side.
 
     Args:
-        measurement: the data y, operator A and noise R.
+        measurement: the data y, operator A and noise R; of a law that is not Gaussian, its linear data.
 
     Raises:
-        InputError: the noise is not Gaussian.
+        InputError: the law knows no linear data.
 
     Attributes:
         rhs: ``A^H W^2 y``, (1, *shape); the image has its dtype and device.
     """
 
     def __init__(self, measurement: Measurement):
-        self.measurement = measurement
-        self.noise = measurement.gaussian
+        self.measurement = measurement.linear_data
+        self.noise = self.measurement.gaussian
         self.variance = float(1 / self.noise.precision)
-        self.rhs = self.back(measurement.y)
+        self.rhs = self.back(self.measurement.y)
 
     def back(self, data: Tensor) -> Tensor:
         """``A^H W^2`` of data (B, *data)."""

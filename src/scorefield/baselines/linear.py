@@ -20,12 +20,12 @@ def zero_filled(measurement: Measurement) -> Tensor:
     normalized, ray lengths in mm).  For fully sampled MRI with normalized coils the result is the image itself.
 
     Args:
-        measurement: the scan.
+        measurement: the scan; of counts or magnitudes, its linear data are taken.
 
     Returns:
         One image, shaped like ``measurement.shape``.
     """
-    image = measurement.operator.H(measurement.y)
+    image = measurement.operator.H(measurement.linear_data.y)
     data = measurement.operator(image)
     energy = float(inner(data, data))
     return image[0] * (float(inner(image, image)) / energy if energy > 0 else 0.0)
@@ -69,7 +69,7 @@ def filtered_back_projection(measurement: Measurement) -> Tensor:
     """Filtered back-projection of a sinogram, by :func:`scorefield.operators.fbp`.
 
     Args:
-        measurement: the scan; its operator is a CT projector.
+        measurement: the scan; its operator is a CT projector.  Of counts, the line integrals are taken.
 
     Returns:
         One image, shaped like ``measurement.shape``.
@@ -83,4 +83,4 @@ def filtered_back_projection(measurement: Measurement) -> Tensor:
         raise InputError(
             f"Filtered back-projection needs a CT projector, got {measurement.operator}; use least_squares."
         )
-    return fbp(measurement.operator, measurement.y)[0]
+    return fbp(measurement.operator, measurement.linear_data.y)[0]

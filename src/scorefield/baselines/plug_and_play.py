@@ -50,7 +50,7 @@ def plug_and_play(
     """Reconstruct an image with a denoiser as the prior, by plug-and-play ADMM.
 
     Args:
-        measurement: any scan with Gaussian noise.
+        measurement: any scan.
         denoise: a function of images (B, C, *spatial) and the standard deviation of their noise per real component,
             such as ``BM3D()``, ``prior.denoise`` or ``as_denoiser(non_local_means)``.
         sigma: the last level s, in the image's unit; larger is smoother.
@@ -69,6 +69,7 @@ def plug_and_play(
     if len(levels) == 0:
         raise InputError("Plug and play needs at least one level, in units of sigma.")
     stds = [positive(sigma * level, "level of plug and play") for level in levels]
+    measurement = measurement.linear_data
     z, previous = zero_filled(measurement)[None], stds[0]
     u = torch.zeros_like(z)
     for std in stds:
@@ -90,7 +91,7 @@ def tuned_plug_and_play(
     """Plug and play with the last level of highest PSNR, by a grid around the noise level of a pixel and a search.
 
     Args:
-        measurement: any scan with Gaussian noise.
+        measurement: any scan.
         truth: the true image (C, *spatial); used for the choice of the level only.
         denoise: as in :func:`plug_and_play`.
         levels: the level of each iteration, in units of the last.

@@ -7,11 +7,16 @@ variance :math:`E|n|^2 = 2\,\mathrm{std}^2`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from scorefield.errors import InputError
 from scorefield.portable import Portable
+
+if TYPE_CHECKING:
+    from scorefield.noise.gaussian import Gaussian
 
 
 class Noise(Portable, ABC):
@@ -28,3 +33,28 @@ class Noise(Portable, ABC):
     @abstractmethod
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Data drawn given their noiseless values ``mean`` (B, *data)."""
+
+    def linear_data(self, y: Tensor) -> tuple[Tensor, Gaussian]:
+        """Numbers that are the noiseless values plus Gaussian noise, as nearly as the data ``y`` (1, *data) allow.
+
+        Returns:
+            The numbers, shaped like y, and the law of their noise.
+
+        Raises:
+            InputError: data that the law does not give, or a law that knows no such numbers.
+        """
+        raise InputError(
+            f"{type(self).__name__} does not say which numbers of its data are linear in the image; give the scan a law"
+            " of scorefield.noise, or write the method linear_data."
+        )
+
+    def standardize(self, y: Tensor, mean: Tensor) -> Tensor:
+        """``(y - E y) / std`` of data whose noiseless values are ``mean`` (B, *data): mean 0 and variance 1.
+
+        Raises:
+            InputError: data that the law does not give, or a law that knows no mean and variance.
+        """
+        raise InputError(
+            f"{type(self).__name__} does not say what mean and variance its data have; give the scan a law of"
+            " scorefield.noise, or write the method standardize."
+        )

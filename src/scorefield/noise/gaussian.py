@@ -65,6 +65,13 @@ class Gaussian(Noise):
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return mean + self.sample(mean, generator)
 
+    def linear_data(self, y: Tensor) -> tuple[Tensor, Gaussian]:
+        """The data themselves and this law."""
+        return y, self
+
+    def standardize(self, y: Tensor, mean: Tensor) -> Tensor:
+        return self.whiten(y - mean)
+
 
 def gaussian(noise: Noise) -> Gaussian:
     """Return ``noise``, if it has the covariance that a method needs.
@@ -74,7 +81,8 @@ def gaussian(noise: Noise) -> Gaussian:
     """
     if not isinstance(noise, Gaussian):
         raise InputError(
-            f"{type(noise).__name__} data have no fixed noise variance, which this method needs; take one that asks for"
-            " the likelihood's score alone, such as kernels.SplitGibbs(measurement, likelihood=kernels.MarkovChain())."
+            f"{type(noise).__name__} data have no fixed noise variance, which this method needs; give it"
+            " measurement.linear_data, their approximation with Gaussian noise, or take a method that asks for the"
+            " likelihood's score alone, such as kernels.SplitGibbs(measurement, likelihood=kernels.MarkovChain())."
         )
     return noise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from scorefield.noise.base import Noise
 from scorefield.noise.gaussian import Gaussian
 
+T = TypeVar("T")
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -43,6 +45,13 @@ class Joint(Noise):
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return _whole(_each(self, lambda law, part: law.corrupt(part, generator), mean))
 
+    def linear_data(self, y: Tensor) -> tuple[Tensor, Gaussian]:
+        (first, one), (second, two) = _each(self, lambda law, part: law.linear_data(part), y)
+        return _whole([first, second]), GaussianJoint(one, two, self.shapes)
+
+    def standardize(self, y: Tensor, mean: Tensor) -> Tensor:
+        return _whole(_each(self, lambda law, *parts: law.standardize(*parts), y, mean))
+
 
 class GaussianJoint(Joint, Gaussian):
     """Two blocks of Gaussian noise, R block diagonal."""
@@ -52,6 +61,10 @@ class GaussianJoint(Joint, Gaussian):
 
     def __init__(self, first: Gaussian, second: Gaussian, shapes: Shapes):
         super().__init__(first, second, shapes)
+
+    def linear_data(self, y: Tensor) -> tuple[Tensor, Gaussian]:
+        """The data themselves and this law."""
+        return y, self
 
     @property
     def precision(self) -> Tensor:
@@ -73,7 +86,7 @@ class GaussianJoint(Joint, Gaussian):
         return first + second
 
 
-def _each(joint: Joint, ask: Callable[..., Tensor], *data: Tensor) -> list[Tensor]:
+def _each(joint: Joint, ask: Callable[..., T], *data: Tensor) -> list[T]:
     """The answers of the two laws, each for its own block of ``data``."""
     sizes = [math.prod(shape) for shape in joint.shapes]
     blocks = zip(*(each.split(sizes, 1) for each in data), strict=True)

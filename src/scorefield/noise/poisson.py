@@ -19,6 +19,8 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.noise.base import Noise
 from scorefield.noise.counts import as_counts, check_counts
+from scorefield.noise.gaussian import Gaussian
+from scorefield.noise.weighted import Weighted
 
 LEAST = -1.0  # line integral below which photons continue along their tangent
 
@@ -57,6 +59,20 @@ class PoissonEmission(Noise):
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_counts(mean, mean)
         return torch.poisson(mean + self._background.to(mean), generator)
+
+    def linear_data(self, y: Tensor) -> tuple[Tensor, Gaussian]:
+        """``y + min(y, 1) - b`` of variance ``y + 1``: their weighted mean is the rate, also of few counts.
+
+        References:
+            Mighell, "Parameter estimation in astronomy with Poisson-distributed data", ApJ 518, 1999.
+        """
+        check_counts(y, y)
+        return y + y.clamp(max=1) - self._background.to(y), Weighted((y[0] + 1).sqrt())
+
+    def standardize(self, y: Tensor, mean: Tensor) -> Tensor:
+        check_counts(y, mean)
+        rate = (mean + self._background.to(mean)).clamp(min=self.floor)
+        return (y - rate) / rate.sqrt()
 
 
 class PoissonTransmission(Noise):
@@ -100,3 +116,19 @@ class PoissonTransmission(Noise):
 
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.poisson(self._blank.to(mean) * torch.exp(-mean) + self._background.to(mean), generator)
+
+    def linear_data(self, y: Tensor) -> tuple[Tensor, Gaussian]:
+        r"""Line integrals :math:`\log I_0 - \log(y - b + \tfrac12)`, with ``std = sqrt(y + 1/2) / (y - b + 1/2)``.
+
+        The half removes the bias of the logarithm to first order.  A ray without a photon gives :math:`\log 2 I_0`.
+        """
+        check_counts(y, y)
+        passed = (y - self._background.to(y)).clamp(min=0) + 0.5
+        return self._blank.to(y).log() - passed.log(), Weighted(((y + 0.5).sqrt() / passed)[0])
+
+    def standardize(self, y: Tensor, mean: Tensor) -> Tensor:
+        check_counts(y, mean)
+        beyond = (LEAST - mean).clamp(min=0)
+        passed = self._blank.to(mean) * torch.exp(-mean.clamp(min=LEAST)) * (1 + beyond)
+        rate = (passed + self._background.to(mean)).clamp(min=torch.finfo(mean.dtype).tiny)
+        return (y - rate) / rate.sqrt()

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.noise.base import Noise
+from scorefield.noise.gaussian import Gaussian
+from scorefield.noise.white import White
 from scorefield.randomness import normal_like
 
 
@@ -51,6 +53,21 @@ class Rician(Noise):
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         n = normal_like(mean.to(mean.dtype.to_complex()), generator)
         return (mean + self.std * n).abs()
+
+    def linear_data(self, y: Tensor) -> tuple[Tensor, Gaussian]:
+        r""":math:`\sqrt{\max(y^2 - s^2, 0)}`, for real noiseless values :math:`\ge 0`, with white noise of level s.
+
+        References:
+            Gudbjartsson & Patz, MRM 1995 (the corrected magnitude).
+        """
+        _check(y)
+        return (y.square() - self.std**2).clamp(min=0).sqrt(), White(self.std)
+
+    def standardize(self, y: Tensor, mean: Tensor) -> Tensor:
+        """The square of the magnitude, whose mean and variance are simple, in units of its noise."""
+        _check(y)
+        power, variance = mean.abs().square(), self.std**2
+        return (y.square() - power - 2 * variance) / (2 * self.std * (power + variance).sqrt())
 
 
 def _check(y: Tensor) -> None:

@@ -82,9 +82,9 @@ class Scaled(Prior):
         Raises:
             InputError: the prior has no exact posterior.
         """
-        y, operator = measurement.y, measurement.operator
-        offset = torch.full_like(operator.H(y), self.offset)  # images are complex where the adjoint is
-        inner = Measurement(y - operator(offset), operator * self.scale, measurement.noise)
+        operator = measurement.operator
+        offset = torch.full_like(operator.H(measurement.y), self.offset)  # images are complex where the adjoint is
+        inner = Measurement(measurement.residual(offset), operator * self.scale, measurement.noise)
         return Scaled(self.prior.posterior(inner), self.scale, self.offset)
 
     def _inward(self, x: Tensor) -> Tensor:

@@ -60,7 +60,8 @@ def reconstruct(
         prior: learned or closed form.
         n: number of draws; the smallest and the largest of 19 are the bounds of their 90 % interval.
         method: how to sample; by default ``Method()``, and for a law in closed form what
-            :func:`scorefield.reconstruction.method.default_method` chooses.
+            :func:`scorefield.reconstruction.method.default_method` chooses.  The default takes the linear data of
+            counts and magnitudes, as it needs Gaussian noise; another method takes the measurement as it is.
         seed: fixes the draws.
         keep: what becomes of the draws, see :func:`scorefield.sampling.sample`; with
             :class:`~scorefield.samples.OnDisk` a sampling that was interrupted continues with its seed and batches.
@@ -78,6 +79,7 @@ def reconstruct(
     intensity = intensity_of(image)
     precision = precision_of(prior)
     if method is None:
+        measurement = measurement.linear_data
         learned = precision is not None or prior.amplitude is not None
         method = Method() if learned else default_method(prior, measurement, image, n, intensity)
     prior = _in_units_of(prior, image, intensity)
@@ -96,9 +98,11 @@ def reconstruct(
 def initial_image(measurement: Measurement) -> Tensor:
     """Ridge-regularized least squares (1, *shape): ``(A^H A + c I)^-1 A^H y``, c a thousandth of A^H A's size.
 
-    It fixes the intensity of the scan, not the image.  An operator that is not linear is linearized a few times, first
-    at an image of zeros.
+    It fixes the intensity of the scan, not the image.  Counts and magnitudes are replaced by their linear data
+    (:meth:`scorefield.noise.Noise.linear_data`).  An operator that is not linear is linearized a few times, first at an
+    image of zeros.
     """
+    measurement = measurement.linear_data
     if measurement.operator.linear:
         return _least_squares(measurement)
     image = measurement.operator.blank(measurement.y)

@@ -99,12 +99,12 @@ def residual_check(samples: Samples, measurement: Measurement) -> ResidualCheck:
             f"The draws have shape {tuple(samples.draws.shape[1:])} but the scan's images"
             f" {measurement.shape}; pass the measurement they were drawn from."
         )
-    noise, measured = measurement.gaussian, measurement.y[0] != 0
+    measured = measurement.y[0] != 0
     statistics = []
     for draw in samples.draws.to(measurement.y.device).split(1):  # one at a time: data of many coils are large
-        residual = measurement.residual(draw)
-        measured = measured | (residual[0] != 0)
-        whitened = noise.whiten(residual)
+        mean = measurement.operator(draw)
+        measured = measured | (mean[0] != 0)
+        whitened = measurement.noise.standardize(measurement.y, mean)
         statistics.append(float(whitened.abs().double().square().sum()))
     count = int(measured.sum()) * (2 if torch.is_complex(measurement.y) else 1)
     if count == 0:
