@@ -306,7 +306,7 @@ def test_a_finished_prior_is_not_trained_over(call, tmp_path, picture):
         (("--hold-out", 0.3), "single file"),
         (("--patience", 3), "there is none; add --hold-out or --validate-on"),
         (("--seed", 2**63), "input should be less than"),
-        (("--tensorboard", "runs"), r"pip install scorefield\[tensorboard\]"),
+        (("--tensorboard", "runs"), r"pip install tensorboard"),
     ],
 )
 def test_training_options_are_checked(call, tmp_path, picture, options, match):

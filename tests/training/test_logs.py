@@ -33,7 +33,7 @@ def test_rewinding_forgets_what_came_later(tmp_path):
 
 def test_tensorboard_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InputError, match=r"pip install scorefield\[tensorboard\]"):
+    with pytest.raises(InputError, match=r"pip install tensorboard"):
         TensorBoard(tmp_path)
 
 

@@ -47,7 +47,7 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Scalars for TensorBoard (``pip install scorefield[tensorboard]``).
+    """Scalars for TensorBoard (the extra ``tensorboard``, or ``pip install tensorboard``).
 
     Args:
         folder: where the event files go.
@@ -60,9 +60,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise InputError(
-                "TensorBoard logs need the package tensorboard; run: pip install scorefield[tensorboard]"
-            ) from error
+            raise InputError("TensorBoard logs need the package tensorboard; run: pip install tensorboard") from error
         self.folder, self._writer = folder, SummaryWriter(str(folder))
 
     def write(self, record: Mapping[str, Any]) -> None:
