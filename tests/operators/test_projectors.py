@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scorefield import operators as ops
 from scorefield.errors import InputError
@@ -201,6 +202,32 @@ def test_a_distant_source_is_a_parallel_beam():
     x = torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     far = ops.fan_beam((1, 20, 20), VIEWS, 30, source_distance=1e7, detector_distance=0)
     torch.testing.assert_close(far(x), ops.parallel_beam((1, 20, 20), VIEWS, 30)(x), rtol=1e-4, atol=1e-4)
+
+
+class Operations(TorchDispatchMode):
+    """The names of what torch computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("direction", [lambda A: A, lambda A: A.H], ids=["forward", "adjoint"])
+def test_one_image_takes_a_product_with_a_vector_and_a_batch_the_same_numbers(direction):
+    """The product with a matrix of one column is the slower one, for the same numbers."""
+    A = direction(ops.parallel_beam((1, 6, 7), [0.0, 0.7], 9))
+    x = torch.rand(3, *A.shape_in, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with Operations() as one:
+        each = [A(row.unsqueeze(0)) for row in x]
+    with Operations() as many:
+        together = A(x)
+    torch.testing.assert_close(torch.cat(each), together, rtol=1e-13, atol=1e-14)
+    products = [sum(name.startswith(kind) for name in log.names) for log in (one, many) for kind in ("mv", "mm")]
+    assert products == [3, 0, 0, 1]
 
 
 def test_slices_share_the_rays():

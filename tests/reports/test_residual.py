@@ -89,6 +89,20 @@ def test_measurements_that_happen_to_be_zero_count():
     assert residual_check(samples, given).count == 1600
 
 
+def test_a_datum_that_a_draw_meets_exactly_is_a_measurement():
+    """Whichever draw it is, and whether the datum is zero or not."""
+    samples, measurement = gaussian_posterior(3)
+    y = measurement.y.clone()
+    y[..., :20] = 0
+    given = Measurement(y, measurement.operator, measurement.noise)
+    for met in ([0], [1], [2], [0, 2], [1, 2]):
+        draws = samples.draws.clone()
+        draws[met] = y.expand_as(draws[met]) if len(met) > 1 else y[0]
+        assert residual_check(Samples(draws), given).count == 1600
+    everything = Samples((y + 1e-3 * (y == 0)).expand(2, -1, -1, -1))
+    assert residual_check(everything, given).count == 1600
+
+
 def test_bad_input_is_named():
     samples, measurement = gaussian_posterior(2)
     with pytest.raises(InputError, match="shape"):
