@@ -6,8 +6,10 @@ import base64
 import io
 import json
 import re
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from scorefield.reports import View, report
 from scorefield.reports.html import SHOWN
 from scorefield.runs.cost import Cost
 from scorefield.samples import Samples
+from scorefield.units import WATER
 
 VOID = {"meta", "img", "input", "br", "link", "fefuncr", "fefuncg", "fefuncb"}
 
@@ -74,6 +77,19 @@ def decode(uri: str | None) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2], validate=True))))
 
 
+def viewer(page: Page) -> dict[str, Any]:
+    """What the script of a page gets."""
+    return json.loads(page.data["viewer-data"])
+
+
+def picture(data: dict[str, Any], number: int) -> np.ndarray:
+    """The values of a stored picture."""
+    raster, count = data["planes"][number], data["rows"] * data["columns"]
+    plain = np.frombuffer(zlib.decompress(base64.b64decode(raster["data"])), np.uint8).astype(np.int64)
+    differences = (plain[:count] * 256 + plain[count:]).reshape(data["rows"], data["columns"])
+    return raster["low"] + raster["step"] * (differences.cumsum(1) % 65536)
+
+
 def case(
     shape: tuple[int, ...] = (1, 24, 20),
     n: int = 8,
@@ -110,13 +126,58 @@ def test_the_page_parses_and_every_picture_decodes_and_is_described(tmp_path: Pa
             assert int(str(image["height"])) == 14 * 24
     # reference, baseline, mean, draw; std, width; two errors; three charts; three scale bars
     assert len(page.images) == 4 + 2 + 2 + 3 + 3
-    draws = json.loads(page.data["draw-data"])
-    assert len(draws) == 8
     low, high = 0.0, float(np.quantile(truth.numpy(), 0.998))
-    for uri, draw in zip(draws, samples.draws, strict=True):
-        wanted = np.clip((draw[0].numpy() - low) / (high - low), 0, 1) * 255
-        np.testing.assert_allclose(decode(uri), wanted, atol=0.51)
-    assert page.images[3]["src"] == draws[0]
+    wanted = np.clip((samples.draws[0, 0].numpy() - low) / (high - low), 0, 1) * 255
+    np.testing.assert_allclose(decode(page.images[3]["src"]), wanted, atol=0.51)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_every_picture_is_stored_in_16_bits(tmp_path: Path, dtype: torch.dtype):
+    samples, measurement, truth = case(dtype=dtype)
+    baselines = {"Data": measurement.y[0]}
+    page = written(report(samples, measurement, path=tmp_path / "r.html", truth=truth, baselines=baselines))
+    data = viewer(page)
+    shown = samples.magnitudes
+    mean = samples.mean
+    images = [truth.abs() if dtype.is_complex else truth, measurement.y[0], mean, *shown.draws]
+    images = [image.abs() if dtype.is_complex else image for image in images]
+    reach = float(torch.stack(images).max() - torch.stack(images).min())
+    stored = [data["reference"], data["others"][0]["plane"], data["panels"][2]["plane"], *data["draws"]]
+    for plane, image in zip(stored, images, strict=True):
+        np.testing.assert_allclose(picture(data, plane), image[0].numpy(), atol=0.51 * reach / 65535)
+    spread, width = (picture(data, panel["plane"]) for panel in data["panels"][4:6])
+    low, high = samples.interval(0.9)
+    np.testing.assert_allclose(spread, shown.std[0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(width, (high - low)[0].numpy(), atol=1e-4)
+    phases = [panel for panel in data["panels"] if panel["name"] == "Phase of the mean"]
+    assert len(phases) == dtype.is_complex
+    for panel in phases:
+        np.testing.assert_allclose(picture(data, panel["plane"]), np.rad2deg(mean[0].angle().numpy()), atol=360 / 65535)
+    errors = [panel for panel in data["panels"] if panel["minus"] is not None]
+    assert [(panel["plane"], panel["minus"]) for panel in errors] == [(plane, stored[0]) for plane in stored[1:3]]
+
+
+def test_attenuation_is_read_in_hounsfield_units(tmp_path: Path):
+    samples, measurement, truth = case()
+    scale = WATER / 3  # 3 becomes water
+    inside = (
+        Samples(scale * samples.draws),
+        Measurement(scale * measurement.y, measurement.operator, White(scale * 0.2)),
+    )
+    page = written(report(*inside, path=tmp_path / "r.html", truth=scale * truth, view=View("1/mm")))
+    data = viewer(page)
+    assert data["unit"] == "HU"
+    reference = picture(data, data["reference"])
+    np.testing.assert_allclose(reference, 1000 * (truth[0].numpy() / 3 - 1), atol=0.05)
+    spread = next(panel for panel in data["panels"] if panel["name"] == "Standard deviation")
+    np.testing.assert_allclose(picture(data, spread["plane"]), samples.std[0].numpy() * 1000 / 3, atol=0.05)
+    for name, low, high in (("Brain", 0, 80), ("Soft tissue", -160, 240), ("Lung", -1350, 150), ("Bone", -500, 1300)):
+        (button,) = [a for tag, a in page.tags if tag == "button" and a.get("data-low") == f"{low}.0" and name]
+        assert button["data-high"] == f"{high}.0"
+    assert "HU wide on average" in page.text
+    plain = written(report(samples, measurement, path=tmp_path / "r.html", truth=truth))
+    assert viewer(plain)["unit"] == "image unit"
+    assert "Brain" not in plain.text
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
@@ -188,7 +249,8 @@ def test_everything_of_the_callers_is_escaped(tmp_path: Path):
         card={evil: evil},
     )
     page = written(path)
-    assert sum(tag == "script" for tag, _ in page.tags) == 2
+    assert sum(tag == "script" for tag, _ in page.tags) == 3
+    assert evil in {other["name"] for other in viewer(page)["others"]}
     assert not any(tag == "b" for tag, _ in page.tags)
     assert page.text.count("alert('x')") >= 6
 
@@ -222,9 +284,8 @@ def test_complex_draws_are_shown_by_magnitude_and_judged_where_there_is_signal(t
     assert "complex image" in page.text
     assert "magnitude" in page.text
     assert "Uncertainty is calibrated" in page.text
-    pixels = decode(json.loads(page.data["draw-data"])[2])
-    high = float(np.quantile(truth.abs().numpy(), 0.998))
-    np.testing.assert_allclose(pixels, np.clip(draws[2, 0].abs().numpy() / high, 0, 1) * 255, atol=0.51)
+    data = viewer(page)
+    np.testing.assert_allclose(picture(data, data["draws"][2]), draws[2, 0].abs().numpy(), atol=1e-3)
 
 
 def test_volumes_show_their_central_slice_and_many_draws_are_cut_with_a_word(tmp_path: Path):
@@ -232,7 +293,7 @@ def test_volumes_show_their_central_slice_and_many_draws_are_cut_with_a_word(tmp
     page = written(report(samples, measurement, path=tmp_path / "r.html", truth=truth))
     assert "slice 2 of 3" in page.text
     assert f"first {SHOWN} of {SHOWN + 2} draws" in page.text
-    assert len(json.loads(page.data["draw-data"])) == SHOWN
+    assert len(viewer(page)["draws"]) == SHOWN
 
 
 def test_a_window_is_kept(tmp_path: Path):

@@ -97,6 +97,11 @@ class View:
         rows, columns = picture.shape
         return zoom((math.ceil(rows * high / min(high, wide)), math.ceil(columns * wide / min(high, wide))))
 
+    @property
+    def pixel(self) -> tuple[float, float] | None:
+        """Height and width of a pixel in mm; None where they are unknown."""
+        return None if self.frame.spacing is None else self._pixel()
+
     def _pixel(self) -> tuple[float, float]:
         """Height and width of a pixel in mm, or of a square."""
         spacing = self.frame.spacing

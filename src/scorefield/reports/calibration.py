@@ -18,7 +18,8 @@ from scorefield.errors import InputError
 from scorefield.reports.card import _versions, rows
 from scorefield.reports.figures import BAND, BLUE, INK, MUTED, _chart
 from scorefield.reports.findings import Finding, Row
-from scorefield.reports.html import Chart, _picture, _render
+from scorefield.reports.html import render
+from scorefield.reports.page import Chart, picture_of
 from scorefield.store.atomic import atomic_path
 from scorefield.trust.residual import LIMIT
 
@@ -73,7 +74,7 @@ def calibration_report(
         "charts": _charts(calibration),
         "card": _card(calibration, card or {}),
     }
-    text = _render(context, "calibration.html")
+    text = render(context, "calibration.html")
     try:
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -240,7 +241,7 @@ def _charts(calibration: Calibration) -> list[Chart]:
         "Ranks of regions": (_ranks(calibration.regions), ranked),
         "Whole images (TARP)": (_tarp(calibration), tarp),
     }
-    return [Chart(name, _picture(figure), f"{name}. {note}", note) for name, (figure, note) in pictures.items()]
+    return [Chart(name, picture_of(figure), f"{name}. {note}", note) for name, (figure, note) in pictures.items()]
 
 
 def _coverage(calibration: Calibration) -> Figure:

@@ -127,8 +127,8 @@ def _map(picture: Plane, title: str, unit: str, colormap: str, window: Window) -
 def _chart() -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.4, 3.4), layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(4.4, 3.4), layout="constrained", facecolor="none")
+    axes = figure.add_subplot(facecolor="none")  # the page's ground, light or dark
     axes.spines[["top", "right"]].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(MUTED)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scorefield.data.display import digits
 from scorefield.metrics import Evaluation, interval_width, psnr, ssim
+from scorefield.reports.reading import Reading
 from scorefield.trust.likeness import LikenessCheck
 from scorefield.trust.residual import ResidualCheck
 
@@ -25,11 +26,15 @@ MEAN = "Posterior mean"
 
 @dataclass(frozen=True)
 class Finding:
-    """One statement: ``tone`` is "good", "watch" or "note", ``sign`` its symbol (never color alone)."""
+    """One statement: ``tone`` is "good", "watch" or "note", ``sign`` its symbol (never color alone).
+
+    ``text`` is in plain words, ``numbers`` are behind it.
+    """
 
     tone: str
     title: str
     text: str
+    numbers: str = ""
 
     @property
     def sign(self) -> str:
@@ -88,13 +93,13 @@ def accuracy(result: Evaluation | None, scores: Mapping[str, float]) -> Finding:
     return Finding("watch", f"{-gain:.1f} dB worse than the best baseline", text)
 
 
-def uncertainty(samples: Samples, result: Evaluation | None, unit: str) -> Finding:
+def uncertainty(samples: Samples, result: Evaluation | None, reading: Reading) -> Finding:
     """Whether the intervals cover the truth as often as they should, if there is a truth."""
     if result is None:
-        typical = digits(float(interval_width(samples, LEVEL).double().median()))
+        typical = reading.spell(float(interval_width(samples, LEVEL).double().median()))
         return Finding(
             "note",
-            f"Typical {LEVEL:.0%} interval: {typical} {unit} wide",
+            f"Typical {LEVEL:.0%} interval: {typical} wide",
             "Median over pixels. Without a reference this page cannot tell whether the intervals hold;"
             " check them on scans with a known answer.",
         )
@@ -102,7 +107,7 @@ def uncertainty(samples: Samples, result: Evaluation | None, unit: str) -> Findi
     text = (
         f"{result.coverage:.0%} of the pixels' true values lie inside their {LEVEL:.0%} intervals;"
         f" a perfect sampler with {len(samples.draws)} draws would reach {result.expected_coverage:.0%}."
-        f" Intervals are {digits(result.width)} {unit} wide on average."
+        f" Intervals are {reading.spell(result.width)} wide on average."
     )
     if abs(gap) <= CLOSE:
         return Finding("good", "Uncertainty is calibrated on this image", text)
