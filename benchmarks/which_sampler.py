@@ -185,12 +185,14 @@ class _Asked(Denoiser):
 
 
 def with_prior(kernel: Kernel, measurement: Any) -> Kernel:
-    """The kernel, after an ancestral step if it never asks the prior: a projection corrects, it does not denoise."""
+    """The kernel; one that never asks the prior, a projection, after the predictor and the corrector, as published."""
     prior, generator = _Asked(measurement.shape), torch.Generator().manual_seed(0)
     x = torch.randn(2, *measurement.shape, generator=generator, dtype=torch.float64)
     levels = torch.tensor([1.0, 0.6], dtype=torch.float64)
     kernel.step(prior, kernel.start(x), *levels, generator)
-    return kernel if prior.asked else Then(kernels.Ancestral(), kernel)
+    if prior.asked:
+        return kernel
+    return Then(Then(kernels.ReverseDiffusion(), kernel), Then(kernels.Hold(kernels.Corrector()), kernel))
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,16 @@ from scorefield.randomness import normal_like
 class Project(Kernel[None]):
     r""":math:`x + \lambda A^+(y + c\,t A z - A x)` at ``target`` t, and the hard projection on y at t = 0.
 
-    A building block; walk it with the prior itself.  Song et al. project onto data as noisy as the image (c = 1),
+    A building block; walk it with the prior itself.  Song et al. project after the predictor and after the corrector,
+    onto data as noisy as the image (c = 1):
 
-    ``Then(Then(Ancestral(), Project(m, weight)), Then(Hold(Langevin(2 * r**2)), Project(m, weight)))``,
+    ``Then(Then(ReverseDiffusion(), Project(m)), Then(Hold(Corrector(r)), Project(m)))``
 
-    score-MRI onto the clean data (c = 0) by the same chain; r is their signal-to-noise ratio, 0.16.  Without the
-    corrector the chain is the replacement method, whose draws are biased however fine the grid.
+    with r = 0.517 and lambda = 1 for MRI, 0.246 and 0.841 for CT.  Score-MRI is the same chain with r = 0.16 and the
+    clean data, ``Project(m, noise=0)``.  On a Gaussian in 8 dimensions (250 levels, r = 0.16) its relative Wasserstein
+    error is 0.03.  The corrector's step must follow the score: with ``Langevin(2 * r**2)``, a fixed fraction of the
+    level, the error is 0.14.  Without a corrector the chain is the replacement method, 0.22: its draws are biased
+    however fine the grid.
 
     Args:
         measurement: the data; their noise level is not used.

@@ -33,7 +33,7 @@ class Projection(Posterior):
     With lambda = 1 and ``kernels.Ancestral()`` this is the published predictor: the next projection
     overwrites what it does to the range of A^+.  For lambda < 1, where the projected image itself moves on, and for
     predictor-corrector chains to the letter, see ``kernels.Project``.  No step of :class:`Projection` mixes noise
-    back from the null space, so without a corrector (``Repeat(Hold(Langevin()), k)``) its draws are biased.
+    back from the null space, so without a corrector (``Repeat(Hold(Corrector()), k)``) its draws are biased.
 
     Args:
         weight: lambda in (0, 1]; the paper's code uses 1 for MRI and 0.841 for CT.
