@@ -37,10 +37,13 @@ from scorefield.kernels import (
     Kernel,
     Langevin,
     Laplace,
+    LiteralDPS,
+    LiteralPiGDM,
     Marginal,
     MarkovChain,
     MCGDiff,
     Particles,
+    RedDiff,
     RePaint,
     Repeat,
     ReverseDiffusion,
@@ -109,6 +112,11 @@ class Problem:
         return Scaled(mixture(self.dtype), self.image)
 
     @property
+    def gain(self) -> float:
+        """By which the operator is multiplied."""
+        return self.data / self.image
+
+    @property
     def y(self) -> Tensor:
         return (self.data * torch.tensor([1.3, -0.4], dtype=torch.float64)).to(self.dtype)
 
@@ -118,7 +126,7 @@ class Problem:
 
     @property
     def measurement(self) -> Measurement:
-        return Measurement(self.y, Matrix(MATRIX) * (self.data / self.image), self.noise)
+        return Measurement(self.y, Matrix(MATRIX) * self.gain, self.noise)
 
     @property
     def sigmas(self) -> Tensor:
@@ -165,7 +173,7 @@ def projected_scan(problem: Problem) -> tuple[Prior, Measurement]:
 
 def _scan(problem: Problem, operator: Operator, image: Tensor) -> Measurement:
     y = operator(image) + STD * operator(torch.ones_like(image))
-    return Measurement(problem.data * y, operator * (problem.data / problem.image), problem.noise)
+    return Measurement(problem.data * y, operator * problem.gain, problem.noise)
 
 
 Case = Callable[[Problem], tuple[Prior, Kernel]]
@@ -219,12 +227,15 @@ SPECIAL: dict[str, tuple[type, Case]] = {
     "HMC-path": (HMC, blind(HMC(acceptance=ByPath()))),
     "Hold": (Hold, blind(Then(Heun(), Hold(Langevin())))),
     "Langevin-absolute": (Langevin, lambda p: (p.prior, Langevin(Absolute(1e-3 * p.image**2)))),
+    "LiteralDPS": (LiteralDPS, lambda p: (p.prior, LiteralDPS(p.measurement, amplitude=p.image, gain=p.gain))),
+    "LiteralPiGDM": (LiteralPiGDM, lambda p: (p.prior, LiteralPiGDM(p.measurement, amplitude=p.image))),
     "MALA": (MALA, exact(MALA())),
     "MALA-path": (MALA, blind(MALA(acceptance=ByPath()))),
     "AnnealedHMC": (AnnealedHMC, blind(AnnealedHMC(proposals=3))),
     "MCGDiff": (MCGDiff, holding(lambda m: MCGDiff(m, kappa=0.3))),
     "Particles-moved": (Particles, holding(lambda m: Particles(m, move=MALA(rate=0.5)))),
     "Particles-krylov": (Particles, holding(lambda m: Particles(m, rank=1))),
+    "RedDiff": (RedDiff, lambda p: (p.prior, RedDiff(p.measurement, amplitude=p.image, gain=p.gain))),
     "RePaint": (RePaint, holding(lambda m: RePaint(m, jump=2, passes=2))),
     "Repeat": (Repeat, blind(Repeat(Langevin(), 2))),
     "SplitGibbs-chain": (SplitGibbs, holding(lambda m: SplitGibbs(m, quick(), MarkovChain(steps=5)))),

@@ -201,21 +201,21 @@ def test_dds(gamma, steps):
 
 
 @pytest.mark.parametrize("zeta", [0.03, 0.3])
-@pytest.mark.parametrize("amplitude", [1.0, 2.5])
-def test_dps(zeta, amplitude):
-    """Algorithm 1 in its own frame, images over ``amplitude``, with the code's gradient of the norm and its zeta."""
+@pytest.mark.parametrize(("amplitude", "gain"), [(1.0, 1.0), (2.5, 0.7)])
+def test_dps(zeta, amplitude, gain):
+    """Algorithm 1 in its own frame and units, with the code's gradient of the norm and its zeta."""
     stream, s2 = g(), (SIGMAS / amplitude).square()
     levels = (1 / (1 + s2)).tolist()
     x = levels[0] ** 0.5 * START / amplitude
     for a, b in pairwise(levels):
         leaf = x.clone().requires_grad_()
         x0 = PRIOR.denoise(amplitude * leaf / a**0.5, amplitude * ((1 - a) / a) ** 0.5) / amplitude
-        (gradient,) = torch.autograd.grad((Y / amplitude - x0 @ A.T).norm(dim=1).sum(), leaf)
+        (gradient,) = torch.autograd.grad((Y / amplitude - x0 @ A.T).norm(dim=1).sum() / gain, leaf)
         x0, alpha = x0.detach(), a / b
         mean = b**0.5 * (1 - alpha) / (1 - a) * x0 + alpha**0.5 * (1 - b) / (1 - a) * x
         z = torch.empty_like(x).normal_(generator=stream) if b < 1 else 0
         x = mean + ((1 - b) / (1 - a) * (1 - alpha)) ** 0.5 * z - zeta * gradient
-    close(ours(PRIOR, LiteralDPS(GIVEN, zeta=zeta, amplitude=amplitude)), amplitude * x)
+    close(ours(PRIOR, LiteralDPS(GIVEN, zeta=zeta, amplitude=amplitude, gain=gain)), amplitude * x)
 
 
 @pytest.mark.parametrize(("s", "t"), [(2.0, 1.5), (0.3, 0.1)])
@@ -278,6 +278,7 @@ def test_kernels_refuse_bad_numbers():
     for make in (
         lambda: LiteralDPS(GIVEN, zeta=0),
         lambda: LiteralDPS(GIVEN, amplitude=0),
+        lambda: LiteralDPS(GIVEN, gain=0),
         lambda: LiteralDPS(GIVEN, eta=2),
         lambda: LiteralPiGDM(GIVEN, amplitude=0),
         lambda: LiteralPiGDM(GIVEN, data_std=1.0),

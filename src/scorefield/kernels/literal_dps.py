@@ -3,12 +3,13 @@ r"""Diffusion posterior sampling to the letter: an ancestral step, then a gradie
 The paper walks the variance-preserving image :math:`x' = a\,x/u`, with :math:`a_s = (1 + s^2/u^2)^{-1/2}` at level s
 and u the size of images that it calls 1.  Its algorithm 1, with the code's gradient of the norm, is
 
-.. math:: x'_t = \mathrm{ancestral}(x'_s) - \zeta\,\nabla_{x'_s} \|y - A D\| / u.
+.. math:: x'_t = \mathrm{ancestral}(x'_s) - \zeta\,\nabla_{x'_s} \|y - A D\| / (g u)
 
+for data of size g u, g being the norm of the operator that it calls 1.
 In the images x of this library the same step is
 
 .. math::
-    x_t = \mathrm{ancestral}(x_s) - u\,\zeta\,\sqrt{(1 + s^2/u^2)(1 + t^2/u^2)}\;\nabla_{x_s} \|y - A D(x_s)\|.
+    x_t = \mathrm{ancestral}(x_s) - \frac{u\,\zeta}{g} \sqrt{(1 + s^2/u^2)(1 + t^2/u^2)}\;\nabla_{x_s} \|y - A D(x_s)\|.
 """
 
 from __future__ import annotations
@@ -49,13 +50,14 @@ class LiteralDPS(Kernel[None]):
     Args:
         measurement: the data.
         zeta: step; the paper's code uses 0.3 for deblurring and super-resolution, 0.5 for inpainting, 1 for phase
-            retrieval, all with 1000 steps, data in units of the image and operators of norm about 1.
+            retrieval, all with 1000 steps.
         eta: share of fresh noise of the ancestral step; 1 is published.
         amplitude: u, the size of an image that the paper calls 1, in the units of the image; the paper's images fill
             [-1, 1], so it is half of their range.
+        gain: g, the size of the data of such an image over u; the paper's data are in the unit of the image.
 
     Raises:
-        InputError: a step or an amplitude that is not positive, or eta outside [0, 1].
+        InputError: a step, an amplitude or a gain that is not positive, or eta outside [0, 1].
 
     References:
         Chung, Kim, McCann, Klasky, Ye, ICLR 2023, arXiv 2209.14687, algorithm 1.
@@ -65,11 +67,13 @@ class LiteralDPS(Kernel[None]):
     zeta: float = 0.3
     eta: float = 1.0
     amplitude: float = 1.0
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (self.zeta > 0 and self.amplitude > 0):
+        if not (self.zeta > 0 and self.amplitude > 0 and self.gain > 0):
             raise InputError(
-                f"LiteralDPS needs a positive step zeta and amplitude, got {self.zeta:g} and {self.amplitude:g}."
+                f"LiteralDPS needs positive zeta, amplitude and gain, got {self.zeta:g}, {self.amplitude:g} and"
+                f" {self.gain:g}."
             )
         Ancestral(self.eta)
 
@@ -82,4 +86,4 @@ class LiteralDPS(Kernel[None]):
         uphill = vjp(self.measurement.operator.at(mean).H(residual)) / per_image(norm, mean)
         after = Ancestral(self.eta).step(Known(mean), state, sigma, target, generator)
         frames = (1 + (sigma / self.amplitude) ** 2) * (1 + (target / self.amplitude) ** 2)
-        return after.at(after.x + self.amplitude * self.zeta * frames.sqrt() * uphill)
+        return after.at(after.x + self.amplitude / self.gain * self.zeta * frames.sqrt() * uphill)
