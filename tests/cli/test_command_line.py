@@ -18,6 +18,7 @@ from scorefield.priors import Homogeneous, Network
 from scorefield.reconstruction import pipeline
 from scorefield.samples import OnDisk, Samples
 from scorefield.store import checkpoint
+from scorefield.training.record import CLOCK
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_a_killed_training_is_resumed_by_the_command(call, tmp_path, picture):
     assert call(*options, tmp_path / "whole", "--steps", 4)[0] == 0
     state = tmp_path / "whole/training.json"
     plain = json.loads(state.read_text())
-    state.write_text(json.dumps({**plain, "finished": False}))
+    CLOCK.write(state, {**plain, "finished": False})
     status, _, err = call(*options, tmp_path / "whole", "--steps", 6)
     assert status == 2
     assert "--resume" in sentence(err)

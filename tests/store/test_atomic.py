@@ -190,7 +190,7 @@ def test_no_file_appears_when_one_of_several_fails(tmp_path, monkeypatch, failin
 
     def full(source, target):
         moves.append(target)
-        if failing in ("first", "second") and len(moves) == {"first": 2, "second": 4}[failing]:
+        if failing in ("first", "second") and len(moves) == {"first": 1, "second": 2}[failing]:
             raise OSError("disk full")
         replace(source, target)
 

@@ -133,7 +133,7 @@ def edit(change):
         path = folder / "prior.json"
         plain = json.loads(path.read_text())
         plain = change(plain) or plain
-        path.write_text(json.dumps(plain))
+        checkpoint.DESCRIPTION.write(path, plain)
 
     return damage
 
@@ -270,7 +270,7 @@ def test_tensors_beside_do_not_take_the_name_of_another_file(name, tmp_path):
 def test_an_unknown_class_is_named_with_its_file(tmp_path):
     checkpoint.save(Gamma(2.0, 1.0), tmp_path / "mine")
     file = tmp_path / "mine" / "prior.json"
-    file.write_text(file.read_text().replace("priors.Gamma", "priors.Nothing"))
+    edit(lambda plain: plain["prior"].update({"class": "priors.Nothing"}))(tmp_path / "mine")
     with pytest.raises(
         InputError, match=rf"{re.escape(str(file))} does not describe a prior: 'priors.Nothing' is not a class"
     ):

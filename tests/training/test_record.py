@@ -21,7 +21,7 @@ from scorefield.nets import UNet
 from scorefield.priors import EDM, Network
 from scorefield.store import checkpoint
 from scorefield.store.checkpoint import Card
-from scorefield.training.record import Clock
+from scorefield.training.record import CLOCK, Clock
 from scorefield.training.trainer import Record, Settings, Steps, Validation, train
 from scorefield.trust import reference_of
 
@@ -213,7 +213,7 @@ def test_other_images_do_not_resume(tmp_path):
     state = tmp_path / "prior" / "training.json"
     plain = json.loads(state.read_text())
     del plain["images"]
-    state.write_text(json.dumps(plain))
+    CLOCK.write(state, plain)
     assert trained(tmp_path, steps=5, resume=True).trained_steps == 5
 
 

@@ -105,10 +105,8 @@ def _draws(options: CalibrateOptions, prior: Prior) -> Truths:
 
 
 def _write(calibration: Calibration, path: Path) -> None:
-    import json
-
     from scorefield.calibration import LEVELS
-    from scorefield.store.atomic import atomic_path
+    from scorefield.store.plain import JsonFile
 
     numbers: dict[str, Any] = {
         "scans": calibration.n_scans,
@@ -124,8 +122,9 @@ def _write(calibration: Calibration, path: Path) -> None:
             "uniformity": quantities.uniformity.p_value,
         }
     numbers |= {name: float(calibration.numbers(name).mean()) for name in ("crps", "residual_z", "seconds")}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(numbers | {"origin": dict(calibration.origin)}, indent=2) + "\n")
+    JsonFile("the numbers of a calibration", "calibrate again").write(
+        path, numbers | {"origin": dict(calibration.origin)}
+    )
 
 
 command = make_command(CalibrateOptions, run)

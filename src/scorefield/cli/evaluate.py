@@ -26,10 +26,11 @@ def run(options: EvaluateOptions) -> None:
     from scorefield.data import read_image
     from scorefield.errors import InputError
     from scorefield.metrics import evaluate
-    from scorefield.reconstruction.results import load_draws
+    from scorefield.reconstruction.results import load_draws, load_record
     from scorefield.store.atomic import atomic_path
 
     samples = load_draws(options.run)
+    load_record(options.run)  # every file of the run is as it was written
     truth = read_image(options.truth).pixels
     if truth.shape != samples.draws.shape[1:]:
         wanted = tuple(samples.draws.shape[1:])

@@ -39,9 +39,7 @@ def make_command(options: type[O], run: Callable[[O], None]) -> TyperCommand:
     """
 
     def _invoke(config: Path | None = None, **given: Any) -> None:
-        values = _read(config, options) if config else {}
-        values |= {name: value for name, value in given.items() if value not in (None, [], ())}
-        run(_validate(options, values))
+        run(read_options(config, options, {n: value for n, value in given.items() if value not in (None, [], ())}))
 
     parameters = [_parameter(name, info) for name, info in options.model_fields.items()]
     help_config = "YAML file with any of these options (names with underscores)."
@@ -52,6 +50,15 @@ def make_command(options: type[O], run: Callable[[O], None]) -> TyperCommand:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(_invoke)
     return typer.main.get_command(app)  # pyright: ignore[reportReturnType]
+
+
+def read_options(config: Path | None, options: type[O], given: dict[str, Any] | None = None) -> O:
+    """The options of a YAML file, and those that are given, which take precedence.
+
+    Raises:
+        InputError: the file cannot be read, or an option is unknown, missing or out of range.
+    """
+    return _validate(options, (_read(config, options) if config else {}) | (given or {}))
 
 
 def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:

@@ -19,21 +19,15 @@ class ReportOptions(Options):
 
 def run(options: ReportOptions) -> None:
     """Write one self-contained HTML page about a reconstruction."""
-    import json
-
     from scorefield.data import read_image
-    from scorefield.errors import InputError
-    from scorefield.reconstruction.results import load_draws
+    from scorefield.reconstruction.results import load_draws, load_record
     from scorefield.reports import View, report
     from scorefield.scans.scan import Scan
 
     samples = load_draws(options.run)
     scan = Scan.load(options.run / "scan.scan")
-    try:
-        card = json.loads((options.run / "run.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{options.run / 'run.json'} cannot be read ({error}); reconstruct again.") from error
-    card = {name: value for name, value in card.items() if name not in ("cost", "provenance")}  # the samples have both
+    own = ("cost", "provenance", "format", "files")  # the samples have the first two
+    card = {name: value for name, value in load_record(options.run).items() if name not in own}
     truth = read_image(options.truth).pixels if options.truth else None
     path = options.out or options.run / "report.html"
     report(

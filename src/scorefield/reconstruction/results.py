@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +16,10 @@ from scorefield.errors import InputError
 from scorefield.noise.words import in_words
 from scorefield.samples import Samples
 from scorefield.scans.scan import Scan
-from scorefield.store.atomic import atomic_folder
+from scorefield.store.atomic import atomic_folder, recover
+from scorefield.store.plain import JsonFile
 
+RUN = JsonFile("the record of a run", "reconstruct again")
 DRAWS = "samples.safetensors"
 REPORTS = ("report.html",)  # of an earlier run in the same folder, which the new run replaces
 FILES = ("mean.nii.gz", "std.nii.gz", "lower.nii.gz", "upper.nii.gz", "mean.npy", "mean.png", DRAWS,
@@ -40,7 +41,8 @@ def save_run(
       geometry,
     - ``mean.npy`` (the mean of the complex pixels where complex), ``mean.png`` (the picture of
       mean.nii.gz, oriented as in the report), ``samples.safetensors`` (every draw),
-    - ``run.json``: cost, provenance, interval level, mean and std of nuisance parameters, and ``record``;
+    - ``run.json``: cost, provenance, interval level, mean and std of nuisance parameters, ``record``, and the checksums
+      of the other files;
     - ``NAME.npy``: each image in ``beside``, such as the truth.
 
     Raises:
@@ -61,7 +63,7 @@ def save_run(
             write(image, temporary / f"{name}.npy")
         samples.save(temporary / DRAWS)
         scan.save(temporary / "scan.scan")
-        (temporary / "run.json").write_text(json.dumps(plain, indent=2) + "\n")
+        RUN.write(temporary / "run.json", plain, files=sorted(temporary.iterdir()))
     return Path(folder)
 
 
@@ -77,9 +79,26 @@ def load_draws(folder: str | Path) -> Samples:
     """The draws of the run in ``folder``.
 
     Raises:
-        InputError: the folder is not one of :func:`save_run`, or its draws are damaged.
+        InputError: the folder is not one of :func:`save_run`, or its draws are damaged or not finite.
     """
+    recover(folder)
     path = Path(folder) / DRAWS
     if not path.is_file():
         raise InputError(f"{folder} holds no {DRAWS}; give the folder that 'scorefield reconstruct' wrote.")
-    return Samples.load(path)
+    samples = Samples.load(path)
+    if not bool(samples.draws.isfinite().all()):
+        raise InputError(f"{path} holds draws that are not finite; reconstruct again.")
+    return samples
+
+
+def load_record(folder: str | Path) -> dict[str, Any]:
+    """What ``run.json`` says of the run in ``folder``; every file that it lists is checked.
+
+    Raises:
+        InputError: the record is missing or damaged, or another file is not the one that was written.
+    """
+    recover(folder)
+    plain = RUN.read(Path(folder) / "run.json")
+    for name in plain.get("files", {}):
+        RUN.check(Path(folder) / Path(name).name, plain)
+    return plain

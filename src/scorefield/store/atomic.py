@@ -1,16 +1,20 @@
-"""Files and folders written whole or not at all: under a temporary name, which changes when everything is on disk."""
+"""Files and folders written whole or not at all: under a temporary name, which changes when everything is on disk.
+
+A process that is killed cannot remove its temporary files.  Their names say who wrote them
+(:mod:`scorefield.store.orphans`), and the next writer in the same folder removes those whose writer is dead.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from scorefield.errors import InputError
+from scorefield.store.orphans import remove_orphans, temporary_beside
 
 
 @contextmanager
@@ -30,7 +34,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_dir():
         raise InputError(f"Cannot write a file to {path}, which is a folder; give a file name inside it.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_beside(target)
+    remove_orphans(target.parent)
+    temporary = temporary_beside(target)
     try:
         yield temporary
         _share(temporary)
@@ -58,7 +63,8 @@ def atomic_files(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(Path(path).expanduser()))
     target.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_beside(target / "files")
+    remove_orphans(target)
+    temporary = temporary_beside(target / "files")
     new, old = temporary / "new", temporary / "old"
     try:
         for folder in (temporary, new, old):
@@ -93,7 +99,9 @@ def atomic_folder(path: str | os.PathLike[str], *, obsolete: Collection[str] = (
     target = Path(os.path.realpath(Path(path).expanduser()))
     _refuse_file(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_beside(target)
+    remove_orphans(target.parent)
+    recover(target)
+    temporary = temporary_beside(target)
     temporary.mkdir()
     try:
         yield temporary
@@ -140,7 +148,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """
     target = Path(os.path.realpath(Path(path).expanduser()))
     place = next(folder for folder in target.parents if folder.exists())
-    trial = _temporary_beside(place / "trial")
+    trial = temporary_beside(place / "trial")
     try:
         trial.mkdir()
         trial.rmdir()
@@ -156,12 +164,15 @@ def _refuse_file(target: Path) -> None:
 
 
 def _move_all(new: Path, target: Path, old: Path) -> None:
-    """Move the files of ``new`` into ``target``, and files of these names there into ``old``; undo it on an error."""
+    """Move the files of ``new`` into ``target``, each in one step; files of these names there also stay in ``old``.
+
+    On an error it is undone.
+    """
     done: list[str] = []
     try:
         for file in sorted(new.iterdir()):
             if (target / file.name).exists():
-                os.replace(target / file.name, old / file.name)
+                _second_name(target / file.name, old / file.name)
             done.append(file.name)
             os.replace(file, target / file.name)
     except BaseException:
@@ -172,6 +183,35 @@ def _move_all(new: Path, target: Path, old: Path) -> None:
         raise
 
 
+def _second_name(file: Path, other: Path) -> None:
+    """A second name of a file, or a copy on disks that have one name a file: it never is without a name."""
+    try:
+        os.link(file, other)
+    except OSError:
+        shutil.copy2(file, other)
+
+
+def recover(path: str | os.PathLike[str]) -> None:
+    """Put back a folder whose writer was killed between two names.
+
+    Only where the system cannot exchange two folders in one step is there a moment in which the old folder has another
+    name, and the new one not yet its own.  Whoever reads or writes a folder of ours calls this first.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    old = _set_aside(target)
+    if not old.exists():
+        return
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(old, target)
+
+
+def _set_aside(target: Path) -> Path:
+    """The name of the old folder while the new one moves to its place."""
+    return target.with_name(f".{target.name}.old")
+
+
 def _exchange(new: Path, target: Path) -> None:
     if not target.exists():
         os.replace(new, target)
@@ -179,7 +219,7 @@ def _exchange(new: Path, target: Path) -> None:
     if _swap(new, target):
         shutil.rmtree(new)
         return
-    old = _temporary_beside(target)
+    old = _set_aside(target)
     os.replace(target, old)
     try:
         os.replace(new, target)
@@ -190,17 +230,19 @@ def _exchange(new: Path, target: Path) -> None:
 
 
 def _swap(a: Path, b: Path) -> bool:
-    """Exchange two folders in one step, where the system can (Linux): a kill then leaves one of them in place."""
+    """Exchange two folders in one step, where the system and the disk can: a kill then leaves one of them in place.
+
+    Linux has renameat2, which network disks refuse, and macOS has renamex_np.
+    """
+    here, exchange = -100, 2  # AT_FDCWD; RENAME_EXCHANGE and RENAME_SWAP are the same number
+    names = os.fsencode(a), os.fsencode(b)
     try:
-        swap = ctypes.CDLL(None).renameat2
-    except (AttributeError, OSError, TypeError):
+        system = ctypes.CDLL(None)
+        if hasattr(system, "renameat2"):
+            return system.renameat2(here, names[0], here, names[1], exchange) == 0
+        return hasattr(system, "renamex_np") and system.renamex_np(*names, exchange) == 0
+    except (OSError, TypeError):  # Windows
         return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return swap(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0
-
-
-def _temporary_beside(target: Path) -> Path:
-    return target.with_name(f".{secrets.token_hex(6)}{''.join(target.suffixes)}")
 
 
 def _share(file: Path) -> None:

@@ -6,7 +6,7 @@ of :func:`scorefield.trust.assess`.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -15,12 +15,15 @@ from typing import Any
 
 from torch import Tensor
 
-from scorefield.errors import InputError
+from scorefield.errors import InputError, is_out_of_memory, shorten
 from scorefield.prior import Prior
-from scorefield.store.atomic import atomic_folder
-from scorefield.store.description import build, describe
+from scorefield.store.atomic import atomic_folder, recover
+from scorefield.store.description import describe
+from scorefield.store.plain import JsonFile
+from scorefield.store.shapes import build_like
 from scorefield.store.tensors import TensorFile
 
+DESCRIPTION = JsonFile("the description of a prior", "restore the file")
 WEIGHTS = TensorFile("scorefield.weights", "the weights of a prior", "restore the file")
 BESIDE = TensorFile("scorefield.beside", "further tensors of a prior", "restore or delete the file")
 RESERVED = ("weights", "training")  # names of the files of the weights, and of a training that can continue
@@ -38,6 +41,9 @@ class Card:
         provenance: training data with licences.
         training: how it was trained (steps, seconds, seed, command, validation numbers).
         limits: where it should not be trusted.
+
+    Raises:
+        InputError: an amplitude that is not a positive number.
     """
 
     name: str
@@ -47,6 +53,10 @@ class Card:
     provenance: list[str] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
     limits: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.amplitude < math.inf:
+            raise InputError(f"A prior's amplitude is a positive number, got {self.amplitude}.")
 
 
 Beside = Mapping[str, Mapping[str, Tensor]]
@@ -75,13 +85,13 @@ def folder(prior: Prior, path: str | Path, *, card: Card | None = None, beside: 
     further = prior.beside if beside is None else beside
     if taken := [name for name in further if name in RESERVED]:
         raise InputError(f"Further tensors cannot be called '{taken[0]}', the folder has such a file; rename them.")
-    text = json.dumps({"format": 1, "prior": describe(prior), "card": asdict(stated)}, indent=2)
+    plain = {"prior": describe(prior), "card": asdict(stated)}
     with atomic_folder(path) as place:
-        (place / "prior.json").write_text(text + "\n")
         WEIGHTS.write(place / "weights.safetensors", prior.state_dict())
         for name, tensors in further.items():
             BESIDE.write(place / f"{name}.safetensors", tensors)
         yield place
+        DESCRIPTION.write(place / "prior.json", plain, files=sorted(file for file in place.iterdir() if file.is_file()))
 
 
 def _card_of(prior: Prior, name: str) -> Card:
@@ -99,23 +109,24 @@ def load(path: str | Path) -> Prior:
         InputError: the folder is missing or damaged, or holds no prior.
     """
     path = Path(path)
+    recover(path)
     if not (path / "prior.json").is_file():
         raise InputError(f"{path} is not a prior: it holds no prior.json; give a folder that 'scorefield train' wrote.")
-    try:
-        plain = json.loads((path / "prior.json").read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path / 'prior.json'} is not valid JSON ({error}); restore the file.") from error
+    plain = DESCRIPTION.read(path / "prior.json")
+    DESCRIPTION.check(path / "weights.safetensors", plain)
     weights, _ = WEIGHTS.read(path / "weights.safetensors")
     try:
-        prior, card = _typed(build(plain["prior"]), weights), Card(**plain["card"])
+        prior, card = _typed(build_like(plain["prior"], weights), weights), Card(**plain["card"])
         prior.load_state_dict(weights)
     except InputError as error:  # of a class or a field
         raise InputError(f"{path / 'prior.json'} does not describe a prior: {error}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        reason = "too little memory" if is_out_of_memory(error) else shorten(str(error).split("\n")[0]).rstrip(".")
         raise InputError(f"{path} does not hold a prior this version can read ({reason}); train it again.") from error
     prior.card = card
     further = sorted(file for file in path.glob("*.safetensors") if file.stem not in RESERVED)
+    for file in further:
+        DESCRIPTION.check(file, plain)
     prior.beside = {file.stem: BESIDE.read(file)[0] for file in further}
     return prior.eval().requires_grad_(False)
 

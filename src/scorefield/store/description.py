@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from scorefield.errors import InputError
+from scorefield.errors import InputError, shorten
 
 NAMESPACES = ("priors", "nets", "posteriors", "kernels", "noise", "measurement", "schedules")
-Plain = dict[str, Any]
+PLAIN = (bool, int, float, str)
 
 
 def describe(thing: Any) -> Any:
@@ -46,14 +46,33 @@ def build(plain: Any) -> Any:
     cls: Any = getattr(_module(namespace), name, None) if namespace in NAMESPACES else None
     if not _ours(cls):
         raise InputError(
-            f"'{plain.get('class')}' is not a class of scorefield; the file is from another version or corrupt."
+            f"'{shorten(plain.get('class'), 80)}' is not a class of scorefield; the file is from another version or"
+            " corrupt."
         )
     fields = plain.get("fields", {})
     known = inspect.signature(cls).parameters
     unknown = sorted(set(fields) - set(known))
     if unknown:
-        raise InputError(f"{plain['class']} has no field '{unknown[0]}'; it has {', '.join(known)}.")
-    return cls(**{n: build(value) for n, value in fields.items()})
+        raise InputError(f"{plain['class']} has no field '{shorten(unknown[0], 80)}'; it has {', '.join(known)}.")
+    values = {n: build(value) for n, value in fields.items()}
+    for n, hint in _hints(cls).items():
+        if isinstance(values.get(n), PLAIN) and not _may_be_plain(hint):
+            raise InputError(f"{plain['class']} has the field '{n}', and {shorten(values[n], 40)} is no value of it.")
+    return cls(**values)
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    """The annotations of the arguments of a class, by their names."""
+    try:
+        return get_type_hints(cls.__init__)
+    except (NameError, TypeError, AttributeError):  # an annotation that only checkers import
+        return {}
+
+
+def _may_be_plain(hint: Any) -> bool:
+    """Whether an annotation lets a number or a text be the value; else it names classes only."""
+    parts = [part for part in get_args(hint) or (hint,) if part is not type(None)]
+    return not all(inspect.isclass(part) and part.__module__ != "builtins" for part in parts)
 
 
 def _module(namespace: str) -> Any:

@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,8 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorefield.errors import InputError
+from scorefield.errors import InputError, is_out_of_memory, shorten
 from scorefield.store.atomic import atomic_path
+
+DAMAGES = (OSError, LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,19 @@ class TensorFile:
 
         Raises:
             TypeError: the record is not JSON-able.
+            OSError: the disk is full, or takes no files.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         pairs = [name for name, values in tensors.items() if values.is_complex()]
         text = json.dumps({**(record or {}), "complex": pairs})
         stored = {name: _stored(values) for name, values in tensors.items()}
         with atomic_path(path) as temporary:
-            save_file(stored, temporary, metadata={self.key: text, "crc32": _checksum(text, stored)})
+            try:
+                save_file(stored, temporary, metadata={self.key: text, "crc32": _checksum(text, stored)})
+            except SafetensorError as error:  # the library wraps what the system says
+                raise OSError(errno.EIO, shorten(error), str(path)) from error
         return Path(path)
 
     @contextmanager
@@ -79,8 +87,12 @@ class TensorFile:
             yield self._read(path)
         except InputError:
             raise
-        except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        except (*DAMAGES, SafetensorError) as error:
+            reason = shorten((str(error).splitlines() or [type(error).__name__])[0]).rstrip(".")
+            if is_out_of_memory(error):
+                raise InputError(
+                    f"The memory is not enough to read {path}; free some, or use a larger machine."
+                ) from error
             if isinstance(error, KeyError):
                 reason = f"it has no {reason}"
             raise InputError(f"{path} cannot be read as {self.content} ({reason}); {self.mend}.") from error

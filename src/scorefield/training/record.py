@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,12 +13,14 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.prior import Prior
 from scorefield.store import checkpoint
-from scorefield.store.atomic import check_writable
+from scorefield.store.atomic import check_writable, recover
 from scorefield.store.checkpoint import Card
+from scorefield.store.plain import JsonFile
 from scorefield.store.tensors import TensorFile
 from scorefield.training.logs import JsonLines, Log, TensorBoard
 
 STATE_FILE = "training.safetensors"
+CLOCK = JsonFile("the state of a training", "train anew in another folder")
 STATE = TensorFile("scorefield.training", "the state of a training", "train anew in another folder")
 
 
@@ -110,7 +111,7 @@ class Record:
         card = replace(card, summary=summary, training=training)
         with checkpoint.folder(prior, self.path, card=card) as place:
             STATE.write(place / STATE_FILE, snapshot.tensors)
-            (place / "training.json").write_text(json.dumps(snapshot.record, indent=2) + "\n")
+            CLOCK.write(place / "training.json", snapshot.record)
 
 
 class Clock:
@@ -137,11 +138,11 @@ def _contents(path: Path) -> str:
 
 
 def _plain(path: Path) -> dict[str, Any] | None:
+    recover(path)
     place = path / "training.json"
     if not place.is_file():
         return None
-    try:
-        plain = json.loads(place.read_text())
-        return {**plain, "step": int(plain["step"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{place} cannot be read ({error}); train anew in another folder.") from error
+    plain = CLOCK.read(place)
+    if not isinstance(plain.get("step"), int):
+        raise InputError(f"{place} cannot be read (it holds no number of steps); train anew in another folder.")
+    return plain
