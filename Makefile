@@ -5,6 +5,9 @@
 #                     goes to pytest)
 #   make lint         ruff, pyright and the contracts on imports, the same checks as .ci/run and the pre-commit hooks
 #   make docs         build the documentation into docs/_build/html
+#   make wheel        build dist/scorefield-*.whl; make check-wheel installs it into an empty environment, outside the
+#                     repository, and runs the demo there
+#   make lock         write requirements/tested.txt anew, from the versions that are installed
 #   make benchmarks   run every benchmark in benchmarks/, side by side with other tools where installed;
 #                     those on real images need their folder, DATA=...
 #   make clean        remove what the targets above wrote, but the environment
@@ -14,6 +17,8 @@
 # build is a tenth of the download:
 #
 #   make test TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+#
+# All else has the versions of requirements/tested.txt; CONSTRAINTS=/dev/null takes the newest.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -23,6 +28,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 TORCH ?= torch==2.13.0
+CONSTRAINTS ?= requirements/tested.txt
 ARGS ?=
 DATA ?=
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n < 4 ? n : 4)))
@@ -41,7 +47,7 @@ say = printf '==> %s\n'
 logged = >>$(LOG) 2>&1 || { tail -n 15 $(LOG); printf '\nSet-up stopped: %s\n(full log: $(LOG))\n'
 fail = ; exit 1; }
 
-.PHONY: demo test lint docs benchmarks clean distclean help
+.PHONY: demo test lint docs wheel check-wheel lock benchmarks clean distclean help
 
 demo: $(VENV)/.dev
 	@$(say) "demo"
@@ -62,6 +68,25 @@ docs: $(VENV)/.docs
 	@$(say) "documentation"
 	@$(BIN)/python -m sphinx -E -W --keep-going -q docs docs/_build/html
 	@$(say) "documentation: $(CURDIR)/docs/_build/html/index.html"
+
+wheel: $(VENV)/.torch
+	@rm -f dist/scorefield-*.whl
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist . $(logged) \
+		"could not build the wheel; check the network, then run make again."$(fail)
+	@$(say) "$$(ls -s --block-size=1M dist/scorefield-*.whl) MiB"
+
+check-wheel: wheel
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; wheel=$$(realpath dist/scorefield-*.whl); \
+	limits=$$(realpath $(CONSTRAINTS)); $(PYTHON) -m venv "$$folder/env"; cd "$$folder"; \
+	env/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH); \
+	env/bin/python -m pip install --quiet --disable-pip-version-check --constraint "$$limits" "$$wheel"; \
+	env -u PYTHONPATH env/bin/scorefield demo --draws 2 --out demo; ls demo/*.html
+
+lock: $(VENV)/.docs
+	@{ sed '/^[^#]/d' requirements/tested.txt; $(BIN)/python -m pip freeze --exclude-editable \
+		| grep -viE '^(torch|triton|nvidia[^=]*|cuda[^=]*|setuptools)[= ]'; } >$(VENV)/tested.txt
+	@mv $(VENV)/tested.txt requirements/tested.txt
+	@$(say) "$$(grep -c == requirements/tested.txt) versions in requirements/tested.txt"
 
 benchmarks: $(VENV)/.dev
 	@for script in $$(grep -l '^def main' benchmarks/*.py); do \
@@ -94,14 +119,14 @@ $(VENV)/.torch:
 		"could not install $(TORCH); check network and free space (4 GB), or choose a build with TORCH=."$(fail)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml $(CONSTRAINTS)
 	@$(say) "scorefield and its tools"
-	@$(PIP) -e ".[dev]" $(logged) \
+	@$(PIP) --constraint $(CONSTRAINTS) -e ".[dev]" $(logged) \
 		"could not install scorefield[dev]; check the network and free space, then run make again."$(fail)
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
 	@$(say) "documentation tools"
-	@$(PIP) -e ".[docs]" $(logged) \
+	@$(PIP) --constraint $(CONSTRAINTS) -e ".[docs]" $(logged) \
 		"could not install scorefield[docs]; check the network and free space, then run make again."$(fail)
 	@touch $@
