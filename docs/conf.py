@@ -43,6 +43,7 @@ sphinx_gallery_conf = {
     "image_srcset": ["2x"],
     "write_computation_times": False,
     "show_signature": False,
+    "remove_config_comments": True,
     "download_all_examples": False,
 }
 

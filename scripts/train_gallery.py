@@ -1,6 +1,6 @@
 """Train the priors of the gallery's pages on patch models.
 
-    python scripts/train_gallery.py disks --out docs/gallery/priors/disks
+    python scripts/train_gallery.py disks --out src/scorefield/shipped/phantoms/disks
 
 and likewise ``told``, ``rectangles``, ``scaled`` and ``whole``: each a few minutes on one core.  The first page trains
 the first of them again, for a shorter time, so that a reader sees all of it.

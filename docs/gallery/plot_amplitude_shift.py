@@ -15,6 +15,8 @@ by patch normalization*.  This page breaks a patch prior by a change of units an
 # together, which is what removes noise: the mean of :math:`-\partial s / \partial v` over all directions but the
 # constant?
 
+# sphinx_gallery_tags = ["patches", "shift"]
+
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
@@ -27,7 +29,7 @@ from scorefield.kernels import Absolute, Ascent
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.priors import Scaled
 
-raw, invariant = sf.load("priors/disks"), sf.load("priors/scaled")
+raw, invariant = sf.load(sf.shipped.find("phantoms/disks")), sf.load(sf.shipped.find("phantoms/scaled"))
 grays = torch.linspace(-0.2, 2.2, 121)
 flat = grays.reshape(-1, 1, 1, 1).expand(-1, 1, 3, 3)
 level = torch.full((121,), 0.05).log() / 4

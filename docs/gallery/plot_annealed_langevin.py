@@ -24,6 +24,8 @@ images as :math:`a \, s + \sqrt{2a} \, z` with the same number for :math:`a`.  T
 # A mixture in the plane whose score is known at every level, so that what goes wrong is the sampler's own fault.  Its
 # modes have the weights .3, .3 and .4 and are many standard deviations apart.
 
+# sphinx_gallery_tags = ["sampling"]
+
 import math
 
 import matplotlib.pyplot as plt

@@ -19,6 +19,8 @@ everything about a density but its normalizing constant, which is why a model of
 # which it adds up by the trapezoidal rule.
 
 # sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_tags = ["scores"]
+
 import matplotlib.pyplot as plt
 import torch
 

@@ -18,6 +18,8 @@ All expectations below are averages over the samples :math:`x_1 \dots x_T`.
 # standard deviations above 1, without which the likelihood of a mixture has no maximum: a component may shrink to a
 # single sample.
 
+# sphinx_gallery_tags = ["score matching"]
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch

@@ -34,6 +34,8 @@ classical ways.
 # which ``Gamma.fit`` leaves to SciPy.  Newton's method gets there in a few steps from a good guess.
 
 # sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_tags = ["scores", "sampling"]
+
 import matplotlib.pyplot as plt
 import torch
 from scipy import stats

@@ -20,6 +20,8 @@ bandwidth for it.
 # The tutorial's 100 draws of a Gamma law of shape 8, and its six widths.  The gray curve is the true density with the
 # same noise added, which ``Gamma`` knows by quadrature.
 
+# sphinx_gallery_tags = ["scores"]
+
 import matplotlib.pyplot as plt
 import torch
 

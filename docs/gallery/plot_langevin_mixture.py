@@ -23,6 +23,8 @@ histogram is from the density it should show, and mends it.
 # Here the density is to stay what it is while the step decays: :class:`~scorefield.priors.Frozen` holds a prior at one
 # level, 0 in this case, and leaves sigma free to be a clock, :math:`\sigma_t = 0.99^t`.
 
+# sphinx_gallery_tags = ["sampling"]
+
 import math
 from collections.abc import Callable
 

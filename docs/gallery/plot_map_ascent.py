@@ -18,6 +18,8 @@ noise level is the weight of the data, and a prior that was learned comes in its
 # never going down on the way.  Eight dimensions, four measurements, as on the page before, at three noise levels with
 # nothing else changed:
 
+# sphinx_gallery_tags = ["posteriors", "patches"]
+
 import math
 
 import matplotlib.pyplot as plt

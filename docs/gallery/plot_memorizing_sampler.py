@@ -13,6 +13,8 @@ one whose score fits the training set exactly, so that a *better fit* cannot be 
 # The empirical distribution of T training points is :math:`\frac1T \sum_t \delta(x - x_t)`, a kernel density estimate
 # whose bandwidth is 0.  Each of its draws is a training point, to the bit.
 
+# sphinx_gallery_tags = ["sampling"]
+
 import matplotlib.pyplot as plt
 import torch
 

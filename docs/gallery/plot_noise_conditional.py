@@ -21,6 +21,8 @@ what that network learns.
 # Ten thousand samples of the tutorial's mixture, whose score is known at every level, and levels that are uniform
 # between .2 and 2.
 
+# sphinx_gallery_tags = ["score matching"]
+
 import itertools
 
 import matplotlib.pyplot as plt

@@ -24,6 +24,8 @@ gradient of log p throughout, which is what score matching learns, and no minus 
 # Nine of ten patches of a disk are flat.  A network fed with them as they come learns to take means; half of the
 # patches here are from the edge.
 
+# sphinx_gallery_tags = ["patches", "baselines"]
+
 import copy
 
 import matplotlib.pyplot as plt
@@ -54,12 +56,12 @@ for k in (100, 200, 400):
 
 # %%
 # (A network that always says 0 has 4.5.)  That was a few seconds.  The next network is the same, trained in the same
-# way thirty times as long, four minutes of one core (``scripts/train_gallery.py``, whose results are in
-# ``docs/gallery/priors``).  A third one, just as old, is told the noise level as a tenth input: nine pixels are too few
+# way thirty times as long, four minutes of one core (``scripts/train_gallery.py``, whose results come with the
+# package).  A third one, just as old, is told the noise level as a tenth input: nine pixels are too few
 # to guess it from.
 
-disks = sf.load("priors/disks")
-told = sf.load("priors/told")
+disks = sf.load(sf.shipped.find("phantoms/disks"))
+told = sf.load(sf.shipped.find("phantoms/told"))
 
 # %%
 # Climbing to the image
@@ -130,7 +132,7 @@ for part in (0.25, 0.5, 1.0):
 #   denoising is what it does anyway: the posterior mean is one evaluation, and a posterior sample is the reverse
 #   diffusion, with its noise, begun at the data.  No oracle here.
 
-whole = sf.load("priors/whole")
+whole = sf.load(sf.shipped.find("phantoms/whole"))
 shown = {}
 for given in (loud, quiet):
     std = given.noise.std

@@ -18,6 +18,8 @@ happens to those who forget.
 # A correlated Gaussian prior, of which the first coordinate is measured.  In this library a posterior is a prior:
 # ``AnnealedLikelihood`` adds the two scores, with ``inflation=0`` exactly as above, and the same kernels sample it.
 
+# sphinx_gallery_tags = ["sampling", "posteriors"]
+
 import math
 
 import matplotlib.pyplot as plt

@@ -14,6 +14,8 @@ exploration: images of one rectangle, the joint law of two neighbors, its score,
 # rectangle :math:`N(1, 0.03^2)`.  Two for the center, two for the sides, one for the angle, two grays: seven numbers
 # say all there is about 256 pixels.  The tutorial draws a million of them; twenty thousand will do here.
 
+# sphinx_gallery_tags = ["patches"]
+
 import math
 
 import matplotlib.pyplot as plt

@@ -24,6 +24,8 @@ change x so that it becomes more probable, and how strongly.  Here it is for fou
 # (erratum 1); the arrows show what that would do.
 
 # sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_tags = ["scores"]
+
 import matplotlib.pyplot as plt
 import torch
 

@@ -12,6 +12,8 @@ tutorial says it does.  Here is by how much.
 # (``scripts/train_gallery.py``, four minutes of one core each).  Both denoise both, as on the page before: fifteen
 # steps of ascent, the score at a quarter of the noise, :math:`w = 0.2`.
 
+# sphinx_gallery_tags = ["patches", "shift"]
+
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
@@ -39,7 +41,7 @@ def psnr(x: Tensor, truth: Tensor) -> float:
     return -10 * (x - truth).square().mean().log10().item()
 
 
-priors = {f"trained on {name}": sf.load(f"priors/{name}") for name in ("disks", "rectangles")}
+priors = {f"trained on {name}": sf.load(sf.shipped.find(f"phantoms/{name}")) for name in ("disks", "rectangles")}
 for prior in priors.values():
     prior.weights.fill_(WEIGHT)
 truths = {"disk": Disks().draw(2, generator), "rectangle": Rectangles().draw(2, generator)}

@@ -18,14 +18,17 @@ def names() -> list[str]:
 def find(name: str | Path) -> Path:
     """The folder of a shipped prior, or of one that the user trained.
 
+    The small priors of the gallery's pages on phantoms are found as ``phantoms/disks`` and the like; :func:`names` does
+    not list them.
+
     Raises:
         InputError: neither a shipped name nor a folder with a prior.json.
     """
     path = Path(name)
     if (path / "prior.json").is_file():
         return path
-    if str(name) in names():
-        return FOLDER / str(name)
+    if (FOLDER / path / "prior.json").is_file():
+        return FOLDER / path
     near = difflib.get_close_matches(str(name), names(), n=1)
     hint = f", did you mean '{near[0]}'?" if near else ""
     raise InputError(
