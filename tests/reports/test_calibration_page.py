@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
-from scorefield.calibration import Calibration, SimulatedScan, observe
+from scorefield.calibration import Calibration, Cropped, FromImages, SimulatedScan, observe
+from scorefield.data import Images, write
 from scorefield.errors import InputError
 from scorefield.reports.calibration import calibration_report, findings
 from support import normal
@@ -82,3 +84,34 @@ def test_many_draws_share_bars(tmp_path):
 def test_a_path_that_cannot_be_written(tmp_path):
     with pytest.raises(InputError):
         calibration_report(calibration(2), path=tmp_path)
+
+
+def test_scans_of_one_image_are_called_what_they_are(tmp_path):
+    """Four scans of one image: no verdict for other images, however right the numbers are."""
+    images = FromImages([torch.zeros(1, 8, 8)])
+    assert Cropped(images, 4).different == 1
+    found = replace(calibration(100), origin={**ORIGIN, "different_truths": 1})
+    shared, pixels, regions, _, ranks = findings(found)
+    assert (shared.tone, shared.title) == ("watch", "100 scans of one image are not independent")
+    assert "say nothing of others" in shared.text
+    assert [pixels.tone, regions.tone, ranks.tone] == ["note"] * 3
+    assert ranks.title == "Ranks were not tested"
+    page = calibration_report(found, path=tmp_path / "page.html").read_text()
+    assert "Use the intervals as they are" not in page
+    enough = replace(calibration(100), origin={**ORIGIN, "different_truths": 400})
+    assert [finding.tone for finding in findings(enough)] == ["good"] * 4
+
+
+def test_a_test_of_ranks_states_its_power():
+    """Half of the truths below all draws: noticed in 60 scans of the size that is said to be noticed, not in 4."""
+    assert findings(calibration(4))[3].title == "Too few scans to test the ranks"
+    text = findings(calibration(60))[3].text
+    said = re.search(r"below (\d+)% is not noticed", text)
+    assert said is not None
+    assert 10 <= int(said[1]) <= 25
+
+
+def test_the_record_of_a_calibration_names_files_and_no_folders(tmp_path):
+    images = FromImages(Images([str(write(torch.rand(1, 16, 16), tmp_path / "one.npy"))]))
+    assert str(tmp_path) not in repr(images)
+    assert "one.npy" in repr(images)

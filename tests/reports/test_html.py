@@ -215,7 +215,7 @@ def test_the_numbers_are_the_metrics(tmp_path: Path):
     assert f"{abs(ours - theirs):.1f} dB {word} than the best baseline" in page.text
     assert "Consistent with the scan" in page.text
     assert "480 real measurements" in page.text
-    assert "calibrated" in page.text
+    assert "Intervals hold on this image" in page.text
     assert "7 \N{MULTIPLICATION SIGN} 7" in page.text
     for cell in ("33", "12.3", "456", "33 values, 1 … 0.0312, 0"):
         assert cell in page.text
@@ -228,7 +228,8 @@ def test_the_verdict_follows_the_draws(tmp_path: Path):
         spread = Samples(center + factor * (samples.draws - center), samples.cost, samples.provenance)
         page = written(report(spread, measurement, path=tmp_path / "r.html", truth=truth))
         assert words in page.text
-        assert "Does not fit the scan" in page.text
+        assert "fit the scan" in page.text
+        assert "Consistent with the scan" not in page.text
     worse = written(
         report(samples, measurement, path=tmp_path / "r.html", truth=truth, baselines={"Truth": truth + 1e-3})
     )
@@ -260,7 +261,7 @@ def test_without_a_reference_accuracy_is_not_claimed(tmp_path: Path):
     page = written(report(samples, measurement, path=tmp_path / "r.html", baselines={"Data": measurement.y[0]}))
     assert "Accuracy not measured" in page.text
     assert "Error against the reference" not in page.text
-    assert "calibrated" not in page.text
+    assert "Intervals hold" not in page.text
     assert "dB better" not in page.text
     assert [i["alt"] for i in page.images if str(i["alt"]).startswith("Reference")] == []
 
@@ -283,7 +284,7 @@ def test_complex_draws_are_shown_by_magnitude_and_judged_where_there_is_signal(t
     )
     assert "complex image" in page.text
     assert "magnitude" in page.text
-    assert "Uncertainty is calibrated" in page.text
+    assert "Intervals hold on this image" in page.text
     data = viewer(page)
     np.testing.assert_allclose(picture(data, data["draws"][2]), draws[2, 0].abs().numpy(), atol=1e-3)
 

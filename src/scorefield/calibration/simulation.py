@@ -82,6 +82,11 @@ class Calibration:
         return len(self.scans[0].observation.pixels) - 1
 
     @property
+    def n_truths(self) -> int:
+        """Number of different true images among the scans; scans of the same image are not independent."""
+        return min(self.n_scans, self.origin.get("different_truths") or self.n_scans)
+
+    @property
     def pixels(self) -> Quantities:
         """Values of pixels of the foreground, a random choice in each scan."""
         return _quantities([scan.observation.pixels for scan in self.scans])
@@ -195,6 +200,7 @@ def _origin(prior: Prior, experiment: Experiment, first: Measurement, method: Me
     return {
         "prior": {"fields": outline(prior), "numbers": fingerprint(prior, (method or Method()).kernel, begin)},
         "truths": repr(experiment.truths),
+        "different_truths": experiment.truths.different,
         "scans": {
             "by": repr(simulate) if is_dataclass(simulate) else name_of(simulate),
             "first": fingerprint_of_scan(first),

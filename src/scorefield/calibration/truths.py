@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +33,11 @@ EMPTY = 10.0  # a draw below this many times the smallest noise level holds no i
 
 class Truths(ABC):
     """A source of true images."""
+
+    @property
+    def different(self) -> int | None:
+        """Number of different images, which are used again for more scans; None where each scan has its own."""
+        return None
 
     @abstractmethod
     def draw(self, number: int, seed: int) -> Truth:
@@ -123,8 +129,13 @@ class FromImages(Truths):
             raise InputError("There are no images to calibrate on; give at least one.")
 
     def __repr__(self) -> str:
-        source = [getattr(self.images, name, None) for name in ("paths", "axis", "unit")]
+        names = [Path(path).name for path in getattr(self.images, "paths", ())]
+        source = [names or None, *(getattr(self.images, name, None) for name in ("axis", "unit"))]
         return f"FromImages({len(self.images)} of {source})"
+
+    @property
+    def different(self) -> int:
+        return len(self.images)
 
     def draw(self, number: int, seed: int) -> Truth:
         passes, place = divmod(number, len(self.images))
@@ -144,6 +155,10 @@ class Cropped(Truths):
     source: Truths
     size: int
 
+    @property
+    def different(self) -> int | None:
+        return self.source.different
+
     def draw(self, number: int, seed: int) -> Truth:
         image = self.source.draw(number, seed)
         middle = (slice(max(0, (n - self.size) // 2), max(0, (n - self.size) // 2) + self.size) for n in image.spatial)
@@ -161,6 +176,10 @@ class Prepared(Truths):
 
     source: Truths
     protocol: Protocol
+
+    @property
+    def different(self) -> int | None:
+        return self.source.different
 
     def draw(self, number: int, seed: int) -> Truth:
         return self.protocol.prepare(self.source.draw(number, seed))

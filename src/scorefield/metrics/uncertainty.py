@@ -115,6 +115,15 @@ def coverage(samples: Samples, truth: Tensor, level: float = 0.9, *, mask: Tenso
     Raises:
         InputError: fewer than two draws, shapes that differ, NaN, a level outside (0, 1), or an empty mask.
     """
+    inside = inside_interval(samples, truth, level)
+    return float(inside[region(mask, inside)].mean())
+
+
+def inside_interval(samples: Samples, truth: Tensor, level: float = 0.9) -> Tensor:
+    """Whether the truth of each pixel lies inside its interval, 0 or 1, between them for ties: (C, *spatial).
+
+    The arguments and errors are those of :func:`coverage`, which is its mean.
+    """
     draws, reference = comparable_draws(samples, truth)
     _several(len(draws))
     n, tail = len(draws), (1 - _level(level)) / 2
@@ -122,12 +131,11 @@ def coverage(samples: Samples, truth: Tensor, level: float = 0.9, *, mask: Tenso
     first, last = _ranks(draws, reference)
     # a truth of rank r lies between positions r and r + 1; the interval's ends are at positions p (n + 1)
     spanned = (last + 1).clamp(max=(n + 1) * (1 - tail)) - first.clamp(min=(n + 1) * tail)
-    inside = torch.where(
+    return torch.where(
         last > first,
         spanned.clamp_min(0).to(draws.dtype) / (last + 1 - first),
         (low <= reference) & (reference <= high),
     )
-    return float(inside[region(mask, reference)].mean())
 
 
 def interval_width(samples: Samples, level: float = 0.9) -> Tensor:

@@ -30,6 +30,20 @@ class Noise(Portable, ABC):
     def score(self, y: Tensor, mean: Tensor) -> Tensor:
         """The gradient of ``log_likelihood`` with respect to ``mean``, shaped like it."""
 
+    def part(self, axis: int, index: Tensor, shape: tuple[int, ...]) -> Noise:
+        """The law of a part of the data: the entries ``index`` along ``axis``.
+
+        A law that is the same along every axis that is cut returns itself; one with a number for each datum overrides
+        this method.
+
+        Args:
+            axis: of the data without their batch.
+            index: (k,), whole numbers.
+            shape: of the whole data without their batch.
+        """
+        del axis, index, shape
+        return self
+
     @abstractmethod
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Data drawn given their noiseless values ``mean`` (B, *data)."""
@@ -58,3 +72,9 @@ class Noise(Portable, ABC):
             f"{type(self).__name__} does not say what mean and variance its data have; give the scan a law of"
             " scorefield.noise, or write the method standardize."
         )
+
+
+def part_of(values: Tensor, axis: int, index: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The entries ``index`` along ``axis`` of numbers that broadcast to data of ``shape``."""
+    own = axis - len(shape) + values.ndim
+    return values if own < 0 or values.shape[own] == 1 else values.index_select(own, index.to(values.device))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise.base import Noise
+from scorefield.noise.base import Noise, part_of
 from scorefield.noise.counts import as_counts, check_counts
 from scorefield.noise.gaussian import Gaussian
 from scorefield.noise.weighted import Weighted
@@ -59,6 +59,9 @@ class PoissonEmission(Noise):
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_counts(mean, mean)
         return torch.poisson(mean + self._background.to(mean), generator)
+
+    def part(self, axis: int, index: Tensor, shape: tuple[int, ...]) -> PoissonEmission:
+        return PoissonEmission(part_of(self._background, axis, index, shape), floor=self.floor)
 
     def linear_data(self, y: Tensor) -> tuple[Tensor, Gaussian]:
         """``y + min(y, 1) - b`` of variance ``y + 1``: their weighted mean is the rate, also of few counts.
@@ -116,6 +119,10 @@ class PoissonTransmission(Noise):
 
     def corrupt(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.poisson(self._blank.to(mean) * torch.exp(-mean) + self._background.to(mean), generator)
+
+    def part(self, axis: int, index: Tensor, shape: tuple[int, ...]) -> PoissonTransmission:
+        blank, background = (part_of(counts, axis, index, shape) for counts in (self._blank, self._background))
+        return PoissonTransmission(blank, background)
 
     def linear_data(self, y: Tensor) -> tuple[Tensor, Gaussian]:
         r"""Line integrals :math:`\log I_0 - \log(y - b + \tfrac12)`, with ``std = sqrt(y + 1/2) / (y - b + 1/2)``.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.noise.base import part_of
 from scorefield.noise.independent import Independent
 
 
@@ -32,3 +33,6 @@ class Weighted(Independent):
     @property
     def variance(self) -> Tensor:
         return self.std.square()
+
+    def part(self, axis: int, index: Tensor, shape: tuple[int, ...]) -> Weighted:
+        return Weighted(part_of(self.std, axis, index, shape))

@@ -31,6 +31,7 @@ CLOSE = 0.02  # a coverage this close to a perfect sampler's counts as right, ho
 CHANCE = 0.0027  # of a verdict by accident: three standard deviations of a normal law
 UNSURE = 0.05  # two standard errors beyond which a coverage says little
 P_VALUE = 0.01
+UNSURE_RANKS = 0.25  # of the distribution of ranks: a test that only notices larger errors says little
 BARS = 20
 ORANGE = "#b8560f"
 
@@ -85,9 +86,11 @@ def calibration_report(
 
 def findings(calibration: Calibration) -> list[Finding]:
     """The verdicts: intervals of pixels and regions, misfit, and ranks."""
+    same = calibration.n_truths < calibration.n_scans
     return [
-        _intervals("pixel", calibration.pixels),
-        _intervals("region", calibration.regions),
+        *([_shared(calibration)] if same else []),
+        _intervals("pixel", calibration.pixels, same=same),
+        _intervals("region", calibration.regions, same=same),
         _misfit(calibration.numbers("residual_z")),
         _exchangeable(calibration),
     ]
@@ -110,7 +113,19 @@ def _sure(scans: int) -> float:
     return float(t.isf(CHANCE / 2, scans - 1))
 
 
-def _intervals(kind: str, quantities: Quantities) -> Finding:
+def _shared(calibration: Calibration) -> Finding:
+    """What was the same in scans that are not independent."""
+    scans, truths = calibration.n_scans, calibration.n_truths
+    images = "one image" if truths == 1 else f"{truths} images"
+    text = (
+        f"What they share, the {'image' if truths == 1 else 'images'}, is tested no more than once; only sampling and"
+        " noise differ. The errors below are between scans of the same images, so the numbers hold for these and say"
+        " nothing of others: give as many images as scans."
+    )
+    return Finding("watch", f"{scans} scans of {images} are not independent", text)
+
+
+def _intervals(kind: str, quantities: Quantities, *, same: bool) -> Finding:
     coverage = quantities.coverage(LEVEL)
     ratio, scans = quantities.spread_skill.ratio, len(quantities.truth)
     text = (
@@ -126,6 +141,8 @@ def _intervals(kind: str, quantities: Quantities) -> Finding:
         more = math.ceil((2 * coverage.error / UNSURE) ** 2)
         text += f" Some {more} times as many scans would tell to within {UNSURE:.0%}."
         return Finding("note", f"Too few scans to judge {kind} intervals", text)
+    if same:
+        return Finding("note", f"{kind.capitalize()} intervals hold for these images", text)
     return Finding("good", f"{kind.capitalize()} intervals hold", text)
 
 
@@ -145,11 +162,20 @@ def _exchangeable(calibration: Calibration) -> Finding:
     tests = {"pixels": calibration.pixels.uniformity, "regions": calibration.regions.uniformity,
              "whole images (TARP)": calibration.tarp}  # fmt: skip
     spelled = ", ".join(f"{name} {_p(test)}" for name, test in tests.items())
-    text = f"Ranks of the truths among their draws, tested on independent scans: {spelled}."
+    if calibration.n_truths < calibration.n_scans:
+        text = f"The test needs independent scans, and these share their images: {spelled} would be for others."
+        return Finding("note", "Ranks were not tested", text)
+    bands, n = ecdf_bands(calibration.n_scans, calibration.draws), calibration.draws
+    reach = float(np.abs(bands.high / calibration.n_scans - np.arange(1, n + 1) / (n + 1)).max())
+    text = (
+        f"Ranks of the truths among their draws: {spelled}. With {calibration.n_scans} scans, an error of their"
+        f" distribution below {reach:.0%} is not noticed."
+    )
     # three tests: each at a third of the probability
     if min(test.p_value for test in tests.values()) < P_VALUE / len(tests):
         return Finding("watch", "Ranks tell truths from draws", text)
-    text += " With few scans these tests see only gross faults."
+    if reach > UNSURE_RANKS:
+        return Finding("note", "Too few scans to test the ranks", text)
     return Finding("good", "No fault in the ranks of the truths", text)
 
 

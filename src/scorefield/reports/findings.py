@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from scorefield.data.display import digits
-from scorefield.metrics import Evaluation, interval_width, psnr, ssim
+from scorefield.metrics import Evaluation, interval_width, psnr, ssim, uncertain_region
+from scorefield.metrics.blocks import BlockMean, block_mean
+from scorefield.metrics.uncertainty import inside_interval
 from scorefield.reports.reading import Reading
 from scorefield.trust.likeness import LikenessCheck
+from scorefield.trust.prediction import PredictionCheck
 from scorefield.trust.residual import ResidualCheck
+from scorefield.trust.verdict import Verdict
 
 if TYPE_CHECKING:
     from scorefield.samples import Samples
 
 LEVEL = 0.9
-CLOSE = 0.05  # observed coverage this close to a perfect sampler's is called calibrated
+CLOSE = 0.02  # an error of the coverage that does not matter
+CHANCE = 0.0027  # of a verdict by accident: three standard deviations of a normal law
+MISSED = 0.05  # probability that an error of the stated size is not noticed
+UNSURE = 0.1  # an error of the coverage that a test must notice to say anything
+UNSURE_TITLE = "This image is too small to judge the intervals"
 DASH = "\N{EN DASH}"
 MEAN = "Posterior mean"
 
@@ -62,14 +70,21 @@ COLUMNS = (
 
 def misfit(check: ResidualCheck) -> Finding:
     """Whether the draws explain the scan."""
-    title = "Consistent with the scan" if check.passed else "Does not fit the scan to its noise"
-    return Finding("good" if check.passed else "watch", title, check.verdict)
+    return _of(check.words, "good" if check.passed else "watch")
 
 
 def likeness(check: LikenessCheck) -> Finding:
     """Whether something speaks against draws of the kind that the prior learned; no sign of it is no proof."""
-    title = "No sign of an image foreign to the prior" if check.passed else "Unlike the prior's training images"
-    return Finding("note" if check.passed else "watch", title, check.verdict)
+    return _of(check.words, "note" if check.passed else "watch")
+
+
+def prediction(check: PredictionCheck) -> Finding:
+    """Whether draws that were made without a part of the data predict it."""
+    return _of(check.words, "good" if check.passed else "watch")
+
+
+def _of(words: Verdict, tone: str) -> Finding:
+    return Finding(tone, words.title, words.text, words.numbers[:1].upper() + words.numbers[1:] + ".")
 
 
 def accuracy(result: Evaluation | None, scores: Mapping[str, float]) -> Finding:
@@ -93,9 +108,9 @@ def accuracy(result: Evaluation | None, scores: Mapping[str, float]) -> Finding:
     return Finding("watch", f"{-gain:.1f} dB worse than the best baseline", text)
 
 
-def uncertainty(samples: Samples, result: Evaluation | None, reading: Reading) -> Finding:
+def uncertainty(samples: Samples, truth: Tensor | None, result: Evaluation | None, reading: Reading) -> Finding:
     """Whether the intervals cover the truth as often as they should, if there is a truth."""
-    if result is None:
+    if result is None or truth is None:
         typical = reading.spell(float(interval_width(samples, LEVEL).double().median()))
         return Finding(
             "note",
@@ -103,17 +118,38 @@ def uncertainty(samples: Samples, result: Evaluation | None, reading: Reading) -
             "Median over pixels. Without a reference this page cannot tell whether the intervals hold;"
             " check them on scans with a known answer.",
         )
-    gap = result.coverage - result.expected_coverage
-    text = (
-        f"{result.coverage:.0%} of the pixels' true values lie inside their {LEVEL:.0%} intervals;"
-        f" a perfect sampler with {len(samples.draws)} draws would reach {result.expected_coverage:.0%}."
-        f" Intervals are {reading.spell(result.width)} wide on average."
+    found = block_mean(inside_interval(samples, truth, LEVEL), uncertain_region(samples, truth))
+    return _coverage(found, result, len(samples.draws), reading.spell(result.width))
+
+
+def _coverage(found: BlockMean, result: Evaluation, draws: int, width: str) -> Finding:
+    """The verdict on a coverage: by a test at three standard deviations, whose power it states."""
+    from scipy.stats import t
+
+    expected = result.expected_coverage
+    numbers = (
+        f"{found.mean:.1%} \N{PLUS-MINUS SIGN} {2 * found.error:.1%} of the pixels' true values lie inside their"
+        f" {LEVEL:.0%} intervals (two standard errors between {found.blocks} blocks); a perfect sampler with {draws}"
+        f" draws would reach {expected:.1%}. Intervals are {width} wide on average."
     )
-    if abs(gap) <= CLOSE:
-        return Finding("good", "Uncertainty is calibrated on this image", text)
-    if gap < 0:
-        return Finding("watch", "Over-confident: intervals are too narrow", text)
-    return Finding("watch", "Cautious: intervals are wider than needed", text)
+    if found.blocks < 2:
+        return Finding("note", UNSURE_TITLE, "Too few pixels to tell.", numbers)
+    chance = float(t.isf(CHANCE / 2, found.blocks - 1)) * found.error
+    seen = chance + float(t.isf(MISSED, found.blocks - 1)) * found.error  # an error that is noticed 95 times in 100
+    if found.mean < expected - max(chance, CLOSE):
+        text = "On this image they miss the truth more often than they claim, by more than chance: widen them."
+        return Finding("watch", "Over-confident: intervals are too narrow", text, numbers)
+    if found.mean > expected + max(chance, CLOSE):
+        text = "On this image they hold the truth more often than they claim, by more than chance."
+        return Finding("watch", "Cautious: intervals are wider than needed", text, numbers)
+    if seen > UNSURE:
+        text = f"Only a coverage below {max(0.0, expected - seen):.0%} would have been noticed."
+        return Finding("note", UNSURE_TITLE, text, numbers)
+    text = (
+        f"They hold the truth as often as they claim. A coverage below {expected - max(seen, CLOSE):.0%} would have"
+        " been noticed; of other images this one says nothing."
+    )
+    return Finding("good", "Intervals hold on this image", text, numbers)
 
 
 def table(

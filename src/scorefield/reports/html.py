@@ -20,7 +20,6 @@ from scorefield.measurement import Measurement
 from scorefield.reports.card import run_card
 from scorefield.reports.page import SHOWN, Page
 from scorefield.store.atomic import atomic_path
-from scorefield.trust.assess import recorded_likeness
 from scorefield.trust.residual import residual_check
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ def report(
     """Write one HTML page about a reconstruction, to be opened anywhere and shown to anybody.
 
     Args:
-        samples: at least two posterior draws (n, C, H, W) or (n, C, D, H, W).  The page shows the likeness check that
-            they carry: see :meth:`scorefield.trust.Trust.attach`.
+        samples: at least two posterior draws (n, C, H, W) or (n, C, D, H, W).  The page shows the checks of
+            likeness and of predictions that they carry: see :meth:`scorefield.trust.Trust.attach`.
         measurement: the scan they explain.
         path: the file to write; it appears whole or not at all.
         truth: the reference image (C, *spatial), if there is one.
@@ -63,10 +62,7 @@ def report(
     _check(samples, truth, baselines)
     page = Page(samples, truth, baselines, view or View())
     check = residual_check(samples, measurement)
-    text = render(
-        page.context(check, recorded_likeness(samples.provenance))
-        | {"title": title, "card": run_card(samples, measurement, card or {})}
-    )
+    text = render(page.context(check) | {"title": title, "card": run_card(samples, measurement, card or {})})
     try:
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

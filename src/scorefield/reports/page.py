@@ -20,7 +20,7 @@ from scorefield.metrics.uncertainty import BACKGROUND
 from scorefield.reports import figures, findings
 from scorefield.reports.raster import Raster, span, store
 from scorefield.reports.reading import reading_of
-from scorefield.trust.likeness import LikenessCheck
+from scorefield.trust.assess import recorded_likeness, recorded_prediction
 from scorefield.trust.residual import ResidualCheck
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Page:
         self.viewer = Viewer()
         self.ends = span(*self.images.values(), *self.draws)
 
-    def context(self, check: ResidualCheck, likeness: LikenessCheck | None) -> dict[str, Any]:
+    def context(self, check: ResidualCheck) -> dict[str, Any]:
         """The variables of the template."""
         before = [self._gray(name, picture, self._score(name)) for name, picture in self.images.items()]
         draw, numbers = self._player()
@@ -115,7 +115,7 @@ class Page:
         low, high = (digits(end) for end in self.window)
         return {
             "summary": self._summary(),
-            "findings": self._findings(check, likeness),
+            "findings": self._findings(check),
             "columns": findings.COLUMNS,
             "rows": findings.table(self.samples, self.truth, self.result, self.baselines),
             "conventions": self._conventions(),
@@ -167,15 +167,17 @@ class Page:
         size = f" {TIMES} ".join(map(str, draws.shape[2:]))
         return f"{len(draws)} posterior draws of one {kind}image, {size} pixels"
 
-    def _findings(self, check: ResidualCheck, likeness: LikenessCheck | None) -> list[findings.Finding]:
+    def _findings(self, check: ResidualCheck) -> list[findings.Finding]:
+        likeness, prediction = recorded_likeness(self.samples.provenance), recorded_prediction(self.samples.provenance)
         scores = {}
         if self.result is not None and self.truth is not None:
             scores = {n: psnr(x, self.truth, peak=self.result.peak) for n, x in self.baselines.items()}
         return [
             findings.misfit(check),
             *([findings.likeness(likeness)] if likeness else []),
+            *([findings.prediction(prediction)] if prediction else []),
             findings.accuracy(self.result, scores),
-            findings.uncertainty(self.samples, self.result, self.reading),
+            findings.uncertainty(self.samples, self.truth, self.result, self.reading),
         ]
 
     def _conventions(self) -> str:

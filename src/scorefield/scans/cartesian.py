@@ -11,6 +11,7 @@ from scorefield.errors import InputError
 from scorefield.noise import White
 from scorefield.operators import RealToComplex, birdcage, cartesian_mask, mri
 from scorefield.operators.linear import Operator
+from scorefield.scans.readouts import Readouts, lines_of
 from scorefield.scans.scan import Scan
 
 
@@ -54,6 +55,12 @@ class Cartesian(Scan):
     def operator(self) -> Operator:
         operator = mri(self.mask, self.coils)
         return operator @ RealToComplex(self.shape) if self.real else operator
+
+    @property
+    def readouts(self) -> Readouts:
+        """Lines of k-space; that of the zero frequency is needed."""
+        labels, center, mask_of = lines_of(self.mask)
+        return Readouts("lines of k-space", 1, labels, center, lambda chosen: {"mask": mask_of(chosen)})
 
     def _check(self) -> None:
         if not self.data.is_complex():

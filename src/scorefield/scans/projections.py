@@ -13,6 +13,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.operators.ct import Projector
 from scorefield.operators.ct_geometry import Geometry, Pair
+from scorefield.scans.readouts import Readouts
 from scorefield.scans.scan import Scan
 
 SQUARE = 1e-3  # relative difference of the sides of a pixel that counts as none
@@ -94,6 +95,13 @@ class Projections(Scan):
 
     def operator(self) -> Projector:
         return PROJECTORS.get(self.geometry)
+
+    @property
+    def readouts(self) -> Readouts:
+        """Views."""
+        views = len(self.angles)
+        needed = torch.zeros(views, dtype=torch.bool)
+        return Readouts("views", 1, torch.arange(views), needed, lambda chosen: {"angles": self.angles[chosen]})
 
     def _check(self) -> None:
         if self.data.is_complex() or self.data.ndim != 3:

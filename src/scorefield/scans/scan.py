@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +20,9 @@ from scorefield.data.frame import Frame
 from scorefield.errors import InputError
 from scorefield.noise import Noise
 from scorefield.noise.words import in_words
+from scorefield.randomness import stream
 from scorefield.scans import layout
+from scorefield.scans.readouts import Readouts
 
 if TYPE_CHECKING:
     from scorefield.measurement import Measurement
@@ -126,6 +128,39 @@ class Scan(ABC):
     def unit(self) -> str:
         """Unit of the image's values."""
         return self.frame.unit
+
+    @property
+    def readouts(self) -> Readouts:
+        """The parts in which the data were taken, such as lines of k-space or views.
+
+        Raises:
+            InputError: this kind of scan does not say.
+        """
+        raise InputError(f"{type(self).__name__} does not say in which parts its data were taken; leave none out.")
+
+    def leave_out(self, share: float, *, seed: int = 0) -> tuple[Scan, Scan]:
+        """A random share of the readouts, at least one, as a scan of its own.
+
+        Args:
+            share: of the readouts, in (0, 1).
+            seed: fixes which.
+
+        Returns:
+            The scan without them, and the scan of them alone.
+
+        Raises:
+            InputError: a share outside (0, 1), or too few readouts to leave one out.
+        """
+        readouts = self.readouts
+        chosen = readouts.draw(share, torch.Generator().manual_seed(stream(seed, "readouts")))
+        return self.part(~chosen), self.part(chosen)
+
+    def part(self, chosen: Tensor) -> Scan:
+        """The scan of some readouts alone, True in ``chosen`` (readouts,)."""
+        readouts, shape = self.readouts, tuple(self.data.shape)
+        index = chosen[readouts.labels].nonzero().squeeze(1)
+        data, noise = self.data.index_select(readouts.axis, index), self.noise.part(readouts.axis, index, shape)
+        return replace(self, data=data, noise=noise, **readouts.fields(chosen))
 
     def measurement(self) -> Measurement:
         """Data, forward model and noise, ready for a posterior."""

@@ -46,6 +46,7 @@ from scorefield.priors.cast import precision_of
 from scorefield.randomness import normal_like, stream
 from scorefield.trust.reference import Reference
 from scorefield.trust.rivals import RIVALS, denoise_by_rival, rivals_of
+from scorefield.trust.verdict import Verdict
 from scorefield.units import intensity_of
 
 LEVELS = (0.1, 0.2, 0.4, 0.8)  # of the intensity: finer ones see the sampler's last steps, coarser ones mostly chance
@@ -88,27 +89,38 @@ class LikenessCheck:
         return self.p_value > LIMIT
 
     @property
-    def verdict(self) -> str:
-        """The outcome in words for a person."""
-        p, rival = f"p = {self.p_value:.2g}", RIVALS[self.rival]
+    def words(self) -> Verdict:
+        """The outcome for a person."""
+        rival, p = RIVALS[self.rival], f"p = {self.p_value:.2g}"
+        gains = (
+            f"it denoises the draws with {_less(self.gain)} error than {rival} does, its training images with"
+            f" {_less(self.usual_gain)}; {p}"
+        )
         if self.passed:
-            expected = "no worse than usual" if self.gain >= self.usual_gain else "much as usual"
-            return (
-                f"The prior denoises the draws with {_less(self.gain)} error than {rival} does"
-                f" ({_less(self.usual_gain)} on its training images), {expected} ({p}): no sign of a foreign kind of"
-                " image. A lesion or another small foreign part would not show here."
+            return Verdict(
+                "No sign of a kind of image that the prior does not know",
+                "The prior removes noise from these images about as well as from those that it learned from. A lesion"
+                " or another small foreign part would not show here.",
+                gains,
             )
         if self.by_gain:
-            return (
-                f"The prior hardly knows this kind of image: it denoises the draws with {_less(self.gain)} error than"
-                f" {rival} does, and its training images with {_less(self.usual_gain)} ({p}). Another"
-                " anatomy, resolution or contrast: do not trust details or intervals; use a prior for it."
+            return Verdict(
+                "The prior hardly knows this kind of image",
+                "Another anatomy, resolution or contrast is likely. Do not trust details or intervals; use a prior for"
+                " this kind of image.",
+                gains,
             )
-        return (
-            f"The draws surprise the prior: its denoising error is {_more(self.surprise)} than it expects, on its"
-            f" training images {_more(self.usual_surprise)} ({p}). Another contrast or anatomy, or a wrong model of the"
-            " scan: its intervals may be too narrow."
+        return Verdict(
+            "The images surprise the prior",
+            "Another contrast or anatomy, or a wrong model of the scan, is likely. The intervals may be too narrow.",
+            f"its denoising error is {_more(self.surprise)} than it expects, on its training images"
+            f" {_more(self.usual_surprise)}; {p}",
         )
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one paragraph."""
+        return str(self.words)
 
 
 def _less(gain: float) -> str:

@@ -17,6 +17,7 @@ import torch
 
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
+from scorefield.trust.verdict import Verdict
 
 if TYPE_CHECKING:
     from scorefield.samples import Samples
@@ -67,20 +68,33 @@ class ResidualCheck:
         return abs(self.z) <= LIMIT or abs(self.ratio - 1) <= TOLERANCE
 
     @property
-    def verdict(self) -> str:
-        """The outcome in words for a person."""
-        miss = f"The draws miss the data by {self.ratio:.3f} times the noise (1 is right; z = {self.z:+.1f})"
+    def words(self) -> Verdict:
+        """The outcome for a person."""
+        numbers = f"the draws miss the data by {self.ratio:.3f} times the noise, where 1 is right; z = {self.z:+.1f}"
         if self.passed:
-            return f"{miss}: they explain the scan to within its noise."
-        if self.z > 0:
-            return (
-                f"{miss}, more than chance allows: the stated noise is too low, the operator is not quite"
-                " this scanner's, or the prior or sampler overrules the data."
+            return Verdict(
+                "Consistent with the scan",
+                "The draws explain the measured data to within their noise.",
+                numbers,
             )
-        return (
-            f"{miss}, less than posterior draws should: the stated noise is too high, or the sampler fits"
-            " noise and its draws vary too little."
+        if self.z > 0:
+            return Verdict(
+                "The draws do not fit the scan",
+                "They leave more unexplained than noise can be: the stated noise is too low, the model is not quite"
+                " this scanner's (coil maps, angles, center), or the prior overrules the data. Do not rely on details.",
+                numbers,
+            )
+        return Verdict(
+            "The draws fit the scan too closely",
+            "They follow the noise of the data: the stated noise is too high, or the draws vary too little. Do not rely"
+            " on the intervals.",
+            numbers,
         )
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one paragraph."""
+        return str(self.words)
 
 
 def residual_check(samples: Samples, measurement: Measurement) -> ResidualCheck:
