@@ -47,6 +47,7 @@ OVERDUE = "out of time"
 LEFT_OUT = {
     "Ascent": "climbs to the mode",
     "FinalDenoise": "ends a walk",
+    "FinalDraw": "ends a walk",
     "AnnealedHMC": "has a published stride for images of intensity 1e6 and diverges on others",
 }
 NOT_ON_SCANS = {

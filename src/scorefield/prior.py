@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from scorefield.errors import InputError
 from scorefield.linalg.parts import per_image
+from scorefield.linalg.root import square_root
+from scorefield.randomness import normal_like
 
 if TYPE_CHECKING:
     from typing import Self
@@ -111,6 +113,20 @@ class Prior(nn.Module, ABC):
             return torch.autograd.grad(denoised, leaf, v, retain_graph=True)[0]
 
         return denoised.detach(), vjp
+
+    def draw_clean(self, x: Tensor, sigma: Tensor | float, generator: torch.Generator | None = None) -> Tensor:
+        """A draw of x0 | x from its Gaussian approximation, ``D + sigma J^1/2 z`` with white noise z.
+
+        It is exact for a Gaussian prior, up to the few products by J that the root takes, and accurate for others
+        where sigma is small, at the last level of a walk.
+
+        Args:
+            x: noisy images (B, C, *spatial), or vectors (B, d).
+            sigma: noise level per real component, () or (B,).
+            generator: makes the noise z.
+        """
+        mean, vjp = self.linearize(x, sigma)
+        return mean + per_image(sigma, mean) * square_root(vjp, normal_like(mean, generator))
 
     def draw(self, generator: torch.Generator | None = None) -> Prior:
         """The prior with its random choices fixed; a prior without random choices returns itself."""

@@ -38,6 +38,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.DPMpp2M": lambda: kernels.DPMpp2M(eta=0.5),
     "kernels.Descent": lambda: kernels.Descent(kernels.Heun(), schedule.Geometric(0.02, 2.0), 7),
     "kernels.FinalDenoise": kernels.FinalDenoise,
+    "kernels.FinalDraw": lambda: kernels.FinalDraw(kernels.Heun()),
     "kernels.FixedLarge": kernels.FixedLarge,
     "kernels.HMC": lambda: kernels.HMC(kernels.Relative(0.3, exponent=1.5), 4, acceptance=kernels.ByPath(2)),
     "kernels.Heun": kernels.Heun,

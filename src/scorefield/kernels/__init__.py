@@ -14,7 +14,7 @@ from scorefield.kernels.dpm import DPMpp2M
 from scorefield.kernels.dpm_solver import DPMSolver2
 from scorefield.kernels.dpmpp_single import DPMpp2S
 from scorefield.kernels.evidence import Imputed, Marginal
-from scorefield.kernels.final import FinalDenoise
+from scorefield.kernels.final import FinalDenoise, FinalDraw
 from scorefield.kernels.fixed_large import FixedLarge
 from scorefield.kernels.heun import Heun
 from scorefield.kernels.hmc import HMC
@@ -51,6 +51,7 @@ __all__ = [
     "PriorNoise",
     "Renoise",
     "FinalDenoise",
+    "FinalDraw",
     # at a level
     "Ascent",
     "Corrector",

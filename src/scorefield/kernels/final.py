@@ -1,4 +1,4 @@
-"""The last step, to clean images, of samplers that stay at a level."""
+"""The last step of a walk, to clean images: the mean of what is left open, or a draw of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scorefield.kernel import Kernel, State
+from scorefield.kernel import Kernel, M, State
 from scorefield.prior import Prior
 
 
@@ -25,3 +25,28 @@ class FinalDenoise(Kernel[None]):
         self, prior: Prior, state: State[None], sigma: Tensor, target: Tensor, generator: torch.Generator
     ) -> State[None]:
         return state if bool(target > 0) else state.at(prior.denoise(state.x, sigma))
+
+
+@dataclass(frozen=True)
+class FinalDraw(Kernel[M]):
+    r"""The steps of ``kernel``, but the last one, to 0, draws x0 | x (:meth:`scorefield.prior.Prior.draw_clean`).
+
+    The mean E[x0 | x], with which a walk usually ends, lacks the spread of x0 | x: a share of a draw's variance of
+    :math:`\sigma^2 / (s^2 + \sigma^2)` in a direction of standard deviation s.  For data that resolve s far below
+    the last level almost nothing would be left of it.
+
+    Args:
+        kernel: makes all other steps.
+    """
+
+    kernel: Kernel[M]
+
+    def start(self, x: Tensor) -> State[M]:
+        return self.kernel.start(x)
+
+    def step(
+        self, prior: Prior, state: State[M], sigma: Tensor, target: Tensor, generator: torch.Generator
+    ) -> State[M]:
+        if bool(target > 0):
+            return self.kernel.step(prior, state, sigma, target, generator)
+        return state.at(prior.draw_clean(state.x, sigma, generator))

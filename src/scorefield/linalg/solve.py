@@ -108,7 +108,7 @@ def gmres(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iterations: int = 
 
 
 def flexible_gmres(
-    matrix: Map, v: Tensor, precondition: Map, *, tolerance: float = 1e-6, iterations: int = 10
+    matrix: Map, v: Tensor, precondition: Map, *, tolerance: Tensor | float = 1e-6, iterations: int = 10
 ) -> tuple[Tensor, Combination]:
     """GMRES on ``matrix(precondition(w)) = v``, whose preconditioner may change from one iteration to the next.
 
@@ -118,7 +118,7 @@ def flexible_gmres(
         matrix: maps (B, *shape) to (B, *shape).
         v: right-hand sides (B, *shape), real or complex.
         precondition: an approximate inverse of ``matrix``, called once before each product by it.
-        tolerance: relative residual at which all draws stop.
+        tolerance: relative residual at which all draws stop, (B,) or one for all.
         iterations: largest dimension of the space.
 
     Returns:

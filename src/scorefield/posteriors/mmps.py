@@ -26,19 +26,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Stationary
 from scorefield.linalg.parts import per_image
-from scorefield.linalg.solve import flexible_gmres
+from scorefield.linalg.solve import flexible_gmres, inner
 from scorefield.measurement import Measurement
 from scorefield.operators.sides import DataSide, Side
 from scorefield.posteriors.base import Guided
 from scorefield.prior import Prior, Vjp
+from scorefield.randomness import normal_like
 
 # tolerance and iterations of the preconditioner: more would cost operator calls and save no product by V
 COARSE, FEW = 0.03, 8
+# of a draw at the end of a walk: misfit over the noise at which its solver stops, products by V before a restart
+FIT, PRODUCTS, RESTARTS = 0.05, 8, 4
 
 
 class MMPS(Guided):
@@ -69,13 +73,37 @@ class MMPS(Guided):
         """
         noise, operator = self.measurement.gaussian, self.measurement.operator
         side, r = operator.side(DataSide(operator, noise)), noise.whiten(r)
-        system = _System(side, variance, vjp)
-        u, combination = flexible_gmres(
-            system, side.start(r), system.precondition, tolerance=self.tolerance, iterations=self.iterations
-        )
-        image = combination(system.pulls)
-        solution, stretch = side.bound(u, variance * image, r)
-        return noise.whiten(solution), image / per_image(stretch, image)
+        u, pulled = _System(side, variance, vjp).solve(side.start(r), self.tolerance, self.iterations)
+        solution, stretch = side.bound(u, variance * pulled, r)
+        return noise.whiten(solution), pulled / per_image(stretch, pulled)
+
+    def draw_clean(self, x: Tensor, sigma: Tensor | float, generator: torch.Generator | None = None) -> Tensor:
+        r"""A draw of x0 | x, y: a draw of x0 | x and data with new noise, conditioned as a mean is.
+
+        .. math:: u + V A^H (R + A V A^H)^{-1} (y - n' - A u), \qquad u \sim N(D, V), \quad n' \sim N(0, R).
+
+        The solver is restarted until what it leaves of the data's misfit is a twentieth of the noise, or until a
+        restart removes less than half of it.  A learned V that is not positive makes some directions insoluble.
+
+        References:
+            Papandreou & Yuille, "Gaussian sampling by local perturbations", NeurIPS 2010.
+        """
+        start = self.prior.draw_clean(x, sigma, generator)
+        mean, vjp = self.prior.linearize(x, sigma)
+        given, variance = self.measurement.at(mean), per_image(sigma, x).square()
+        noise, operator, residual = given.gaussian, given.operator, given.residual(start)
+        side, white = operator.side(DataSide(operator, noise)), normal_like(residual, generator)
+        goal, rest = FIT * norm(side.start(white)), side.start(noise.whiten(residual) - white)
+        live, tiny = torch.ones(len(rest), dtype=torch.bool, device=rest.device), torch.finfo(goal.dtype).tiny
+        for _ in range(RESTARTS):
+            before = norm(rest)
+            u, pulled = _System(side, variance, vjp).solve(rest, goal / before.clamp(min=tiny), PRODUCTS)
+            step = variance * pulled * per_image(live, pulled)
+            start, rest = start + step, rest - u - side.push(step)
+            live = live & (norm(rest) > goal) & (norm(rest) < before / 2)
+            if not bool(live.any()):
+                break
+        return start
 
     def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         del residual
@@ -101,6 +129,22 @@ class _System:
         self.model = self.model or Stationary(image, spread)
         return u + self.side.push(spread)
 
+    def solve(self, goal: Tensor, tolerance: Tensor | float, iterations: int) -> tuple[Tensor, Tensor]:
+        """The solution u of the system with right-hand side ``goal``, and ``J^T pull(u)``.
+
+        Args:
+            goal: in the space of the side.
+            tolerance: relative residual, (B,) or one for all, at which the solver stops.
+            iterations: the most products by V.
+        """
+        u, combination = flexible_gmres(self, goal, self.precondition, tolerance=tolerance, iterations=iterations)
+        return u, combination(self.pulls)
+
     def precondition(self, b: Tensor) -> Tensor:
         """The inverse with a stationary model in place of V, once there is one."""
         return b if self.model is None else self.side.solve(self.model, b, tolerance=COARSE, iterations=FEW)
+
+
+def norm(v: Tensor) -> Tensor:
+    """Length of each vector (B, ...): (B,)."""
+    return inner(v, v).sqrt()

@@ -31,6 +31,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.kernels.dpm import DPMpp2M
+from scorefield.kernels.final import FinalDraw
 from scorefield.kernels.particles import Particles
 from scorefield.kernels.twist import units
 from scorefield.linalg.parts import as_rows
@@ -65,7 +66,7 @@ class Method:
     """
 
     posterior: Callable[[Prior, Measurement], Prior] = MMPS
-    kernel: Kernel[Any] = field(default_factory=lambda: DPMpp2M(eta=1.0))
+    kernel: Kernel[Any] = field(default_factory=lambda: FinalDraw(DPMpp2M(eta=1.0)))
     steps: int = 24
     sigma_max: float = 2.0
     sigma_min: float = 0.01

@@ -68,7 +68,7 @@ def reconstruct(
         progress: shows how far the sampling is.
 
     Returns:
-        ``n`` draws in the measurement's units, with their cost (of a scan 25 denoiser evaluations a draw by default)
+        ``n`` draws in the measurement's units, with their cost (of a scan 26 denoiser evaluations a draw by default)
         and their provenance.
 
     Raises:
