@@ -28,6 +28,7 @@ class Frame:
         affine: (4, 4), array indices to RAS+ mm, or None.
         unit: of the pixel values, such as "HU", "1/mm" or "a.u.".
         source: where the image comes from, usually the file; errors name it.
+        modality: the kind of scanner as DICOM names it, such as "CT" or "MR"; empty where it is unknown.
 
     Raises:
         InputError: a spacing that is not positive and finite, an affine that is no finite regular 4x4 matrix with last
@@ -38,6 +39,7 @@ class Frame:
     affine: np.ndarray | None = None
     unit: str = UNKNOWN
     source: str = "an image in memory"
+    modality: str = ""
 
     def __post_init__(self) -> None:
         if self.affine is not None:

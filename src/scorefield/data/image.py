@@ -92,6 +92,11 @@ class Image:
         """Size along each spatial axis."""
         return tuple(self.pixels.shape[1:])
 
+    @property
+    def modality(self) -> str:
+        """The kind of scanner, "CT", "MR" or another name of DICOM; values in HU are CT; empty where unknown."""
+        return self.frame.modality or ("CT" if self.unit == "HU" else "")
+
     def with_unit(self, unit: str | None) -> Image:
         """The image with ``unit`` where its file names none (a.u.); with its own unit otherwise."""
         return Image.of(self.pixels, replace(self.frame, unit=unit)) if unit and self.unit == UNKNOWN else self

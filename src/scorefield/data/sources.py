@@ -69,14 +69,15 @@ Source = File | Series
 def expand(path: PathLike) -> list[Source]:
     """The images that a file, folder or glob names, in natural order of their names (slice2 before slice10).
 
-    In a folder or glob the DICOM files of each folder are one series, and files of unknown formats are ignored.
+    In a folder or glob the DICOM files of each folder are one series, and files of unknown formats are ignored.  A
+    folder without images of its own stands for the folders in it, as PACS and discs nest them: patient, study, series.
 
     Raises:
         InputError: nothing there, or nothing readable.
     """
     place = Path(path).expanduser()
     if place.is_dir():
-        return _group(_natural(entry for entry in place.iterdir() if not entry.name.startswith(".")), path)
+        return _group(_natural(_files(place)), path)
     if place.exists():
         format_of(place, FORMATS)
         return [File(place)]
@@ -103,6 +104,20 @@ def _group(files: Sequence[Path], where: PathLike) -> list[Source]:
         else:
             sources.append(File(file))
     return [*sources, *(Series(tuple(slices)) for slices in series.values())]
+
+
+def _files(place: Path) -> list[Path]:
+    """The readable files of a folder, or of all folders in it where it has none of its own."""
+    here = [entry for entry in place.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+    if any(f.matches(file) for file in here for f in FORMATS):
+        return here
+    return [
+        Path(folder) / name
+        for folder, _, names in os.walk(place)
+        if not any(part.startswith(".") for part in Path(folder).relative_to(place).parts)
+        for name in names
+        if not name.startswith(".")
+    ]
 
 
 def _natural(paths: Iterable[Path]) -> list[Path]:

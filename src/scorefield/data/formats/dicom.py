@@ -1,6 +1,7 @@
 r"""DICOM slices and series, read only.
 
-Values are rescaled (slope, intercept or modality table), so CT is in HU.  The array axes are (rows, columns),
+Values are rescaled (slope and intercept, or modality table; :mod:`scorefield.data.formats.dicom_dataset`), so CT is in
+HU.  The array axes are (rows, columns),
 then slices in the order of their position along the normal.  With the row direction :math:`u` and the column
 direction :math:`v` of ImageOrientationPatient, the first pixel :math:`p` and PixelSpacing :math:`(\Delta_r,
 \Delta_c)`, pixel (i, j) lies at :math:`p + i \Delta_r v + j \Delta_c u` in DICOM's LPS coordinates; x and y
@@ -11,23 +12,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from scorefield.data.frame import UNKNOWN, Frame
+from scorefield.data.formats.dicom_dataset import begins_like, find, load, modality, refuse, unit, values
+from scorefield.data.frame import Frame
 from scorefield.data.image import Image
 from scorefield.data.reading import Header, Window, reading, to_pixels
+from scorefield.data.room import check_room
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
     import pydicom
 
 suffixes = (".dcm", ".dicom", ".ima")
-_FIX = "it is damaged, cut short, or compressed in a way that needs pylibjpeg, so copy or export it again"
+_FIX = "it is damaged or cut short, so copy or export it again"
 _UNEVEN = 0.1  # allowed change of the slice step: scanners round positions, a missing slice changes it by 1
 
 
@@ -40,7 +43,7 @@ def matches(path: Path) -> bool:
     if not path.is_file():
         return False
     with reading(path, "check that you may read it"), open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"  # DICOM part 10, section 7.1
+        return begins_like(file.read(132))
 
 
 def read(path: Path) -> Image:
@@ -67,6 +70,7 @@ def read_series(paths: Sequence[Path]) -> Image:
         return read(paths[0])
     images, slices = zip(*(_read_slice(Path(path)) for path in paths), strict=True)
     layout = _Layout(slices)
+    check_room(paths[0].parent, sum(image.pixels.nbytes for image in images))
     return Image.of(torch.stack([images[k].pixels for k in layout.order], dim=-1), layout.frame)
 
 
@@ -140,53 +144,37 @@ class _Layout:
         affine = ordered[0].affine.copy()
         affine[:3, 2] = _common_step(ordered)
         source = f"{slices[0].path.parent} ({len(slices)} slices)"
-        self.frame = Frame(affine=affine, unit=slices[0].frame.unit, source=source).for_axes(3)
+        self.frame = replace(slices[0].frame, spacing=None, affine=affine, source=source).for_axes(3)
 
 
 def _read_header(path: Path) -> _Slice:
-    import pydicom
-
     with reading(path, _FIX):
-        return _description(pydicom.dcmread(path, stop_before_pixels=True), path)
+        return _description(load(path, pixels=False), path)
 
 
 def _read_slice(path: Path) -> tuple[Image, _Slice]:
     """The image (1, rows, columns), and what its file says of it."""
-    import pydicom
-    from pydicom.pixels.processing import apply_modality_lut
-
     with reading(path, _FIX):
-        dataset = pydicom.dcmread(path)
-        _refuse(dataset, path)
-        array = apply_modality_lut(dataset.pixel_array, dataset)
-        here = _description(dataset, path)
+        dataset = load(path)
+        refuse(dataset, path)
+        array, here = values(dataset, path), _description(dataset, path)
     return Image(to_pixels(array, path)[None], frame=here.frame), here
 
 
 def _description(dataset: pydicom.Dataset, path: Path) -> _Slice:
-    spacing = dataset.get("PixelSpacing")
+    spacing = find(dataset, "PixelSpacing")
     spacing = None if not spacing else (float(spacing[0]), float(spacing[1]))
+    affine = None if spacing is None else _affine(dataset, spacing, path)
     return _Slice(
         path,
         (int(dataset.Rows), int(dataset.Columns)),
-        Frame(spacing, None if spacing is None else _affine(dataset, spacing, path), _unit(dataset), str(path)),
+        Frame(spacing, affine, unit(dataset), str(path), modality(dataset)),
         (str(dataset.get("SeriesInstanceUID", "")), str(dataset.get("SeriesDescription", "unnamed"))),
     )
 
 
-def _refuse(dataset: pydicom.Dataset, path: Path) -> None:
-    if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise InputError(f"{path} holds no pixels; it is cut short or no image, so leave it out or copy it again.")
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise InputError(f"{path} holds {frames} frames in one file; convert it to NIfTI with dcm2niix first.")
-    kind = str(dataset.get("PhotometricInterpretation", ""))
-    if not kind.startswith("MONOCHROME"):
-        raise InputError(f"{path} is a color picture ({kind or 'unknown kind'}); export it as PNG.")
-
-
 def _affine(dataset: pydicom.Dataset, spacing: tuple[float, float], path: Path) -> np.ndarray | None:
-    position, cosines = dataset.get("ImagePositionPatient"), dataset.get("ImageOrientationPatient")
+    position, cosines = find(dataset, "ImagePositionPatient"), find(dataset, "ImageOrientationPatient")
     if not position or not cosines:
         return None
     row, column = np.array(cosines, dtype=np.float64).reshape(2, 3)
@@ -194,22 +182,13 @@ def _affine(dataset: pydicom.Dataset, spacing: tuple[float, float], path: Path) 
         raise InputError(
             f"{path} has an ImageOrientationPatient that is not two perpendicular unit vectors; correct it."
         )
-    thickness = float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 1)
+    thickness = float(find(dataset, "SpacingBetweenSlices") or find(dataset, "SliceThickness") or 1)
     affine = np.eye(4)
     affine[:3, 0] = column * spacing[0]
     affine[:3, 1] = row * spacing[1]
     affine[:3, 2] = np.cross(row, column) * abs(thickness)  # some scanners give a negative spacing
     affine[:3, 3] = np.array(position, dtype=np.float64)
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # LPS to RAS
-
-
-def _unit(dataset: pydicom.Dataset) -> str:
-    """RescaleType where it says one; CT without it is HU by the standard (part 3, C.8.2.1.1.2)."""
-    stated = str(dataset.get("RescaleType") or dataset.get("Units") or "")
-    rescaled = "RescaleSlope" in dataset
-    if str(dataset.get("Modality")) == "CT" and rescaled and stated in ("", "US"):
-        return "HU"
-    return UNKNOWN if stated in ("", "US") else stated
 
 
 def _check_alike(slices: Sequence[_Slice]) -> None:

@@ -3,20 +3,22 @@
 Stored slope and intercept are applied.  The affine is the sform, else the qform; lengths are converted to mm.
 Several channels are the fifth dimension, as in NIfTI vectors.  A volume one slice thick is a 2-D image.  The
 unit of the values has no field in NIfTI: scorefield keeps it in ``intent_name`` and signs ``descrip``, and
-reads it back when signed.
+reads it back when signed.  A header that contradicts itself or the size of its file is refused
+(:mod:`scorefield.data.formats.nifti_layout`).
 """
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scorefield.data.formats.nifti_layout import FIX, layout_of, unpack, verify
 from scorefield.data.frame import UNKNOWN, Frame
 from scorefield.data.image import Image
 from scorefield.data.reading import Header, Window, no_window, reading, to_pixels
+from scorefield.data.room import check_room
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 suffixes = (".nii", ".nii.gz", ".hdr")
-_FIX = "it is damaged, cut short or not NIfTI, so copy or convert it again"
 _SIGNATURE = "scorefield"
 _MM = {
     "meter": 1e3,
@@ -50,7 +51,7 @@ def read(path: Path, *, volume: int | None = None) -> Image:
         InputError: damaged, several volumes and none chosen, not numbers, NaN or infinite values.
     """
     path = Path(path)
-    with reading(path, _FIX):
+    with reading(path, FIX):
         file = _load(path)
         sizes = _five(file.shape, path)
         number = _choose(sizes[3], volume, path)
@@ -65,7 +66,8 @@ def header(path: Path) -> Header:
     Raises:
         InputError: damaged, or several volumes.
     """
-    with reading(path, _FIX):
+    with reading(path, FIX):
+        layout_of(path)
         file = _open(path)
         sizes = _five(file.shape, path)
         _choose(sizes[3], None, path)
@@ -77,7 +79,8 @@ class Mapped:
 
     def __init__(self, path: Path):
         self.path = path
-        with reading(path, _FIX):
+        with reading(path, FIX):
+            layout_of(path)
             file = _open(path)
             self._proxy, self._frame = file.dataobj, _frame(file, path)
             self._array = self._proxy.get_unscaled()
@@ -86,7 +89,7 @@ class Mapped:
         """Slice ``index`` across ``axis`` of the volume."""
         from nibabel.volumeutils import apply_read_scaling
 
-        with reading(self.path, _FIX):
+        with reading(self.path, FIX):
             cut = _cut(self._proxy, [index if a == axis else slice(None) for a in range(3)])
             array = apply_read_scaling(self._array[cut], self._proxy.slope, self._proxy.inter)
         return Image(_planar(array, self.path), frame=self._frame.slice(index, axis))
@@ -98,19 +101,20 @@ class Streamed:
     A plane costs the decompression of all before it, from the last one read where that lies before it, else from the
     beginning.  A slice across axis 2 is one plane, so slices in ascending order cost one pass in all, but each of
     slices in random order half a pass on average; across axis 0 or 1 it is one line of every plane, a pass for each.
-    A pass takes about six seconds for a GB of pixels: to read slices in random order decompress the file first.  The
-    file's checksum is not reached, so not checked.
+    A pass takes about six seconds for a GB of pixels: to read slices in random order decompress the file first.  One
+    more pass at the start verifies the checksum, once for a file.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        with reading(path, _FIX):
+        with reading(path, FIX):
+            verify(path, layout_of(path))
             file = _open(path, keep_file_open=True)
             self._proxy, self._frame = file.dataobj, _frame(file, path)
 
     def slice(self, index: int, axis: int) -> Image:
         """Slice ``index`` across ``axis`` of the volume."""
-        with reading(self.path, _FIX):
+        with reading(self.path, FIX):
             if axis == 2:
                 array = self._plane(index)
             else:
@@ -206,18 +210,16 @@ def _open(path: Path, **options: Any) -> Any:
 
 
 def _load(path: Path) -> nib.Nifti1Pair:
-    """Parse the whole file at once: nibabel alone stops reading before gzip's checksum."""
+    """Parse the whole file at once, which verifies gzip's checksum."""
     import nibabel as nib
 
-    if path.suffix.lower() == ".hdr":
+    layout = layout_of(path)
+    if path.suffix.lower() != ".gz":
+        check_room(path, layout.memory)
         return _open(path)
-    raw = path.read_bytes()
-    if path.suffix.lower() == ".gz":
-        raw = gzip.decompress(raw)
-    for kind in (nib.Nifti1Image, nib.Nifti2Image):
-        if kind.header_class.may_contain_header(raw[:540]):  # 540: the longer of the two headers
-            return kind.from_bytes(raw)
-    raise InputError(f"{path} does not begin with a NIfTI header; convert it to NIfTI again.")
+    raw = unpack(path, layout)
+    kind = nib.Nifti1Image if nib.Nifti1Header.may_contain_header(raw) else nib.Nifti2Image
+    return kind.from_bytes(raw)
 
 
 def _five(sizes: tuple[int, ...], path: Path) -> tuple[int, ...]:

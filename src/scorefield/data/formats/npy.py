@@ -2,7 +2,7 @@
 
 Arrays of two or three axes are one channel, (H, W) or (X, Y, Z); arrays of four are (C, X, Y, Z).  A volume
 one slice thick is a 2-D image, so (1, H, W) is a slice, and several channels of a 2-D image are stored as (C,
-H, W, 1).
+H, W, 1).  The file ends where its header says.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from scorefield.data.frame import Frame
 from scorefield.data.image import Image
 from scorefield.data.reading import Header, Window, no_window, reading, to_pixels
+from scorefield.data.room import check_ratio, check_room
 from scorefield.errors import InputError
 
 suffixes = (".npy",)
@@ -29,11 +30,13 @@ def read(path: Path) -> Image:
     """The image in ``path``.
 
     Raises:
-        InputError: damaged, pickled or not numbers, not 2 to 4 axes, NaN or infinite values.
+        InputError: damaged, pickled or not numbers, not 2 to 4 axes, NaN or infinite values, more or fewer bytes than
+            the header asks for.
     """
-    with reading(path, _FIX), open(path, "rb") as file:
-        array = np.lib.format.read_array(file, allow_pickle=False)
-    return Image(to_pixels(_with_channels(array, path), path), source=str(path)).squeeze()
+    array = _map(path)
+    check_room(path, 2 * Header(array.shape[1:], len(array), array.dtype.kind == "c").nbytes)
+    with reading(path, _FIX):
+        return Image(to_pixels(array, path), source=str(path)).squeeze()
 
 
 def header(path: Path) -> Header:
@@ -75,7 +78,12 @@ def write(image: Image, path: Path, window: Window | None = None) -> None:
 def _map(path: Path) -> np.ndarray:
     """The array (C, ...) on disk."""
     with reading(path, _FIX):
-        return _with_channels(np.load(path, mmap_mode="r", allow_pickle=False), path)
+        array = np.lib.format.open_memmap(path, mode="r")
+        end, size = array.offset + array.nbytes, path.stat().st_size
+        check_ratio(path, end, size)
+        if end != size:
+            raise InputError(f"{path} holds {size - end} bytes more than its header asks for; {_FIX}.")
+        return _with_channels(array, path)
 
 
 def _with_channels(array: np.ndarray, path: Path) -> np.ndarray:

@@ -3,6 +3,8 @@
 Reading keeps the stored numbers (0-255, 0-65535 or floats) and their unit is "a.u.".  Color becomes gray with
 the luminance weights of ITU-R BT.709, 0.2125 R + 0.7154 G + 0.0721 B (those of ``skimage.color.rgb2gray``).
 
+Before a picture is decoded its size is compared with that of the file and with the free memory.
+
 Writing maps a window (lo, hi) linearly to 8 bits and clips outside it: a picture to look at, not a record of
 values.
 """
@@ -15,8 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scorefield.data.formats.png_layout import check_png
+from scorefield.data.formats.tiff_layout import check_tiff
 from scorefield.data.image import Image
 from scorefield.data.reading import Header, Window, reading, to_pixels
+from scorefield.data.room import check_room
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 
 suffixes = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # ITU-R BT.709 primaries
+GRAYS = ("1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's modes: bilevel, 8, 16 and 32 bits, float
+COLORS = ("P", "PA", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _FIX = "it is damaged, cut short or no picture, so copy or export it again"
 
 
@@ -36,8 +43,8 @@ def read(path: Path) -> Image:
     """The picture in ``path``, gray, (1, rows, columns).
 
     Raises:
-        InputError: damaged, several pages, transparent, color of 16 bits (which Pillow would cut to 8), or a TIFF of
-            signed bytes or unsigned 32 bits.
+        InputError: damaged, fewer bytes than its size asks for, several pages, transparent, color of 16 bits (which
+            Pillow would cut to 8) or in CIELAB, or a TIFF of signed bytes or unsigned 32 bits.
     """
     from PIL import Image as pillow
     from PIL import ImageOps
@@ -79,40 +86,18 @@ def write(image: Image, path: Path, window: Window | None = None) -> None:
 
 
 def _refuse(picture: PIL.Image.Image, path: Path) -> None:
+    if picture.mode not in GRAYS + COLORS:
+        raise InputError(f"{path} has pixels of the kind {picture.mode}, not gray or RGB; save it as PNG.")
+    pixels = picture.width * picture.height
+    check_room(path, pixels * (8 if picture.mode in GRAYS else 64))  # color is converted in double precision
     if getattr(picture, "n_frames", 1) > 1:
         raise InputError(f"{path} holds several pages; save each as a file, or the stack as .nii.gz or .npy.")
     if picture.format == "PNG":
-        depth, color = path.read_bytes()[24:26]  # fixed places in the IHDR chunk; Pillow cuts 16-bit color to 8
-        if depth == 16 and color != 0:
-            raise InputError(f"{path} is a 16-bit color picture; save it as 16-bit gray or 8-bit color.")
+        check_png(path, path.read_bytes())
     if picture.format == "TIFF":
-        _refuse_misread(picture, path)
-        _refuse_hollow(picture, path)
-
-
-def _refuse_misread(picture: PIL.Image.Image, path: Path) -> None:
-    """Refuse the TIFF samples that Pillow opens and gets wrong: deep color, signed bytes, unsigned 32 bits."""
-    tags = picture.tag_v2  # type: ignore[attr-defined]
-    depths = tags.get(258, (1,))
-    depth, signed = max(depths), 2 in tags.get(339, (1,))
-    integer = 3 not in tags.get(339, (1,))
-    if (len(depths) >= 3 and depth > 8) or (depth == 8 and signed) or (depth == 32 and integer and not signed):
-        kind = f"{depth}-bit {'signed' if signed else 'unsigned'} {'color' if len(depths) >= 3 else 'gray'}"
-        raise InputError(f"{path} holds {kind}, which is not read right; save it as 8-bit, 16-bit gray, float or .npy.")
-
-
-def _refuse_hollow(picture: PIL.Image.Image, path: Path) -> None:
-    """Refuse an uncompressed TIFF that holds fewer bytes than its size asks for: Pillow fills in zeros."""
-    tags = picture.tag_v2  # type: ignore[attr-defined]
-    compression, bits, strips, tiles = (
-        tags.get(259, 1),
-        tags.get(258, (1,)),
-        tags.get(279, ()),
-        tags.get(325, ()),
-    )
-    row = math.ceil(picture.width * sum(bits) / 8)
-    if compression == 1 and sum(strips) + sum(tiles) < row * picture.height:
-        raise InputError(f"{path} holds fewer bytes than its {picture.size} pixels need; export it again.")
+        check_tiff(path, path.read_bytes(), picture.tag_v2)  # type: ignore[attr-defined]
+    if picture.format == "BMP" and picture.info.get("compression"):
+        raise InputError(f"{path} is a compressed BMP, in which missing rows are not noticed; save it as PNG.")
 
 
 def _gray(picture: PIL.Image.Image, path: Path) -> np.ndarray:
@@ -120,7 +105,7 @@ def _gray(picture: PIL.Image.Image, path: Path) -> np.ndarray:
         picture = picture.convert("RGBA")
         if np.asarray(picture)[..., 3].min() < 255:
             raise InputError(f"{path} has transparent pixels, whose gray value is undefined; flatten it first.")
-    if picture.mode == "1" or picture.mode[0] in "LIF":  # bilevel, 8-bit, 16- or 32-bit integer, float
+    if picture.mode in GRAYS:
         return np.asarray(picture)
     rgb = np.asarray(picture.convert("RGB"), dtype=np.float64)
     return rgb @ np.array(LUMINANCE)
