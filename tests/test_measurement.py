@@ -33,6 +33,22 @@ def test_residual(given, x):
 
 
 @every
+def test_the_gain_is_near_the_largest_singular_value_and_scales_with_the_operator(given, x):
+    columns = given.operator(torch.eye(5, dtype=x.dtype))
+    real = columns.is_complex() and not x.is_complex()
+    values = torch.linalg.svdvals(torch.view_as_real(columns).flatten(1) if real else columns)
+    gain = given.gain.item()
+    assert values.square().mean().sqrt() < gain <= values[0]  # two products by A make the larger ones count more
+    times = Measurement(given.y, given.operator * 4.0, given.noise)
+    assert times.gain.item() == 4 * gain
+
+
+def test_the_gain_of_an_isometry_is_one_and_that_of_nothing_too():
+    for operator, y in ((Identity((5,)), normal(5)), (Identity((5,)), torch.zeros(5)), (Matrix(0 * A), normal(3))):
+        assert Measurement(y, operator, NOISE).gain.item() == 1
+
+
+@every
 def test_score_is_the_gradient_of_the_log_likelihood(given, x):
     x = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(given.log_likelihood(x).sum(), x)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Spread
+from scorefield.linalg.parts import norm
 from scorefield.noise import Gaussian, Noise, White
 from scorefield.noise.gaussian import gaussian
 from scorefield.operators.linear import Operator
@@ -92,6 +93,18 @@ class Measurement(Portable):
             InputError: the noise is not Gaussian.
         """
         return Whitened(self)
+
+    @property
+    def gain(self) -> Tensor:
+        """Size of the data of an image of unit size, ``|A A^H y| / |A^H y|``, (B,); 1 where ``A^H y`` is 0.
+
+        It is 1 where ``A A^H = I``, and at most the largest singular value, to which it is close.  Methods that were
+        published for operators of norm 1 hold numbers with a unit of the data; it gives them that unit.
+        """
+        back = self.operator.H(self.y)
+        data, image = norm(self.operator(back)), norm(back)
+        known = (data > 0) & (image > 0)
+        return torch.where(known, data / torch.where(known, image, 1), 1)
 
     def _predicts_complex(self) -> bool:
         return self.operator(self.operator.blank(self.y)).is_complex()

@@ -66,6 +66,7 @@ class Prior(nn.Module, ABC):
             form, whose units are the user's.
         beside: further tensors that its checkpoint holds, by the name of their file, then by their own.
         trained_steps: number of optimizer steps that this session has made on a learned prior.
+        extent: size of the numbers of its images, in their unit.
     """
 
     event_shape: tuple[int, ...] | None = None
@@ -86,6 +87,15 @@ class Prior(nn.Module, ABC):
     def card(self, card: Any) -> None:
         self._card = card
         self.amplitude = None if card is None else card.amplitude
+
+    @property
+    def extent(self) -> float:
+        """The unit of the numbers that methods hold, such as levels and variances of images of unit size.
+
+        The amplitude of a learned prior; the standard deviation of a real number of the image, over all of them, of a
+        closed form.  Other priors say 1; one whose images have another size overrides this.
+        """
+        return self.amplitude or 1.0
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:

@@ -48,7 +48,7 @@ def matrix_of(measurement: Measurement) -> Tensor:
 def test_the_adapted_step_is_gaussian_conditioning(level):
     """Draws given the open data, against the dense formula; at 0.12 one datum is open, at 0.3 three are."""
     n, s, u = 20_000, number(level), number(0.4)
-    data = _Data(G.measurement, 1e-4)
+    data = _Data(G.measurement, 1e-4, 1.0)
     chosen, mean = data.open(s), normal(1, 8, seed=3)
     assert int(chosen.sum()) == {5.0: 4, 0.3: 3, 0.12: 1}[level]
     left, d, right = torch.linalg.svd(matrix_of(G.measurement) / 0.1, full_matrices=False)
@@ -73,7 +73,7 @@ def test_the_adapted_step_is_gaussian_conditioning(level):
 def test_levels_below_the_noise_of_the_data_have_exact_weights(sigma):
     """All potentials of closed coordinates and the constant are the likelihood of an image with noise sigma."""
     x, s = normal(6, 8), number(sigma)
-    data = _Data(G.measurement, 1e-4)
+    data = _Data(G.measurement, 1e-4, 1.0)
     assert not bool(data.open(s).any())
     found = data.constant + data.log_potential(data.spectrum.coordinates(x), data.variances(s), data.measured)
     A = matrix_of(G.measurement)

@@ -29,6 +29,7 @@ from scorefield.schedules import Geometric, Karras
 from support import complex_normal, monte_carlo_floor, normal, relative_wasserstein
 
 BENCH = tb_g()
+UNIT = BENCH.prior.extent
 DOUBLE = torch.empty(0, dtype=torch.float64)
 ONE, HALF = torch.tensor([1.0, 0.5], dtype=torch.float64)
 
@@ -92,7 +93,7 @@ def test_a_thousand_levels_sample_a_gaussian(kernel):
     [
         (Ancestral(), lambda s, t: t**2 * (s**2 - t**2) / s**2),
         (ReverseDiffusion(), lambda s, t: s**2 - t**2),
-        (FixedLarge(), lambda s, t: (s**2 - t**2) * (1 + t**2) / (1 + s**2)),
+        (FixedLarge(), lambda s, t: (s**2 - t**2) * (UNIT**2 + t**2) / (UNIT**2 + s**2)),
     ],
     ids=["ancestral", "reverse diffusion", "fixed large"],
 )

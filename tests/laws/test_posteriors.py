@@ -142,7 +142,8 @@ def test_any_gaussian_noise(cls, noise):
 @pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
 def test_score_ald_adds_white_noise_to_any_other(noise):
     given, x, a = Measurement(BENCH.measurement.y, BENCH.measurement.operator, noise), normal(3, 8), BENCH.matrix
-    covariance = noise.color(noise.color(torch.eye(4, dtype=torch.float64))) + 0.49 * torch.eye(4)
+    added = (0.7 * given.gain) ** 2 * torch.eye(4)
+    covariance = noise.color(noise.color(torch.eye(4, dtype=torch.float64))) + added
     pull = torch.linalg.solve(covariance, (given.y - x @ a.T).T).T @ a
     found = ScoreALD(BENCH.prior, given).score(x, 0.7)
     torch.testing.assert_close(found, BENCH.prior.score(x, 0.7) + pull)
@@ -233,7 +234,7 @@ def test_mmps_with_fewer_iterations_is_nearer_than_none_and_farther_than_all():
 def test_pigdm_is_exact_on_white_priors(sigma):
     std, x = 0.7, normal(3, 8)
     prior = Gaussian(BENCH.prior.mean, std**2 * torch.eye(8, dtype=torch.float64))
-    found = PiGDM(prior, BENCH.measurement, data_std=std).denoise(x, sigma)
+    found = PiGDM(prior, BENCH.measurement).denoise(x, sigma)
     law = (prior.mean, prior.covariance, BENCH.matrix, BENCH.measurement.y[0], 0.1)
     torch.testing.assert_close(found, torch.stack([combined(*law, u, sigma) for u in x]), rtol=1e-8, atol=1e-8)
 
@@ -245,7 +246,8 @@ def test_pigdm_in_general_is_its_formula(sigma):
     r2 = sigma**2 * 0.09 / (sigma**2 + 0.09)
     gain = sigma**2 * jacobian @ a.T @ torch.linalg.inv(0.01 * torch.eye(4) + r2 * a @ a.T)
     expected = mean + (BENCH.measurement.y - mean @ a.T) @ gain.T
-    torch.testing.assert_close(PiGDM(BENCH.prior, BENCH.measurement, data_std=0.3).denoise(x, sigma), expected)
+    found = PiGDM(BENCH.prior, BENCH.measurement, data_std=0.3 / BENCH.prior.extent).denoise(x, sigma)
+    torch.testing.assert_close(found, expected)
 
 
 def dense_jacobian(sigma: Tensor) -> Tensor:
@@ -261,7 +263,8 @@ def test_dps_descends_the_norm_of_the_residual(sigma):
     residual = BENCH.measurement.y - mean @ a.T
     gradient = -(residual @ a @ dense_jacobian(sigma)) / residual.norm(dim=1, keepdim=True)
     found = DPS(BENCH.prior, BENCH.measurement, weight=0.4).denoise(x, sigma)
-    torch.testing.assert_close(found, mean - 0.4 * gradient)
+    weight = 0.4 * BENCH.prior.extent / BENCH.measurement.gain
+    torch.testing.assert_close(found, mean - weight * gradient)
     leaf = x.clone().requires_grad_()
     norms = (BENCH.measurement.y - BENCH.prior.denoise(leaf, sigma) @ a.T).norm(dim=1)
     torch.testing.assert_close(torch.autograd.grad(norms.sum(), leaf)[0], gradient)

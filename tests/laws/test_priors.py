@@ -89,6 +89,14 @@ def test_log_prob_is_normalized(make, sigma):
     assert abs(log_mass.item()) < 1e-8
 
 
+@pytest.mark.parametrize("make", [pytest.param(m, id=n) for n, m in PRIORS.items() if n not in UNNORMALIZED])
+def test_the_extent_is_the_standard_deviation_of_a_real_number(make):
+    prior, points = make(), grid()
+    weights = log_density(prior, points).softmax(0)
+    variances = weights @ (points - weights @ points).square()
+    assert prior.extent == pytest.approx(variances.mean().sqrt().item(), rel=1e-8)
+
+
 @every
 def test_tweedie(make):
     prior = make()

@@ -56,10 +56,10 @@ def test_diffpir_is_its_proximal_step(name, sigma):
 
 @each
 def test_dds_converged_is_its_linear_system(name):
-    """E7: (I + gamma A^H A) u = D + gamma A^H y."""
+    """E7: (I + gamma A^H A) u = D + gamma A^H y, gamma in units of the gain."""
     prior, given, x = scene(name)
-    found = DDS(prior, given, gamma=2.0, iterations=60).denoise(x, 0.5)
-    expected = corrected(prior, given, x, 0.5, lambda A: torch.linalg.solve(A.T @ A + 0.5 * eye(A.shape[1]), A.T))
+    found, ridge = DDS(prior, given, gamma=2.0, iterations=60).denoise(x, 0.5), 0.5 * given.gain**2
+    expected = corrected(prior, given, x, 0.5, lambda A: torch.linalg.solve(A.T @ A + ridge * eye(A.shape[1]), A.T))
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -120,10 +120,12 @@ class IdentityParts(IndependentParts):
 
 @each
 def test_white_inflation(name):
-    """E2: A^H (y - A x)/(std^2 + c sigma^2)."""
+    """E2: A^H (y - A x)/(std^2 + c g^2 sigma^2), g the gain."""
     prior, given, x = scene(name)
     found = ScoreALD(prior, given, inflation=0.5).score(x, SIGMAS)
-    pull = given.operator.H(given.residual(x)) / (0.04 + 0.5 * SIGMAS**2).reshape(-1, *[1] * (x.ndim - 1))
+    pull = given.operator.H(given.residual(x)) / (0.04 + 0.5 * (given.gain * SIGMAS) ** 2).reshape(
+        -1, *[1] * (x.ndim - 1)
+    )
     torch.testing.assert_close(found, prior.score(x, SIGMAS) + pull)
     if "k-space lines" in name or name == "inpainting":  # where A A^H = I
         torch.testing.assert_close(found, AnnealedLikelihood(prior, given, inflation=0.5).score(x, SIGMAS))

@@ -35,6 +35,7 @@ from support import normal
 
 BENCH = tb_g()
 A, Y, PRIOR, GIVEN = BENCH.matrix, BENCH.measurement.y[0], BENCH.prior, BENCH.measurement
+GAIN = GIVEN.gain.item()  # the papers count an operator of norm 1, and images of unit size
 U, D, VT = torch.linalg.svd(A)
 PINV = torch.linalg.pinv(A)
 SIGMAS = Karras(0.02, 20.0).grid(12)  # from far above the noise of the data to far below, then 0
@@ -194,7 +195,7 @@ def test_dds(gamma, steps):
             x0 = cg(A.T @ A, (Y @ A).expand_as(x0), x0, steps)
         noise = loop.z() if b < 1 else 0
         loop.x = b**0.5 * x0 + (1 - b) ** 0.5 * (eta * noise + (1 - eta**2) ** 0.5 * et)
-    close(ours(DDS(PRIOR, GIVEN, gamma=gamma, iterations=steps), PriorNoise(0.85)), loop.x)
+    close(ours(DDS(PRIOR, GIVEN, gamma=gamma * GAIN**2, iterations=steps), PriorNoise(0.85)), loop.x)
 
 
 # --- guidance after the step
@@ -224,7 +225,8 @@ def test_dps_as_a_denoiser_is_one_step_of_dps(s, t):
     levels = torch.tensor([s, t], dtype=torch.float64)
     kernel = LiteralDPS(GIVEN, zeta=0.3)
     literal = kernel.step(PRIOR, kernel.start(START), levels[0], levels[1], g()).x
-    guided = GuidedDPS(PRIOR, GIVEN, weight=0.3 * ((1 + s**2) * (1 + t**2)) ** 0.5 / (1 - t**2 / s**2))
+    weight = 0.3 * ((1 + s**2) * (1 + t**2)) ** 0.5 / (1 - t**2 / s**2)
+    guided = GuidedDPS(PRIOR, GIVEN, weight=weight * GAIN / PRIOR.extent)
     close(literal, Ancestral().step(guided, kernel.start(START), levels[0], levels[1], g()).x)
 
 
@@ -268,7 +270,7 @@ def test_pigdm_as_a_denoiser_shrinks_with_the_step():
     state = plain.start(START)
     alone = plain.step(PRIOR, state, s, t, g()).x
     literal = kernel.step(PRIOR, state, s, t, g()).x - alone
-    guided = plain.step(PiGDM(PRIOR, GIVEN), state, s, t, g()).x - alone
+    guided = plain.step(PiGDM(PRIOR, GIVEN, data_std=1 / PRIOR.extent), state, s, t, g()).x - alone
     close(guided, (1 - t / s) * (1 + s**2) * literal)
 
 

@@ -9,6 +9,7 @@ vary threefold between instances, so twenty of them are compared.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -52,6 +53,7 @@ from support import monte_carlo_floor, normal, relative_wasserstein
 
 BENCH = tb_g(1)
 PRIOR, GIVEN = BENCH.prior, BENCH.measurement
+GAIN = GIVEN.gain.item()  # the papers count an operator of norm 1, and images of unit size
 NOISY, FREE = Problem.of(BENCH), Problem.of(BENCH, noiseless=True)
 CLEAN = Measurement(FREE.y, GIVEN.operator, White(1e-7))
 DOUBLE = torch.empty(0, dtype=torch.float64)
@@ -76,7 +78,7 @@ def hard(*, times: int, rate: float = 0.05):
 # published sampler: (law and kernel, recursion, noiseless, the table's meanerr, W2rel, trC)
 ROWS = {
     "MMPS": (lambda: (MMPS(PRIOR, GIVEN, tolerance=1e-10), Ancestral()), mmps, False, (None, 0.031, 0.94)),
-    "PiGDM": (lambda: (PiGDM(PRIOR, GIVEN), Ancestral()), pigdm, False, (0.46, 0.50, 1.22)),
+    "PiGDM": (lambda: (PiGDM(PRIOR, GIVEN, data_std=1 / PRIOR.extent), Ancestral()), pigdm, False, (0.46, 0.50, 1.22)),
     "DDNM .85": (lambda: (DDNM(PRIOR, CLEAN), PriorNoise()), ddnm(0.85), True, (0.11, 0.15, 0.83)),
     "DDNM 1": (lambda: (DDNM(PRIOR, CLEAN), PriorNoise(1.0)), ddnm(1.0), True, (0.10, 0.29, 0.53)),
     "DDRM": (lambda: (PRIOR, LiteralDDRM(GIVEN)), ddrm(0.85, 1.0), False, (0.18, 0.37, 0.68)),
@@ -86,7 +88,7 @@ ROWS = {
     "replacement": (lambda: (PRIOR, hard(times=1)), replaced(0.05, 1), True, None),
 }
 MORE = {
-    "DDS": (lambda: (DDS(PRIOR, GIVEN, iterations=8), PriorNoise()), dds(1.0, 0.85), False, None),
+    "DDS": (lambda: (DDS(PRIOR, GIVEN, gamma=GAIN**2, iterations=8), PriorNoise()), dds(1.0, 0.85), False, None),
     "DDRM .5": (lambda: (PRIOR, LiteralDDRM(GIVEN, eta=0.3, etab=0.5)), ddrm(0.3, 0.5), False, None),
     "twice corrected": (lambda: (PRIOR, hard(times=2, rate=0.2)), replaced(0.2, 2), True, None),
 }
@@ -178,7 +180,7 @@ def test_manifold_constrained_gradient():
     """E15: data in the range, a gradient in the null space, nearer the posterior than the projection alone."""
     covariance, mean = FREE.posterior()
     found = {}
-    for name, law in (("projection", PRIOR), ("gradient", DPS(PRIOR, CLEAN, weight=2.0))):
+    for name, law in (("projection", PRIOR), ("gradient", DPS(PRIOR, CLEAN, weight=2 * GAIN / PRIOR.extent))):
         x = sample(DDNM(law, CLEAN), Ancestral(), SHORT, n=1000, seed=1, like=DOUBLE).draws
         assert CLEAN.residual(x).abs().max().item() < 1e-6
         found[name] = relative_wasserstein(x, mean, covariance)
@@ -189,7 +191,7 @@ def test_manifold_constrained_gradient():
     assert relative_wasserstein(x, mean, covariance) < 0.6 * found["projection"]
 
 
-@pytest.mark.parametrize(("cls", "rate"), [(AnnealedLikelihood, 0.5), (ScoreALD, 0.4)])
+@pytest.mark.parametrize(("cls", "rate"), [(AnnealedLikelihood, 0.5), (partial(ScoreALD, inflation=GAIN**-2), 0.4)])
 def test_annealed_langevin(cls, rate):
     """E2: K = 20 steps at each of 60 levels sample the posterior to W2rel below .1, measured .056."""
     kernel = Repeat(Langevin(rate), 20)

@@ -28,8 +28,8 @@ class Churn(Kernel[Any]):
     Args:
         kernel: a solver, such as :class:`Heun`.
         gamma: relative rise of the level, S_churn over the number of steps; at most sqrt(2) - 1, as published.
-        s_min: no noise below this level.
-        s_max: no noise above this level.
+        s_min: no noise below this level, in units of ``prior.extent``.
+        s_max: no noise above this level, in the same units.
         s_noise: inflation of the fresh noise, 1 for an exact denoiser; a learned one removes slightly too much.
 
     References:
@@ -52,7 +52,8 @@ class Churn(Kernel[Any]):
     def step(
         self, prior: Prior, state: State[Any], sigma: Tensor, target: Tensor, generator: torch.Generator
     ) -> State[Any]:
-        if self.gamma > 0 and bool((sigma >= self.s_min) & (sigma <= self.s_max)):
+        place = sigma / prior.extent
+        if self.gamma > 0 and bool((place >= self.s_min) & (place <= self.s_max)):
             raised = sigma * (1 + min(self.gamma, math.sqrt(2) - 1))
             noise = self.s_noise * (raised**2 - sigma**2).sqrt() * normal_like(state.x, generator)
             state, sigma = state.at(state.x + noise), raised

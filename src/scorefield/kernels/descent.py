@@ -34,6 +34,8 @@ def arrive(prior: Prior, kernel: Kernel[Any], x: Tensor, sigmas: Tensor, generat
 class Descent(Portable):
     """A walk of ``kernel`` from any level to clean images, in at most ``steps`` steps of ``schedule``.
 
+    The levels of the schedule are in units of ``prior.extent``.
+
     A kernel of the reverse SDE draws from p(x0 | x); one of the probability-flow ODE follows the flow to its end,
     which is neither a draw nor the mean; a single step is the denoised image E[x0 | x].
 
@@ -54,17 +56,17 @@ class Descent(Portable):
         if self.steps < 1:
             raise InputError(f"A descent needs at least 1 step, got {self.steps}.")
 
-    def grid(self, sigma: Tensor) -> Tensor:
-        """Levels from ``sigma`` (0-d) to 0: at most (steps + 1,), float64."""
+    def grid(self, sigma: Tensor, extent: float = 1.0) -> Tensor:
+        """Levels from ``sigma`` (0-d) to 0, for a prior of that extent: at most (steps + 1,), float64."""
+        first = sigma.cpu().double().reshape(1)
         low, high = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            below = self.schedule.quantile(middle) < sigma.cpu()
+            below = extent * self.schedule.quantile(middle) < first[0]
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        levels = self.schedule.quantile(high * torch.linspace(1, 0, self.steps, dtype=torch.float64))[1:]
-        first = sigma.cpu().double().reshape(1)
+        levels = extent * self.schedule.quantile(high * torch.linspace(1, 0, self.steps, dtype=torch.float64))[1:]
         return torch.cat([first, levels[levels < first], first.new_zeros(1)])
 
     def __call__(self, prior: Prior, x: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
         """Clean images from ``x`` (B, C, *spatial) at level ``sigma`` (0-d)."""
-        return arrive(prior, self.kernel, x, self.grid(sigma), generator)
+        return arrive(prior, self.kernel, x, self.grid(sigma, prior.extent), generator)

@@ -13,12 +13,13 @@ datum, the potentials that lead the particles to the datum can be chosen freely:
 
 .. math::
     g_{t,i}(x) = N(\bar y_i;\ \bar x_i,\ v_{t,i}), \qquad
-    v_{t,i} = \max(t^2 - \tau_i^2,\ \kappa\,(1 + \tau_i^2),\ u^2),
+    v_{t,i} = \max(t^2 - \tau_i^2,\ \kappa\,(e^2 + \tau_i^2),\ u^2),
 
-u being the standard deviation of the step to t.  Kappa and u^2 keep g from being narrower than the cloud of one step:
-else the next weights, which contain 1/g, would have an infinite variance.  The paper has no u, as its steps are short.
+e being the extent of the prior, 1 in the paper, and u the standard deviation of the step to t.  Kappa and u^2 keep g
+from being narrower than the cloud of one step: else the next weights, which contain 1/g, would have an infinite
+variance.  The paper has no u, as its steps are short.
 
-**One step, from s to t.**  A coordinate is *open* until the first level with :math:`t^2 \le \tau_i^2 - \kappa(1 +
+**One step, from s to t.**  A coordinate is *open* until the first level with :math:`t^2 \le \tau_i^2 - \kappa(e^2 +
 \tau_i^2)`, whose potential is the exact likelihood and stays in the weights; below the last of these the walk is
 unconditional.  The prior's step is Gaussian with means m and variance :math:`u^2`
 (:mod:`scorefield.kernels.population`), so that the fully adapted step is known: particles are weighted, before they
@@ -39,8 +40,8 @@ for :math:`\tau_i`, divides the potential of a coordinate out again below it, an
 likelihood over the last potential.  This is exact for any kappa in the limit of many particles.  But the smaller kappa
 is, the fewer particles differ in their last potential; where all have met the data, a last weight would count the data
 twice (this is an argument, the published code was not run).  Here the potentials of closed coordinates stay, because
-they are exact.  Only coordinates that are open at the end, whose noise is below :math:`\sqrt\kappa`, would need a last
-weight; their last potential is the likelihood itself, no narrower than kappa.
+they are exact.  Only coordinates that are open at the end, whose noise is below :math:`\sqrt\kappa\,e`, would need a
+last weight; their last potential is the likelihood itself, no narrower than kappa.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class MCGDiff(ParticleFilter):
         oversampling: particles a draw.
         threshold: resample when the effective sample size falls below this fraction of the particles; at 1, the
             paper's, at every level.
-        kappa: smallest variance of a potential, in units of that of noisy images of unit variance; the paper's 1e-4.
+        kappa: smallest variance of a potential, in units of that of noisy images of the prior's extent; the paper's
+            1e-4.
             Data with less noise are taken to have this much.
 
     Raises:
@@ -100,7 +102,7 @@ class MCGDiff(ParticleFilter):
             raise InputError(f"MCGDiff needs kappa between 0 and 1, got {self.kappa:g}; the paper's is 1e-4.")
 
     def _enter(self, prior: Prior, x: Tensor, sigma: Tensor, batch: int) -> Population:
-        data = _Data(self.measurement, self.kappa)
+        data = _Data(self.measurement, self.kappa, prior.extent)
         coordinates = in_parts(data.spectrum.coordinates, x, batch)
         closed = data.log_potential(coordinates, data.variances(sigma), data.measured & ~data.open(sigma))
         goals = in_parts(lambda part: prior.denoise(part, sigma), x, batch).unsqueeze(0)
@@ -136,13 +138,13 @@ class _Data:
         constant: (1,), the log evidence without its potentials, whose factors 2 pi it holds.
     """
 
-    def __init__(self, measurement: Measurement, kappa: float):
+    def __init__(self, measurement: Measurement, kappa: float, extent: float):
         noise, scan = measurement.gaussian, measurement.whitened
         self.spectrum = Spectrum(scan.operator, scan.y)
         d = self.spectrum.d
         self.measured = d > 0
         self.tau = 1 / torch.where(self.measured, d, 1)
-        self.floor = kappa * (1 + self.tau.square())
+        self.floor = kappa * (extent**2 + self.tau.square())
         self.observed = self.spectrum.from_data(scan.y).double()
         rest = as_rows(scan.y).square().sum() - (self.observed * d).square().sum()
         scale = noise.log_prob(torch.zeros_like(scan.y)).double()

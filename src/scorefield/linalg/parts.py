@@ -22,6 +22,11 @@ def squared_norm(v: Tensor) -> Tensor:
     return as_rows(v).square().sum(1)
 
 
+def norm(v: Tensor) -> Tensor:
+    """``|v|`` of each image, (B, ...) to (B,), in double precision: squares leave the range of single precision."""
+    return torch.linalg.vector_norm(as_rows(v), dim=1, dtype=torch.float64)
+
+
 def per_image(value: Tensor | float, like: Tensor) -> Tensor:
     """A real number for each image, (B,), or one for all, (), as a tensor that broadcasts against ``like`` (B, ...).
 

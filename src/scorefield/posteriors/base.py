@@ -43,6 +43,10 @@ class Posterior(Denoiser):
         self.prior, self.measurement = prior, measurement
         self.event_shape = measurement.shape
 
+    @property
+    def extent(self) -> float:
+        return self.amplitude or self.prior.extent
+
     def draw(self, generator: torch.Generator | None = None) -> Prior:
         drawn = self.prior.draw(generator)
         return self if drawn is self.prior else self.replace(prior=drawn)

@@ -7,6 +7,7 @@ import math
 from torch import Tensor
 
 from scorefield.errors import InputError
+from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients
 from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Correction
@@ -24,7 +25,8 @@ class DDS(Correction):
     The paper samples with ``kernels.PriorNoise(eta=0.85)``, 50 steps.
 
     Args:
-        gamma: weight of the data, in image units over data units, squared; the paper's code uses 1.
+        gamma: weight of the data, in units of ``1 / measurement.gain**2``, which is 1 for an operator with
+            ``A A^H = I``; the paper's code uses 1.
         iterations: conjugate-gradient steps; the paper uses 5.
 
     References:
@@ -38,7 +40,8 @@ class DDS(Correction):
         self.gamma, self.iterations = gamma, iterations
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
-        given, ridge = self.measurement.at(mean), 0.0 if math.isinf(self.gamma) else 1 / self.gamma
+        given = self.measurement.at(mean)
+        ridge = 0.0 if math.isinf(self.gamma) else per_image(given.gain.square() / self.gamma, mean)
         operator, pull = given.operator, given.operator.H(given.residual(mean))
 
         def matrix(v: Tensor) -> Tensor:

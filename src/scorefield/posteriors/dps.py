@@ -27,8 +27,9 @@ class DPS(Guided):
     ``kernels.LiteralDPS``.
 
     Args:
-        weight: w, in image units squared over data units; 30 is the paper's zeta = 0.3 (deblurring, super-resolution)
-            at the level 0.6 of images in [-1, 1], where most of the image is decided.
+        weight: w in units of ``prior.extent / measurement.gain``, which is 1 for images in [-1, 1] and an operator with
+            ``A A^H = I``; 30 is the paper's zeta = 0.3 (deblurring, super-resolution) at the level 0.6 of such images,
+            where most of the image is decided.
 
     References:
         Chung, Kim, McCann, Klasky, Ye, ICLR 2023, arXiv 2209.14687.
@@ -41,8 +42,10 @@ class DPS(Guided):
         self.weight = weight
 
     def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
-        norm = inner(residual, residual).sqrt().clamp(min=torch.finfo(residual.real.dtype).tiny)
+        square = inner(residual, residual)
+        norm = torch.where(square > 0, square, 1).sqrt()
         norm, variance = per_image(norm, residual), per_image(variance, residual)
-        pull = torch.where(variance > 0, self.weight / torch.where(variance > 0, variance, 1), 0)  # none without noise
+        weight = per_image(self.weight * self.prior.extent / self.measurement.gain, residual)
+        pull = torch.where(variance > 0, weight / torch.where(variance > 0, variance, 1), 0)  # none without noise
         operator = self.measurement.operator
         return lambda r: vjp(operator.H(pull * r / norm))

@@ -36,6 +36,6 @@ class NormMatched(Correction):
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
         pull = self.measurement.operator.at(x).H(self.measurement.residual(x))
-        size = inner(pull, pull).clamp(min=torch.finfo(pull.real.dtype).tiny)
-        ratio = (inner(mean - x, mean - x) / size).sqrt()
+        size = inner(pull, pull)
+        ratio = torch.where(size > 0, inner(mean - x, mean - x) / torch.where(size > 0, size, 1), 0).sqrt()
         return mean + self.weight * per_image(ratio, x) * pull

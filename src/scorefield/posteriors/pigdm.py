@@ -16,11 +16,11 @@ from scorefield.prior import Prior, Vjp
 class PiGDM(Guided):
     r"""V = r^2 I with :math:`r^2 = \sigma^2 s^2/(\sigma^2 + s^2)`, gain :math:`\sigma^2 J^T`.
 
-    r^2 is the exact conditional variance under the prior N(m, s^2 I).  The published update adds its guidance after
-    the step, with a weight of its own: ``kernels.LiteralPiGDM``.
+    r^2 is the exact conditional variance under the prior N(m, s^2 I), whose extent is s.  The published update adds its
+    guidance after the step, with a weight of its own: ``kernels.LiteralPiGDM``.
 
     Args:
-        data_std: s, the pixels' standard deviation; the paper assumes 1.
+        data_std: the pixels' standard deviation s over ``prior.extent``; the paper assumes 1.
 
     References:
         Song, Vahdat, Mardani, Kautz, ICLR 2023, "Pseudoinverse-guided diffusion models for inverse problems".
@@ -34,5 +34,6 @@ class PiGDM(Guided):
 
     def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         operator, noise = self.measurement.operator, self.measurement.gaussian
-        spread = Isotropic((variance * self.data_std**2 / (variance + self.data_std**2)).reshape(-1))
+        pixels = (self.data_std * self.prior.extent) ** 2
+        spread = Isotropic((variance * pixels / (variance + pixels)).reshape(-1))
         return lambda r: vjp(operator.innovation(noise, spread, r))

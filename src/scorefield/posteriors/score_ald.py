@@ -13,12 +13,13 @@ from scorefield.prior import Prior, level
 
 
 class ScoreALD(Correction):
-    r"""Score :math:`s(x,\sigma) + A^H(R + c\,\sigma^2 I)^{-1}(y - A x)`: one product by A and one by its adjoint.
+    r"""Score :math:`s(x,\sigma) + A^H(R + c\,g^2\sigma^2 I)^{-1}(y - A x)`: one product by A and one by its adjoint.
 
-    The paper writes the inflation :math:`\gamma_t^2`, annealed with sigma; c = 1 is :math:`\gamma_t = \sigma`.
-    :class:`~scorefield.posteriors.AnnealedLikelihood` has the :math:`\sigma^2 A A^H` that the noise of x really
-    adds to the data.  Both are exact only as sigma tends to 0, so they need a kernel that equilibrates at every
-    level: ``Repeat(Langevin(rate), 20)`` over some 60 levels, stable for :math:`rate\,(1 + \|A\|^2) < 2`.
+    The gain g of the operator (``measurement.gain``) gives sigma the unit of the data; where A A^H = I, as in the
+    paper, it is 1.  The paper writes the inflation :math:`\gamma_t^2`, annealed with sigma; c = 1 is :math:`\gamma_t =
+    \sigma`.  :class:`~scorefield.posteriors.AnnealedLikelihood` has the :math:`\sigma^2 A A^H` that the noise of x
+    really adds to the data.  Both are exact only as sigma tends to 0, so they need a kernel that equilibrates at every
+    level: ``Repeat(Langevin(rate), 20)`` over some 60 levels, stable for :math:`rate\,(1 + \|A\|^2/g^2) < 2`.
     The paper's code runs another gradient, :class:`~scorefield.posteriors.NormMatched`.
 
     Args:
@@ -36,7 +37,7 @@ class ScoreALD(Correction):
 
     def _pull(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         residual = self.measurement.residual(x)
-        shift = self.inflation * level(sigma, residual).square()
+        shift = self.inflation * (self.measurement.at(x).gain * level(sigma, residual).flatten()).square()
         return self.measurement.operator.at(x).H(self.measurement.gaussian.solve(residual, shift))
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:

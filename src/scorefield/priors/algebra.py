@@ -44,6 +44,10 @@ class Lift(Prior):
     def _join(self, parts: Tensor) -> Tensor:
         """The inverse of ``_split``."""
 
+    @property
+    def extent(self) -> float:
+        return self.amplitude or self.prior.extent
+
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self._join(self.prior.denoise(self._parts(x), self._levels(sigma, x)))
 

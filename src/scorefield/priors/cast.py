@@ -30,6 +30,10 @@ class Cast(Prior):
         self.prior, self.dtype = prior, dtype
         self.event_shape = prior.event_shape
 
+    @property
+    def extent(self) -> float:
+        return self.amplitude or self.prior.extent
+
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self.prior.denoise(in_precision(x, self.dtype), sigma).to(x.dtype)
 

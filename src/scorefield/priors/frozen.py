@@ -43,6 +43,10 @@ class Frozen(Score):
         self.prior, self.sigma = prior, float(sigma)
         self.event_shape = prior.event_shape
 
+    @property
+    def extent(self) -> float:
+        return self.amplitude or self.prior.extent
+
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         level(sigma, x)
         return self.prior.score(x, self.sigma)

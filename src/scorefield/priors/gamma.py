@@ -81,6 +81,10 @@ class Gamma(Density):
         shape, _, scale = gamma.fit(values, floc=0)
         return cls(float(shape), 1 / float(scale))
 
+    @property
+    def extent(self) -> float:
+        return math.sqrt(self.shape) / self.rate
+
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         u, s = self._as_columns(x, sigma)
         k, rate = self.shape, self.rate

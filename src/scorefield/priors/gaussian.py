@@ -46,7 +46,13 @@ class Update(NamedTuple):
 
     means: Tensor  # (K, *event)
     covariances: Tensor  # (K or 1, d, d)
-    log_evidence: Tensor  # (K,)
+    log_fit: Tensor  # (K,), the log evidence without what is the same for all
+    constant: Tensor  # ()
+
+    @property
+    def log_evidence(self) -> Tensor:
+        """``log p(y)`` under each of the Gaussians, (K,)."""
+        return self.constant + self.log_fit
 
 
 def update(means: Tensor, roots: Tensor, measurement: Measurement) -> Update:
@@ -72,10 +78,10 @@ def update(means: Tensor, roots: Tensor, measurement: Measurement) -> Update:
     half = torch.linalg.solve_triangular(cholesky, roots.mT, upper=False)
     # r^T (I + W W^T)^-1 r as a sum of squares: the misfit that is left and the price of the shift
     misfit = (residual - w.mT @ shift).square().sum((-2, -1)) + shift.square().sum((-2, -1))
-    constant = measurement.gaussian.log_prob(torch.zeros_like(measurement.y))
+    constant = measurement.gaussian.log_prob(torch.zeros_like(measurement.y))[0]
     log_det = cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     moved = means + (roots @ shift).reshape(means.shape)
-    return Update(moved, half.mT @ half, constant - misfit / 2 - log_det)
+    return Update(moved, half.mT @ half, -misfit / 2 - log_det, constant)
 
 
 class Gaussian(Diagonalized):

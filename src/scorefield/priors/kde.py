@@ -67,6 +67,12 @@ class Kde(ClosedForm):
         self.bandwidth, self.chunk = float(bandwidth), int(chunk)
         self.event_shape = tuple(points.shape[1:])  # pyright: ignore[reportIncompatibleVariableOverride]
 
+    @property
+    def extent(self) -> float:
+        rows = as_rows(self.points)
+        apart = (rows - self.weights @ rows).double().square().mean(1)
+        return math.sqrt(float(self.weights.double() @ apart) + self.bandwidth**2) or 1.0
+
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         variance, log_sum, _ = self._average(x, sigma)
         d = as_rows(self.points[:1]).shape[1]

@@ -88,6 +88,13 @@ class GaussianMixture(ClosedForm):
         self.register_buffer("basis", basis)
         self.event_shape = tuple(means.shape[1:])  # pyright: ignore[reportIncompatibleVariableOverride]
 
+    @property
+    def extent(self) -> float:
+        center = (self.weights @ self.means.flatten(1)).reshape(self.event_shape)
+        apart = (self.means - center).flatten(1).double().square().mean(1)
+        within = self.eigenvalues.double().mean(1)
+        return float((self.weights.double() * (apart + within)).sum().sqrt()) or 1.0
+
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         return torch.cat([self._components(*part)[0].logsumexp(0) for part in self._parts(x, sigma)])
 
@@ -144,7 +151,7 @@ class GaussianMixture(ClosedForm):
         d = self.means[0].numel()
         basis = torch.eye(d).to(self.means) if self.basis is None else self.basis
         after = update(self.means, basis * self.eigenvalues.sqrt().unsqueeze(-2), measurement)
-        return GaussianMixture(after.means, after.covariances, (self.weights.log() + after.log_evidence).softmax(0))
+        return GaussianMixture(after.means, after.covariances, (self.weights.log() + after.log_fit).softmax(0))
 
     def _parts(self, x: Tensor, sigma: Tensor | float) -> Iterator[tuple[Tensor, Tensor]]:
         """Parts of the images with their levels; the (K, B, d) numbers of a part fit into the cache."""

@@ -114,6 +114,10 @@ class Given(Denoiser):
         self.prior = prior
         self.register_buffer("known", known)
 
+    @property
+    def extent(self) -> float:
+        return self.amplitude or self.prior.extent
+
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self.prior.denoise(torch.cat([x, self._known_for(x)], 1), sigma)[:, : x.shape[1]]
 

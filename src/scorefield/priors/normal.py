@@ -121,6 +121,10 @@ class Diagonalized(Normal):
     def _synthesize(self, modes: Tensor) -> Tensor:
         """The inverse of ``_analyze``."""
 
+    @property
+    def extent(self) -> float:
+        return math.sqrt(float(self.variances.double().mean())) or 1.0
+
     def covary(self, v: Tensor) -> Tensor:
         return self._synthesize(self.variances * self._analyze(v))
 
@@ -175,6 +179,10 @@ class ConditionedGaussian(Normal):
         residual = scan.residual(prior.mean.unsqueeze(0))
         super().__init__((prior.mean + prior.covary(_pull(scan, prior.covary, residual)))[0])
         self.prior, self.measurement, self._scan = prior, measurement, scan
+
+    @property
+    def extent(self) -> float:
+        return self.prior.extent
 
     def covary(self, v: Tensor) -> Tensor:
         product = self.prior.covary(v)

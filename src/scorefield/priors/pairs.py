@@ -39,6 +39,10 @@ class Pairs(Score):
             raise InputError(f"The weight of the pairs is a positive finite number, got {weight}.")
         self.prior, self.weight = prior, weight
 
+    @property
+    def extent(self) -> float:
+        return self.amplitude or self.prior.extent
+
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         if x.ndim < 3:
             raise InputError(f"Pairs of neighbors need images (B, C, *spatial), got shape {tuple(x.shape)}.")
@@ -79,6 +83,10 @@ class Tabulated(Score):
         axis = torch.linspace(low, high, nodes, dtype=torch.float64)
         scores = prior.score(torch.cartesian_prod(axis, axis), sigma)
         self.register_buffer("table", scores.reshape(nodes, nodes, 2).permute(2, 0, 1).contiguous())
+
+    @property
+    def extent(self) -> float:
+        return self.amplitude or self.prior.extent
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         level(sigma, x)

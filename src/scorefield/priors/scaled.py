@@ -44,6 +44,10 @@ class Scaled(Prior):
         self.prior, self.scale, self.offset = prior, float(scale), float(offset)
         self.event_shape = prior.event_shape
 
+    @property
+    def extent(self) -> float:
+        return self.scale * self.prior.extent
+
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self._outward(self.prior.denoise(self._inward(x), sigma / self.scale))
 

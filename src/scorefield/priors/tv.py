@@ -87,6 +87,11 @@ class GeneralizedGaussian(Neighbors):
         super().__init__()
         self.weight, self.exponent = _positive(weight, "weight"), _positive(exponent, "exponent")
 
+    @property
+    def extent(self) -> float:
+        """The difference of neighbors that lowers the log-density by 1: the law has no other unit."""
+        return self.weight ** (-1 / self.exponent)
+
     def _energy(self, d: Tensor) -> Tensor:
         size = torch.where(d == 0, 1, d.abs())  # the slope of a power below 1 is infinite at 0
         return torch.where(d == 0, 0, self.weight * size**self.exponent)
@@ -109,6 +114,11 @@ class TotalVariation(Neighbors):
     def __init__(self, weight: float):
         super().__init__()
         self.weight = _positive(weight, "weight")
+
+    @property
+    def extent(self) -> float:
+        """The difference of neighbors that lowers the log-density by 1: the law has no other unit."""
+        return 1 / self.weight
 
     def _energy(self, d: Tensor) -> Tensor:
         return self.weight * d.abs()
