@@ -103,8 +103,8 @@ def test_bad_data_are_refused(y, match):
 def test_moving_copies_and_leaves_the_original():
     given = Measurement(normal(3), Matrix(A), NOISE)
     moved = given.to("meta")
-    assert moved.y.device.type == moved.operator.A.device.type == "meta"
-    assert given.y.device.type == given.operator.A.device.type == "cpu"
+    assert moved.y.device.type == moved.operator.A.device.type == "meta"  # pyright: ignore
+    assert given.y.device.type == given.operator.A.device.type == "cpu"  # pyright: ignore
     assert moved.y.dtype == torch.float64
 
 

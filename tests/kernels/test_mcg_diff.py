@@ -92,7 +92,7 @@ def test_without_information_in_the_data_it_is_ancestral_sampling():
     *_, plain = walk(M.prior, DPMpp2M(eta=1.0), x, sigmas, g(1))
     torch.testing.assert_close(last.x, plain.x, rtol=1e-9, atol=1e-9)
     exact = torch.distributions.Normal(number(0.0), number(0.5)).log_prob(number(0.7)).item()
-    assert last.memory.log_evidence == pytest.approx(exact, abs=1e-9)
+    assert last.memory.log_evidence == pytest.approx(exact, abs=1e-9)  # pyright: ignore
 
 
 def evidences(prior: Gaussian, given: Measurement, sigmas: Tensor, n: int, populations: int) -> Tensor:
@@ -101,7 +101,7 @@ def evidences(prior: Gaussian, given: Measurement, sigmas: Tensor, n: int, popul
     for seed in range(populations):
         x = prior.rsample(n, g(seed)) + sigmas[0] * normal(n, 8, seed=seed + 1000)
         *_, last = walk(prior, MCGDiff(given, oversampling=1), x, sigmas, g(seed))
-        found.append(math.exp(last.memory.log_evidence - exact))
+        found.append(math.exp(last.memory.log_evidence - exact))  # pyright: ignore
     return torch.tensor(found)
 
 

@@ -489,7 +489,7 @@ def disks(n: int, generator: torch.Generator) -> list[Tensor]:
         inside = [
             ((axis[:, None] - 1.4 * a + 0.7) ** 2 + (axis - 1.4 * b + 0.7) ** 2 < 0.3 * c) * d for a, b, c, d in numbers
         ]
-        images.append((sum(inside) / 2)[None])
+        images.append((sum(inside) / 2)[None])  # pyright: ignore
     return images
 
 
@@ -502,7 +502,7 @@ def test_a_real_scan_with_a_barely_trained_network(shared, misfits, generator):
     assert max(ours) < 1
     assert matched.abs().max().item() < 3  # the prior's unit is the image's intensity
     # the scan is fitted to within a small multiple of its noise: 1 would be exact
-    chi = (given.residual(matched).abs().square().mean() / (2 * given.noise.variance)).sqrt().item()
+    chi = (given.residual(matched).abs().square().mean() / (2 * given.noise.variance)).sqrt().item()  # pyright: ignore
     assert chi < 3
     plain = misfits["plain"]()
     draws(IndependentParts(prior), given, 8)

@@ -73,7 +73,7 @@ def test_dds_residual_falls_with_every_iteration(gamma):
     assert all((after <= before * (1 + 1e-9) + 1e-12).all() for before, after in pairwise(sizes))
     if gamma == math.inf:
         expected = DDNM(BENCH.prior, BENCH.measurement).denoise(x, 0.5)
-        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)  # pyright: ignore
         assert sizes[-1].max().item() < 1e-6
 
 
@@ -108,7 +108,7 @@ def test_score_mri_replaces_measured_k_space():
     for name, shape in (("k-space lines", SHAPE), ("coil by coil", (3, 4, 6))):
         _, given, x = scene(name)
         k, sampled = Fourier(shape)(x), lines(*SHAPE)
-        expected = Fourier(shape).H(torch.where(sampled, given.operator.outer.H(given.y), k))
+        expected = Fourier(shape).H(torch.where(sampled, given.operator.outer.H(given.y), k))  # pyright: ignore
         still = LinearDenoiser(eye(math.prod(shape)))
         torch.testing.assert_close(Projection(IndependentParts(still), given).denoise(x, 0.3), expected)
         assert given.residual(expected).abs().max().item() < 1e-12

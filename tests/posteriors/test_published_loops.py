@@ -283,7 +283,7 @@ def test_kernels_refuse_bad_numbers():
         lambda: LiteralDPS(GIVEN, gain=0),
         lambda: LiteralDPS(GIVEN, eta=2),
         lambda: LiteralPiGDM(GIVEN, amplitude=0),
-        lambda: LiteralPiGDM(GIVEN, data_std=1.0),
+        lambda: LiteralPiGDM(GIVEN, data_std=1.0),  # pyright: ignore
         lambda: LiteralPiGDM(GIVEN, eta=-1),
         lambda: LiteralDDRM(GIVEN, eta=1.1),
         lambda: LiteralDDRM(GIVEN, etab=-0.1),

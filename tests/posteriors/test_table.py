@@ -98,7 +98,7 @@ MORE = {
 def test_draws_have_the_recursions_moments(name):
     make, step, noiseless, _ = (ROWS | MORE)[name]
     problem = FREE if noiseless else NOISY
-    found = draws(*make(), problem)
+    found = draws(*make(), problem)  # pyright: ignore
     mean, covariance = moments(problem, step, SHORT)
     values, basis = torch.linalg.eigh(covariance)
     seen = values > 1e-9 * values[-1]  # hard consistency leaves no spread in the range of A^+
