@@ -2,6 +2,7 @@
 
 from scorefield.baselines.bm3d import BM3D, bm3d
 from scorefield.baselines.denoising import as_denoiser
+from scorefield.baselines.discrepancy import matched_total_variation
 from scorefield.baselines.epll import epll
 from scorefield.baselines.linear import filtered_back_projection, least_squares, zero_filled
 from scorefield.baselines.nonlocal_means import non_local_means
@@ -19,6 +20,7 @@ __all__ = [
     "epll",
     "filtered_back_projection",
     "least_squares",
+    "matched_total_variation",
     "non_local_means",
     "plug_and_play",
     "total_variation",

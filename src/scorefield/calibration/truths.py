@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from scorefield.kernels.ancestral import Ancestral
 from scorefield.measurement import Measurement
 from scorefield.prior import ClosedForm, Prior
 from scorefield.randomness import stream
+from scorefield.runs.provenance import without_folders
 from scorefield.sampling import sample
 from scorefield.scans.protocols import Protocol, simulate
 from scorefield.schedules import Karras, Schedule
@@ -129,8 +129,8 @@ class FromImages(Truths):
             raise InputError("There are no images to calibrate on; give at least one.")
 
     def __repr__(self) -> str:
-        names = [Path(path).name for path in getattr(self.images, "paths", ())]
-        source = [names or None, *(getattr(self.images, name, None) for name in ("axis", "unit"))]
+        source = [getattr(self.images, name, None) for name in ("paths", "axis", "unit")]
+        source[0] = without_folders(source[0])
         return f"FromImages({len(self.images)} of {source})"
 
     @property

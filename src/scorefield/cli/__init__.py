@@ -17,6 +17,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from scorefield.cli.say import printable
+
 COMMANDS = {
     "demo": "Reconstruct a real CT and a real MR slice and write a report of each.",
     "train": "Learn a prior from images.",
@@ -130,4 +132,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")

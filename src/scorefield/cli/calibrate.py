@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from pydantic import Field
 
 from scorefield.cli.options import make_command
+from scorefield.cli.say import say
 from scorefield.cli.simulate import Modality, ProtocolOptions
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def run(options: CalibrateOptions) -> None:
     from scorefield.reconstruction.method import Method
     from scorefield.reports.calibration import calibration_report, findings
     from scorefield.runs.progress import Bar
+    from scorefield.runs.provenance import without_folders
     from scorefield.store import checkpoint
     from scorefield.store.atomic import check_writable
 
@@ -70,12 +71,13 @@ def run(options: CalibrateOptions) -> None:
     )  # fmt: skip
     kind = {Modality.ct: "CT", Modality.mri: "MRI"}[options.operator]
     title = f"Calibration of the prior '{Path(options.prior).name}' on simulated {kind}"
-    card = {"command": {name: _plain(value) for name, value in options.model_dump(mode="json").items()}}
+    given = without_folders(options.model_dump(mode="json"))
+    card = {"command": {name: _plain(value) for name, value in given.items()}}
     page = calibration_report(calibration, path=options.out / "calibration.html", title=title, card=card)
     _write(calibration, options.out / "calibration.json")
     for finding in findings(calibration):
-        typer.echo(f"[{finding.sign}] {finding.title}: {finding.text}")
-    typer.echo(f"Wrote {page}.")
+        say(f"[{finding.sign}] {finding.title}: {finding.text}")
+    say(f"Wrote {page}.")
 
 
 def _plain(value: Any) -> Any:

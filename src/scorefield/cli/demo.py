@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+from scorefield.cli.say import say
 
 if TYPE_CHECKING:
     from scorefield.cli.demo_cases import Score
@@ -29,13 +29,13 @@ def run(options: DemoOptions) -> None:
     check_writable(options.out)
     for case in demo.CASES:
         result = demo.run(case, options.out, draws=options.draws, seed=options.seed, progress=Bar())
-        typer.echo(f"\n{case.title}: {options.draws} draws from the prior '{case.prior}'")
-        typer.echo(_HEADER)
+        say(f"\n{case.title}: {options.draws} draws from the prior '{case.prior}'")
+        say(_HEADER)
         for score in result.scores:
-            typer.echo(_line(score))
-        typer.echo(f"Report: {result.report}   images: {result.folder}\n")
-    typer.echo("PSNR: peak is the true image's maximum.  SSIM: 7 x 7 uniform window, range up to that peak.")
-    typer.echo("Coverage: pixels whose truth lies in the central 90 % interval.  Evaluations: network passes a draw.")
+            say(_line(score))
+        say(f"Report: {result.report}   images: {result.folder}\n")
+    say("PSNR: peak is the true image's maximum.  SSIM: 7 x 7 uniform window, range up to that peak.")
+    say("Coverage: pixels whose truth lies in the central 90 % interval.  Evaluations: network passes a draw.")
 
 
 _HEADER = f"{'method':<28}{'PSNR dB':>9}{'SSIM':>8}{'coverage':>10}{'evaluations':>13}{'seconds':>9}{'MB':>7}"

@@ -18,6 +18,7 @@ from scorefield.reconstruction.pipeline import reconstruct
 from scorefield.reconstruction.results import save_run
 from scorefield.reports import View, report
 from scorefield.runs.progress import Silent
+from scorefield.runs.provenance import without_folders
 from scorefield.scans.protocols import CartesianMRI, ParallelCT, Protocol, measure
 from scorefield.store import checkpoint
 
@@ -116,6 +117,6 @@ def run(case: Case, folder: Path, *, draws: int = 19, seed: int = 0, progress: S
         samples, given, path=folder / f"{case.name}.html", truth=truth, title=case.title,
         view=View.of(scan),
         baselines={name: first_image, "TV, oracle weight": best_image},
-        card={"scan": image.source, "protocol": case.protocol, "prior": case.prior},
+        card={"scan": without_folders(image.source), "protocol": case.protocol, "prior": case.prior},
     )  # fmt: skip
     return CaseResult(case, (first, best, ours), Path(page or folder / f"{case.name}.html"), out)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+from scorefield.cli.say import say
 
 
 class EvaluateOptions(Options):
@@ -37,7 +37,7 @@ def run(options: EvaluateOptions) -> None:
         raise InputError(f"{options.truth} has shape {tuple(truth.shape)}, the draws {wanted}; give the same image.")
     numbers = asdict(evaluate(samples, truth, level=options.level))
     for name, value in numbers.items():
-        typer.echo(f"{name:>10}  {value:.5g}" if isinstance(value, float) else f"{name:>10}  {value}")
+        say(f"{name:>10}  {value:.5g}" if isinstance(value, float) else f"{name:>10}  {value}")
     if options.out:
         plain = {name: value if value is None or math.isfinite(value) else None for name, value in numbers.items()}
         with atomic_path(options.out) as temporary:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+from scorefield.cli.say import say
 
 
 class PriorsOptions(Options):
@@ -22,13 +22,13 @@ def run(options: PriorsOptions) -> None:
     for name in chosen:
         plain = json.loads((shipped.find(name) / "prior.json").read_text())
         card = plain["card"]
-        typer.echo(f"{card['name']}: {card['summary']}")
-        typer.echo(f"    unit       {card['unit']}")
+        say(f"{card['name']}: {card['summary']}")
+        say(f"    unit       {card['unit']}")
         for line in card["provenance"]:
-            typer.echo(f"    data       {line}")
-        typer.echo(f"    limits     {card['limits']}")
+            say(f"    data       {line}")
+        say(f"    limits     {card['limits']}")
         if options.name:
-            typer.echo(json.dumps({"prior": plain["prior"], "training": card["training"]}, indent=2))
+            say(json.dumps({"prior": plain["prior"], "training": card["training"]}, indent=2))
 
 
 command = make_command(PriorsOptions, run)

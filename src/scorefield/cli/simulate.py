@@ -7,10 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+from scorefield.cli.say import say
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run(options: SimulateOptions) -> None:
     with atomic_files(place.parent) as folder:  # both or neither
         scan.save(folder / place.name)
         write(image.pixels, folder / place.with_suffix(".truth.npy").name)
-    typer.echo(f"Wrote {options.out} (noise {in_words(scan.noise)} per real component) and the truth {truth}.")
+    say(f"Wrote {options.out} (noise {in_words(scan.noise)} per real component) and the truth {truth}.")
 
 
 def _plane(image: Image, axis: int | None, index: int | None) -> Image:

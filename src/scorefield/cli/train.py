@@ -6,10 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from pydantic import Field
 
 from scorefield.cli.options import Options, make_command
+from scorefield.cli.say import say
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _train(options: TrainOptions, *, first: bool) -> None:
         progress=Bar() if first else Silent(),
     )  # fmt: skip
     if first:
-        typer.echo(f"Wrote the prior {options.out} after {prior.trained_steps} steps.")
+        say(f"Wrote the prior {options.out} after {prior.trained_steps} steps.")
 
 
 def _images(options: TrainOptions) -> tuple[Normalized, Normalized | None]:
@@ -177,11 +177,13 @@ def _validation(options: TrainOptions, images: Normalized | None) -> Validation 
 
 
 def _record(options: TrainOptions) -> Record:
+    from scorefield.runs.provenance import without_folders
     from scorefield.store.checkpoint import Card
     from scorefield.training.trainer import Record
 
     card = Card(
-        options.out.name, provenance=list(options.images), training={"options": options.model_dump(mode="json")},
+        options.out.resolve().name, provenance=without_folders(options.images),
+        training={"options": without_folders(options.model_dump(mode="json"))},
         limits="Trained by its user; calibrate it before trusting its intervals.",
     )  # fmt: skip
     return Record(

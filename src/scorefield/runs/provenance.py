@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import platform
 from collections.abc import Mapping
+from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -41,6 +42,23 @@ def provenance(prior: Prior, kernel: Kernel, sigmas: Tensor, *, seed: int, batch
 def name_of(thing: object) -> str:
     """The name of a function, or of an object's class."""
     return getattr(thing, "__name__", type(thing).__name__)
+
+
+def without_folders(value: Any) -> Any:
+    """The value with the last name of each path in place of the path, so that no record names folders of a machine.
+
+    Paths are ``Path`` objects, and texts that are absolute or begin with ``~`` or ``..``; other texts stay.  Mappings
+    and sequences are searched.
+    """
+    if isinstance(value, Mapping):
+        return {name: without_folders(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_folders(part) for part in value]
+    if isinstance(value, PurePath):
+        return value.name
+    if isinstance(value, str) and (value.startswith(("/", "~", "..")) or PureWindowsPath(value).is_absolute()):
+        return PureWindowsPath(value).name  # both kinds of slashes
+    return value
 
 
 def merge_origins(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
