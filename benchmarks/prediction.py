@@ -1,8 +1,8 @@
 """What draws say of data that they did not see, under right and wrong models: the power of ``trust.prediction_check``.
 
-    python benchmarks/prediction.py [--draws 8] [--size 96] [--only NAME ...] [--json PATH]
+    python benchmarks/prediction.py [--draws 8] [--size 96] [--share 0.05] [--only NAME ...] [--json PATH]
 
-Each row is one simulated scan of a slice of the package, stated rightly or with one error.  A twentieth of its lines or
+Each row is one simulated scan of a slice of the package, stated rightly or with one error.  A share of its lines or
 views is left out and images are drawn from the rest.  "errors" is the size of the errors of prediction over what the
 draws claim, "chance" the range that is usual, "misfit" the residual check of the same draws on the data they saw.  A
 star marks a check that speaks.
@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from scorefield import shipped
+from scorefield.calibration import recalibrated
 from scorefield.data import Image, ct_slice, mr_slice
 from scorefield.noise import White
 from scorefield.reconstruction.pipeline import reconstruct
@@ -28,6 +29,7 @@ from scorefield.scans.protocols import CartesianMRI, ParallelCT, Protocol, measu
 from scorefield.scans.scan import Scan
 from scorefield.store import checkpoint
 from scorefield.trust import compare_predictions, residual_check
+from scorefield.trust.prediction import SHARE
 
 sys.path.insert(0, str(Path(__file__).parent))
 from trust import array, noise, rolled, turned
@@ -61,6 +63,7 @@ class Case:
         change: what is wrong with it.
         shift: pixels by which the moved image lies to the right.
         seed: of the scan.
+        spread: factor on the distances of the draws from their mean, as of a sampler that is too sure.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Case:
     change: Change = lambda scan, moved: scan
     shift: int = 0
     seed: int = 0
+    spread: float = 1.0
 
 
 CASES = (
@@ -82,6 +86,8 @@ CASES = (
     Case("MRI, motion by 3 pixels", MRI, "brain", motion, shift=3),
     Case("MRI, prior of CT", MRI, "body"),
     Case("MRI, prior of photographs", MRI, "photo"),
+    Case("MRI, spread of the draws halved", MRI, "brain", spread=0.5),
+    Case("MRI, spread of the draws doubled", MRI, "brain", spread=2.0),
     Case("CT, right", CT, "body"),
     Case("CT, right, another scan", CT, "body", seed=1),
     Case("CT, noise stated 1.5 times too low", CT, "body", stated(noise(1 / 1.5))),
@@ -90,11 +96,13 @@ CASES = (
     Case("CT, angles 2 % too large", CT, "body", stated(array("angles", lambda a: 1.02 * a))),
     Case("CT, motion by 1 pixel", CT, "body", motion, shift=1),
     Case("CT, prior of head MR", CT, "brain"),
+    Case("CT, spread of the draws halved", CT, "body", spread=0.5),
+    Case("CT, spread of the draws doubled", CT, "body", spread=2.0),
 )
 
 
-def row(case: Case, draws: int, size: int) -> dict[str, Any]:
-    """One scan, its draws without a twentieth of the data, and both checks."""
+def row(case: Case, draws: int, size: int, share: float) -> dict[str, Any]:
+    """One scan, its draws without a share of the data, and both checks."""
     image = case.protocol.prepare(ct_slice() if isinstance(case.protocol, ParallelCT) else mr_slice())
     rows, columns = image.spatial
     top, left = (rows - size) // 2, (columns - size) // 2
@@ -103,10 +111,11 @@ def row(case: Case, draws: int, size: int) -> dict[str, Any]:
     scan, moved = (
         measure(Image.of(part, frame), case.protocol, seed=case.seed) for part in (pixels, pixels.roll(case.shift, -1))
     )
-    rest, unseen = case.change(scan, replace(moved, noise=White(1.0))).leave_out(0.05, seed=case.seed)
+    rest, unseen = case.change(scan, replace(moved, noise=White(1.0))).leave_out(share, seed=case.seed)
     samples = reconstruct(checkpoint.load(shipped.find(case.prior)), rest.measurement(), n=draws, seed=0)
+    samples = recalibrated(samples, case.spread)
     found, fit = compare_predictions(samples, unseen.measurement()), residual_check(samples, rest.measurement())
-    return {"case": case.name, "left": len(unseen.readouts), "of": len(scan.readouts), **found.record(),
+    return {"case": case.name, **found.record(), "left": len(unseen.readouts), "of": len(scan.readouts),
             "misfit": fit.ratio, "misfit_passed": fit.passed, "seconds": samples.cost.seconds}  # fmt: skip
 
 
@@ -124,6 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--share", type=float, default=SHARE, help="of the lines or views that are left out")
     parser.add_argument("--only", nargs="*", default=[""], help="cases whose name has one of these")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -131,7 +141,7 @@ def main() -> None:
     rows = []
     print(f"{'case':40s} left    errors   chance         rms z  misfit")
     for case in (case for case in CASES if any(part in case.name for part in args.only)):
-        rows.append(row(case, args.draws, args.size))
+        rows.append(row(case, args.draws, args.size, args.share))
         print(show(rows[-1]), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + "\n")

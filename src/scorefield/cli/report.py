@@ -30,7 +30,7 @@ def run(options: ReportOptions) -> None:
 
     samples = load_draws(options.run)
     scan = Scan.load(options.run / "scan.scan")
-    own = ("cost", "provenance", "format", "files")  # the samples have the first two
+    own = ("cost", "provenance", "nuisance", "format", "files")  # the samples have the first three
     card = {name: value for name, value in load_record(options.run).items() if name not in own}
     truth = read_image(options.truth).pixels if options.truth else None
     path = options.out or options.run / "report.html"

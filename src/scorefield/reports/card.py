@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LONG = 8  # numbers of a list that are spelled one by one
 Rows = list[tuple[str, str]]
+NAMES = {"prior": "sampled law", "kernel": "step", "sigmas": "noise levels", "batch": "draws at a time",
+         "start": "first image", "intensity": "intensity of the scan"}  # fmt: skip
 
 
 def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any]) -> list[tuple[str, Rows]]:
@@ -39,6 +41,7 @@ def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any
         "peak memory (MB)": cost.peak_memory_mb,
     }
     found = summarize_nuisance(samples.nuisance)
+    provenance = {NAMES.get(name, name): value for name, value in provenance.items()}
     groups = [
         ("Scan", scan),
         ("Parameters of the operator, drawn with the image", found),
@@ -51,13 +54,30 @@ def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any
 
 
 def rows(data: Any, name: str = "") -> Rows:
-    """Nested mappings flattened to rows, names joined by a middle dot."""
+    """Nested mappings flattened to rows, names joined by a middle dot; objects as :func:`objects` has them."""
+    if isinstance(data, Mapping) and data.keys() == {"class", "fields"} and isinstance(data["fields"], Mapping):
+        return objects(data["class"], data["fields"], name)
     if isinstance(data, Mapping):
         lines: Rows = []
         for key, value in data.items():
             lines += rows(value, f"{name} · {key}" if name else str(key))
         return lines
     return [(name, spell(data))]
+
+
+def objects(kind: Any, fields: Mapping[str, Any], name: str) -> Rows:
+    """The description of an object in one row, its class and plain fields; each object inside has a row of its own."""
+    inner = {field: value for field, value in fields.items() if isinstance(value, Mapping)}
+    plain = [f"{_words(field)} {spell(value)}" for field, value in fields.items() if field not in inner]
+    kind = str(kind).rpartition(".")[2]
+    lines: Rows = [(_words(name), f"{kind} ({', '.join(plain)})" if plain else kind)]
+    for field, value in inner.items():
+        lines += rows(value, _words(field))
+    return lines
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def spell(value: Any) -> str:

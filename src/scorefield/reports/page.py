@@ -258,7 +258,7 @@ class Page:
         script = {"minus": planes["Reference"], "scale": Scale(scale_bar(ERROR), *ends, label)}
         window = (-limit, limit)
         return [
-            self._panel(f"Error of {name}", picture, window, ERROR, "", plane=planes[name], **script)
+            self._panel(f"{name}: error", picture, window, ERROR, "", plane=planes[name], **script)
             for name, picture in pictures.items()
         ]
 
