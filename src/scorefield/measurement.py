@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Spread
-from scorefield.linalg.parts import norm
+from scorefield.linalg.parts import norm, per_image, power_of_two
 from scorefield.noise import Gaussian, Noise, White
 from scorefield.noise.gaussian import gaussian
 from scorefield.operators.linear import Operator
@@ -102,9 +102,10 @@ class Measurement(Portable):
         published for operators of norm 1 hold numbers with a unit of the data; it gives them that unit.
         """
         back = self.operator.H(self.y)
-        data, image = norm(self.operator(back)), norm(back)
-        known = (data > 0) & (image > 0)
-        return torch.where(known, data / torch.where(known, image, 1), 1)
+        size = norm(back)
+        unit = power_of_two(size)  # the product by A stays within the range of the numbers
+        ratio = norm(self.operator(back / per_image(unit, back))) / torch.where(size > 0, size / unit, 1)
+        return torch.where(ratio > 0, ratio, 1)
 
     def _predicts_complex(self) -> bool:
         return self.operator(self.operator.blank(self.y)).is_complex()

@@ -27,6 +27,12 @@ def norm(v: Tensor) -> Tensor:
     return torch.linalg.vector_norm(as_rows(v), dim=1, dtype=torch.float64)
 
 
+def power_of_two(size: Tensor) -> Tensor:
+    """The largest power of two at or below each of the sizes (B,), 1 for a size of 0: a unit that costs no rounding."""
+    mantissa, _ = torch.frexp(size)  # in [1/2, 1)
+    return torch.where(size > 0, size / (2 * mantissa), 1)
+
+
 def per_image(value: Tensor | float, like: Tensor) -> Tensor:
     """A real number for each image, (B,), or one for all, (), as a tensor that broadcasts against ``like`` (B, ...).
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scorefield.linalg.parts import per_image
+from scorefield.linalg.parts import in_precision, per_image, power_of_two
 
 Map = Callable[[Tensor], Tensor]
 InnerProduct = Callable[[Tensor, Tensor], Tensor]
@@ -41,7 +41,8 @@ def conjugate_gradients(
 
     A draw stops when its relative residual is below ``tolerance``, or when it meets a direction of non-positive
     curvature (the map is then not positive, and a longer step would only amplify the defect).  Steps after that leave
-    it as it is, so a batch on an accelerator may take a few more than it needs.
+    it as it is, so a batch on an accelerator may take a few more than it needs.  The system is solved in units of v, so
+    that squares stay within the range of the numbers.
 
     Args:
         matrix: maps (B, *shape) to (B, *shape).
@@ -50,7 +51,9 @@ def conjugate_gradients(
         tolerance: relative residual at which a draw stops.
         iterations: the most products by the map.
     """
-    u, r = torch.zeros_like(v), v.clone()
+    exact = in_precision(v.detach(), torch.float64)
+    unit = per_image(power_of_two(product(exact, exact).abs().sqrt()), v)
+    u, r = torch.zeros_like(v), v / unit
     p, rr = r, product(r, r)
     goal = tolerance**2 * rr
     live = rr > goal
@@ -66,7 +69,7 @@ def conjugate_gradients(
         rr, previous = torch.where(live, product(r, r), rr), rr
         p = r + per_image(torch.where(live, rr / torch.where(live, previous, 1), 0), v) * p
         live = live & (rr > goal)
-    return u
+    return unit * u
 
 
 @torch.no_grad()

@@ -20,12 +20,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from scorefield.errors import rename_arguments
 from scorefield.linalg.parts import per_image
-from scorefield.linalg.solve import conjugate_gradients, inner
+from scorefield.linalg.solve import conjugate_gradients
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior
 from scorefield.priors.algebra import IndependentParts, Lift
@@ -114,9 +113,7 @@ def initial_image(measurement: Measurement) -> Tensor:
 def _least_squares(measurement: Measurement) -> Tensor:
     operator = measurement.operator
     back = operator.H(measurement.y)
-    again = operator(back)
-    ridge = 1e-3 * inner(again, again) / inner(back, back).clamp(min=torch.finfo(torch.float32).tiny)
-    damping = per_image(ridge, back)
+    damping = per_image(1e-3 * measurement.gain.square(), back)
     return conjugate_gradients(lambda x: operator.gram(x) + damping * x, back, tolerance=1e-3, iterations=30)
 
 
