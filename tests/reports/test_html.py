@@ -24,6 +24,7 @@ from scorefield.noise import White
 from scorefield.randomness import normal_like
 from scorefield.reports import View, report
 from scorefield.reports.html import SHOWN
+from scorefield.reports.page import shown
 from scorefield.runs.cost import Cost
 from scorefield.samples import Samples
 from scorefield.units import WATER
@@ -295,6 +296,11 @@ def test_volumes_show_their_central_slice_and_many_draws_are_cut_with_a_word(tmp
     assert "slice 2 of 3" in page.text
     assert f"first {SHOWN} of {SHOWN + 2} draws" in page.text
     assert len(viewer(page)["draws"]) == SHOWN
+
+
+def test_a_page_of_large_images_holds_fewer_draws():
+    sizes = {64: SHOWN, 512: 30, 1024: 8, 4096: 8}
+    assert {n: shown(torch.empty(1, n, n, device="meta")) for n in sizes} == sizes
 
 
 def test_a_window_is_kept(tmp_path: Path):

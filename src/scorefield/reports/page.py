@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 SHOWN = 32  # draws in the page: more make the file large, not the impression better
+FEWEST, LARGE = 8, 8_000_000  # draws that a page of large images holds at least, pixels of draws at most
 SPREAD, ERROR, PHASE = "cividis", "RdBu_r", "twilight"
 TURN = (-180.0, 180.0)
 
@@ -100,7 +101,7 @@ class Page:
         self.result: Evaluation | None = None if truth is None else evaluate(samples, truth, level=findings.LEVEL)
         named = {**({} if truth is None else {"Reference": truth}), **baselines, findings.MEAN: samples.mean}
         self.images = {name: self.reading.values(view.plane(image)) for name, image in named.items()}
-        self.draws = [self.reading.values(view.plane(draw)) for draw in samples.draws[:SHOWN]]
+        self.draws = [self.reading.values(view.plane(draw)) for draw in samples.draws[: shown(samples.mean)]]
         raw = view.window or default_window(view.plane(samples.mean if truth is None else truth))
         self.window = self.reading.window(raw)
         self.viewer = Viewer()
@@ -289,6 +290,11 @@ class Page:
             Chart("Rank of the reference", histogram, f"Histogram of ranks. {ranked}", ranked),
             fit,
         ]
+
+
+def shown(image: Tensor) -> int:
+    """How many draws of images like this one (C, *spatial) a page holds."""
+    return min(SHOWN, max(FEWEST, LARGE // (image.shape[-1] * image.shape[-2])))
 
 
 def _palette(colormap: str) -> str:
