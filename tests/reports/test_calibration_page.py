@@ -108,7 +108,7 @@ def test_a_test_of_ranks_states_its_power():
     text = findings(calibration(60))[3].text
     said = re.search(r"below (\d+)% is not noticed", text)
     assert said is not None
-    assert 10 <= int(said[1]) <= 25
+    assert 15 <= int(said[1]) <= 25  # 1.79 / sqrt(60) = 23 % for many draws (Kolmogorov)
 
 
 def test_the_record_of_a_calibration_names_files_and_no_folders(tmp_path):

@@ -31,7 +31,7 @@ CLOSE = 0.02  # a coverage this close to a perfect sampler's counts as right, ho
 CHANCE = 0.0027  # of a verdict by accident: three standard deviations of a normal law
 UNSURE = 0.05  # two standard errors beyond which a coverage says little
 P_VALUE = 0.01
-UNSURE_RANKS = 0.25  # of the distribution of ranks: a test that only notices larger errors says little
+UNSURE_RANKS = 0.3  # of the distribution of ranks: a test that only notices larger errors says little
 BARS = 20
 ORANGE = "#b8560f"
 
@@ -163,16 +163,16 @@ def _exchangeable(calibration: Calibration) -> Finding:
              "whole images (TARP)": calibration.tarp}  # fmt: skip
     spelled = ", ".join(f"{name} {_p(test)}" for name, test in tests.items())
     if calibration.n_truths < calibration.n_scans:
-        text = f"The test needs independent scans, and these share their images: {spelled} would be for others."
+        text = "The test needs independent scans, and these share their images."
         return Finding("note", "Ranks were not tested", text)
-    bands, n = ecdf_bands(calibration.n_scans, calibration.draws), calibration.draws
+    n, level = calibration.draws, 1 - P_VALUE / len(tests)  # three tests: each at a third of the probability
+    bands = ecdf_bands(calibration.n_scans, n, level)
     reach = float(np.abs(bands.high / calibration.n_scans - np.arange(1, n + 1) / (n + 1)).max())
     text = (
         f"Ranks of the truths among their draws: {spelled}. With {calibration.n_scans} scans, an error of their"
         f" distribution below {reach:.0%} is not noticed."
     )
-    # three tests: each at a third of the probability
-    if min(test.p_value for test in tests.values()) < P_VALUE / len(tests):
+    if min(test.p_value for test in tests.values()) < 1 - level:
         return Finding("watch", "Ranks tell truths from draws", text)
     if reach > UNSURE_RANKS:
         return Finding("note", "Too few scans to test the ranks", text)
