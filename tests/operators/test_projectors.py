@@ -346,6 +346,35 @@ def test_fbp_of_a_disk_is_the_disk(name):
     assert image[torch.from_numpy(radius < 0.36)].std() < 0.02
 
 
+@pytest.mark.parametrize(
+    ("angles", "half_turns"),
+    [
+        (np.arange(60) * 1.5 * math.tau / 60, 1.0),
+        (np.arange(300) * 5 * math.tau / 300, 1.0),
+        (np.tile(np.arange(20) * math.pi / 20, 3), 1.0),
+        (np.random.default_rng(1).uniform(0, math.pi, 200), 1.0),
+        (np.arange(1000) * math.pi * (math.sqrt(5) - 1) / 2, 1.0),
+        (np.arange(7) * math.pi / 7, 1.0),
+        (np.arange(90) * math.radians(120) / 90, 2 / 3),  # a missing wedge of 60 degrees stays missing
+        (np.repeat(np.arange(90) * math.radians(120) / 90, 2), 2 / 3),
+    ],
+)
+def test_the_views_stand_for_the_covered_half_turn(angles, half_turns):
+    """The middle of a disk is the mean over its views, each by the angle for which it stands."""
+    disk = np.hypot(*(np.mgrid[:33, :33] - 16)) < 12
+    full, some = (
+        ops.fbp(projector, projector(torch.from_numpy(disk)[None, None].float()))[0, 0, 14:19, 14:19].mean().item()
+        for projector in (ops.parallel_beam((1, 33, 33), a, 47) for a in (np.arange(180) * math.pi / 180, angles))
+    )
+    assert some / full == pytest.approx(half_turns, rel=0.02)
+
+
+def test_one_sinogram_gives_one_image():
+    projector = ops.parallel_beam((2, 8, 8), VIEWS, 13)
+    y = torch.rand(2, 19, 13)
+    torch.testing.assert_close(ops.fbp(projector, y), ops.fbp(projector, y[None])[0])
+
+
 def test_windows_trade_sharpness_for_noise():
     """A window's noise gain is the integral of its squared ramp: measured ratios follow it."""
     projector = ops.parallel_beam((1, 64, 64), np.arange(90) * math.pi / 90, 95)
@@ -418,6 +447,10 @@ BAD = {
         lambda: ops.fan_beam((1, 8, 8), VIEWS, 9, **{**FAN, "source_distance": 5}),
         "reaches",
     ),
+    "degrees": (lambda: ops.parallel_beam((1, 8, 8), np.arange(180), 9), "degrees"),
+    "degrees, an odd number": (lambda: ops.parallel_beam((1, 8, 8), np.arange(77) * 180 / 77, 9), "degrees"),
+    "degrees, both ends": (lambda: ops.fan_beam((1, 8, 8), np.linspace(0, 360, 77), 9, **FAN), "degrees"),
+    "degrees, random": (lambda: ops.parallel_beam((1, 8, 8), np.random.default_rng(0).uniform(0, 180, 9), 9), "degr"),
     "another sinogram": (
         lambda: ops.fbp(ops.parallel_beam((1, 8, 8), VIEWS, 9), torch.ones(1, 1, 19, 8)),
         "sinogram has shape",

@@ -25,6 +25,8 @@ from scorefield.errors import InputError
 from scorefield.operators.ct import Projector, compressed_rows
 
 Window = Callable[[Tensor], Tensor]
+SAME = 1e-9  # of a turn: views that are nearer are the same, but for rounding
+WEDGE, NARROW = 10, 1 / 36  # in usual gaps, beyond the widest of hundreds of random views; and in turns
 
 
 def ramlak(frequency: Tensor) -> Tensor:
@@ -45,19 +47,22 @@ def hann(frequency: Tensor) -> Tensor:
 def fbp(projector: Projector, sinogram: Tensor, filter: Window = ramlak) -> Tensor:
     """Filtered back-projection of sinograms (B, slices, views, detectors): images (B, slices, H, W) in 1/mm.
 
-    Views count by the angle they stand for, so uneven angles (golden ratio) are fine.  A gap wider than twice
-    the mean is a missing wedge; no view stands for it.  Every view must see the whole object: a detector with an
-    offset must still reach beyond both sides of it.
+    Views count by the angle they stand for, so uneven, random and repeated angles are fine, over any number of turns.
+    A gap as wide as ten usual ones is a missing wedge; no view stands for it.  Every view must see the whole object: a
+    detector with an offset must still reach beyond both sides of it.
 
     Args:
         projector: the forward model, parallel beam, or fan beam over a full turn.
-        sinogram: line integrals.
+        sinogram: line integrals; one sinogram (slices, views, detectors) gives one image (slices, H, W).
         filter: window on the ramp, a function of frequency in units of the Nyquist frequency, [0, 1] to
             gains.
 
     Raises:
         InputError: a sinogram that is not the projector's, or a fan beam over less than a full turn.
     """
+    sinogram = torch.as_tensor(sinogram)
+    if tuple(sinogram.shape) == projector.shape_out:
+        return fbp(projector, sinogram.unsqueeze(0), filter)[0]
     if tuple(sinogram.shape[1:]) != projector.shape_out:
         raise InputError(f"The sinogram has shape {tuple(sinogram.shape)}; {projector} gives {projector.shape_out}.")
     geometry = projector.geometry
@@ -70,11 +75,15 @@ def fbp(projector: Projector, sinogram: Tensor, filter: Window = ramlak) -> Tens
 
 
 def _shares(angles: np.ndarray, turn: float) -> np.ndarray:
-    """The part of half a turn that each view stands for: half the gaps to its neighbors, modulo ``turn``."""
+    """The part of half a turn that each view stands for: half the gaps to its neighbors, modulo ``turn``.
+
+    The parts of all views add up to half a turn, less the missing wedges.
+    """
     place = np.mod(angles, turn)
     order = np.argsort(place, kind="stable")
     gaps = np.diff(place[order], append=place[order[0]] + turn)  # from each view to the next
-    gaps = np.minimum(gaps, 2 * turn / len(angles))
+    usual = np.median(gaps[gaps > SAME * turn])  # repeated views have none between them
+    gaps = np.where(gaps > max(WEDGE * usual, NARROW * turn), usual, gaps)
     shares = np.empty(len(angles))
     shares[order] = (gaps + np.roll(gaps, 1)) / 2
     return shares * math.pi / turn

@@ -23,6 +23,7 @@ from scorefield.errors import InputError
 from scorefield.operators.basic import image_shape
 
 Pair = tuple[float, float]
+MANY_TURNS = 10 * math.tau
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,9 @@ class Geometry(ABC):
             ``((detectors - 1) / 2 - b) * detector_spacing``; b need not be whole.
 
     Raises:
-        InputError: a shape that is not (slices, H, W), no or non-finite angles, no detector, a spacing that
-            is not positive and finite, a center that is not a finite pair, or an offset that is not finite.
+        InputError: a shape that is not (slices, H, W), no or non-finite angles, angles that look like degrees, no
+            detector, a spacing that is not positive and finite, a center that is not a finite pair, or an offset that
+            is not finite.
     """
 
     shape: tuple[int, ...]
@@ -63,6 +65,11 @@ class Geometry(ABC):
             raise InputError(f"The {len(angles)} angles must be finite radians, at least one; drop the bad views.")
         if not (isinstance(self.detectors, Integral) and self.detectors >= 1):
             raise InputError(f"A view needs a whole number of detectors >= 1, got {self.detectors}.")
+        if _look_like_degrees(np.asarray(angles)):
+            raise InputError(
+                f"The angles reach {max(map(abs, angles)):g}, which is {max(map(abs, angles)) / math.tau:.0f} turns in"
+                " radians; if they are degrees give numpy.deg2rad(angles), else give them modulo 2 pi."
+            )
         self._positive("detector_spacing", "pixel_spacing")
         if len(center) != 2 or not all(map(math.isfinite, center)):
             raise InputError(f"The center is {self.center}; give a finite (row, column) in pixels, or None.")
@@ -210,3 +217,15 @@ class FanBeam(Geometry):
 def _frame(angle: float) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors (x, y) along the detector and along the central ray."""
     return np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
+
+
+def _look_like_degrees(angles: np.ndarray) -> bool:
+    """Whether angles of many turns are no plain rotation, or one whose steps are those of a division of 180 degrees."""
+    if np.abs(angles).max() < MANY_TURNS:
+        return False
+    steps = np.diff(angles)
+    if not np.allclose(steps, steps[:1], rtol=1e-6, atol=0):
+        return True  # no rotation by one step, such as the golden angle
+    arcs = np.abs(steps[:1]) * (len(angles), len(angles) - 1)
+    closed = np.abs(arcs / 180 - np.round(arcs / 180)) * 180 < 1e-6
+    return bool(closed.any()) or bool(np.allclose(1e3 * steps, np.round(1e3 * steps), rtol=0, atol=1e-6))
