@@ -8,10 +8,12 @@ estimate of the image does not explain.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from scorefield.arguments import as_tensor, of_kind
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Spread
 from scorefield.linalg.parts import norm, per_image, power_of_two
@@ -20,6 +22,20 @@ from scorefield.noise.gaussian import gaussian
 from scorefield.operators.linear import Operator
 from scorefield.operators.whitening import Whitening
 from scorefield.portable import Portable
+
+COILS = "data of {} coils need their maps in the operator, mri(mask, coils); coil_maps(kspace) finds them."
+
+
+def as_measurement(given: Any) -> Measurement:
+    """A measurement itself, or that of a scan.
+
+    Raises:
+        InputError: anything else.
+    """
+    make: Any = getattr(given, "measurement", None)
+    if callable(make):
+        given = make()
+    return of_kind(given, Measurement, "a measurement", "give sf.Measurement(y, operator, noise), or a scan")
 
 
 class Measurement(Portable):
@@ -31,24 +47,30 @@ class Measurement(Portable):
         noise: the law of n.
 
     Raises:
-        InputError: y's shape is not the operator's, or y holds NaN or infinity.
+        InputError: y's shape is not the operator's, y holds NaN or infinity, y is real where the operator gives complex
+            numbers, or operator and noise are no objects of these classes.
     """
 
     def __init__(self, y: Tensor, operator: Operator, noise: Noise):
-        y = torch.as_tensor(y)
+        of_kind(operator, Operator, "an operator", "give one of sf.operators, such as sf.operators.Matrix(A)")
+        of_kind(noise, Noise, "a law of noise", "give one of sf.noise, such as sf.noise.White(std)")
+        y = y if isinstance(y, Tensor) else as_tensor(y, "data")
+        if not (y.is_floating_point() or y.is_complex()):
+            raise InputError(f"The data have dtype {y.dtype}; convert them to a floating or complex dtype first.")
         if tuple(y.shape) == operator.shape_out:
             y = y.unsqueeze(0)
         if tuple(y.shape[1:]) != operator.shape_out or len(y) != 1:
+            coils = y.is_complex() and y.shape[1:] == operator.shape_out[1:] and operator.shape_out[0] == 1
             raise InputError(
-                f"The data have shape {tuple(y.shape)} but {operator} gives {operator.shape_out};"
-                " pass one scan, shaped like the operator's output."
+                f"The data have shape {tuple(y.shape)} but {operator} gives {operator.shape_out}; "
+                + (COILS.format(len(y)) if coils else "pass one scan, shaped like the operator's output.")
             )
-        if not (y.is_floating_point() or y.is_complex()):
-            raise InputError(f"The data have dtype {y.dtype}; convert them to a floating or complex dtype first.")
         if not bool(y.isfinite().all()):
             bad = int((~y.isfinite()).sum())
             raise InputError(f"The data hold {bad} values that are NaN or infinite; mask or repair them first.")
         self.y, self.operator, self.noise = y, operator, noise
+        if isinstance(noise, Gaussian) and not y.is_complex() and self._predicts_complex():
+            raise InputError(f"The data are real and {operator} gives complex numbers; give both components.")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -108,7 +130,10 @@ class Measurement(Portable):
         return torch.where(ratio > 0, ratio, 1)
 
     def _predicts_complex(self) -> bool:
-        return self.operator(self.operator.blank(self.y)).is_complex()
+        try:
+            return self.operator(self.operator.blank(self.y)).is_complex()
+        except RuntimeError:  # of an adjoint that asks for both components
+            return True
 
     def residual(self, x: Tensor) -> Tensor:
         """``y - A x`` for images x (B, *shape).

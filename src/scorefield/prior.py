@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from scorefield.arguments import of_kind
 from scorefield.errors import InputError
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.root import square_root
@@ -55,6 +56,15 @@ def level(sigma: Tensor | float, x: Tensor) -> Tensor:
 def readable(sigma: Tensor | float) -> bool:
     """Whether the numbers can be read without waiting for a device, and nothing is being compiled."""
     return not torch.compiler.is_compiling() and torch.as_tensor(sigma).device.type == "cpu"
+
+
+def as_prior(given: Any) -> Prior:
+    """A prior itself.
+
+    Raises:
+        InputError: anything else, such as the name of one.
+    """
+    return of_kind(given, Prior, "a prior", "give one, such as sf.load(sf.shipped.find('brain-t1'))")
 
 
 class Prior(nn.Module, ABC):

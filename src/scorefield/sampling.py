@@ -11,14 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scorefield.arguments import as_tensor, of_kind
 from scorefield.errors import Diverged, InputError, refuse_arguments, rename_arguments
 from scorefield.kernel import Kernel, M, State
-from scorefield.prior import Prior
+from scorefield.prior import Prior, as_prior
 from scorefield.randomness import stream
 from scorefield.runs.cost import Meter, meter
 from scorefield.runs.divergence import Watch, is_finite
 from scorefield.runs.provenance import name_of, provenance
 from scorefield.samples.keep import NONE, All, Keep, R, Sampling, check_keep
+from scorefield.schedules import Schedule
 from scorefield.start import Start, begin
 
 ALL = All()
@@ -80,7 +82,9 @@ def sample(
         Diverged: an image is not finite; the error says at which level, and what broke.
     """
     check_keep(keep)
-    shape, sigmas = _shape(prior, like), _levels(sigmas)
+    of_kind(kernel, Kernel, "a kernel", "give an object of sf.kernels, such as sf.kernels.Heun()")
+    like = None if like is None else of_kind(like, Tensor, "an image for like", "give torch.empty(1, 64, 64)")
+    shape, sigmas = _shape(as_prior(prior), like), _levels(sigmas)
     if n < 1:
         raise InputError(f"Sampling needs n >= 1 draws, got {n}.")
     seed = secrets.randbits(31) if seed is None else seed
@@ -132,7 +136,9 @@ def _shape(prior: Prior, like: Tensor | None) -> tuple[int, ...]:
 
 
 def _levels(sigmas: Tensor) -> Tensor:
-    sigmas = torch.as_tensor(sigmas, dtype=torch.float64)
+    if isinstance(sigmas, Schedule):
+        raise InputError("The levels are a schedule; give levels of it, such as schedule.grid(32).")
+    sigmas = as_tensor(sigmas, "levels").double()
     falls = sigmas.ndim == 1 and len(sigmas) > 1 and bool((sigmas.diff() <= 0).all() & sigmas.isfinite().all())
     if not falls or bool(sigmas[-1] < 0) or not bool(sigmas[0] > 0):
         raise InputError(

@@ -3,6 +3,7 @@
 Counts and magnitudes are no values of ``A x`` plus noise.  A method that takes them for such is off by the blank scan.
 """
 
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import inspect
@@ -102,6 +103,7 @@ BASELINES: dict[str, Callable[[Measurement], Tensor]] = {
     "filtered_back_projection": baselines.filtered_back_projection,
     "total_variation": lambda given: baselines.total_variation(given, 1e-3),
     "tuned_total_variation": lambda given: baselines.tuned_total_variation(given, TRUTH[0], tolerance=0.1).image,
+    "matched_total_variation": lambda given: baselines.matched_total_variation(given, tolerance=0.1),
     "plug_and_play": lambda given: baselines.plug_and_play(given, prior().denoise, 0.01),
     "tuned_plug_and_play": lambda given: baselines.tuned_plug_and_play(given, TRUTH[0], prior().denoise).image,
     "epll": lambda given: baselines.epll(given, patches(), betas=(1.0,)),

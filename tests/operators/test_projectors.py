@@ -1,5 +1,8 @@
 """Projectors against analytic line integrals of ellipses; geometry, gradients, filtered back-projection."""
 
+# what is wrong on purpose, or known only when it runs
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportAbstractUsage=false
 from __future__ import annotations
 
 import itertools

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.measurement import Measurement
+from scorefield.measurement import Measurement, as_measurement
 from scorefield.noise import White
 from scorefield.operators import Identity
 
@@ -23,6 +23,7 @@ def noisy_image(measurement: Measurement) -> tuple[Tensor, float]:
     Raises:
         InputError: another operator or noise, or an image without a spatial axis.
     """
+    measurement = as_measurement(measurement)
     noise = measurement.noise
     if not isinstance(measurement.operator, Identity) or not isinstance(noise, White):
         raise InputError(

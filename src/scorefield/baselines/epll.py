@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic
-from scorefield.measurement import Measurement
+from scorefield.measurement import Measurement, as_measurement
 from scorefield.nets.overlaps import Overlaps, chunk_for
 
 BETAS = (1.0, 4.0, 8.0, 16.0, 32.0)  # of the paper, in units of the precision of the noise
@@ -53,11 +53,11 @@ def epll(measurement: Measurement, net: nn.Module, *, betas: Sequence[float] = B
     References:
         Zoran & Weiss, ICCV 2011; Geman & Yang, IEEE TIP 1995 (half-quadratic splitting).
     """
+    measurement = as_measurement(measurement).linear_data
     if not betas or not min(betas) > 0:
         raise InputError("EPLL needs positive betas, in units of the precision of the noise.")
     if measurement.shape[:1] != (net.channels,) or len(measurement.shape) != 3:
         raise InputError(f"EPLL with this patch network takes images ({net.channels}, H, W), got {measurement.shape}.")
-    measurement = measurement.linear_data
     precision = float(measurement.gaussian.precision)
     x = measurement.operator.H(measurement.y)
     for beta in betas:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scorefield.linalg.solve import inner
-from scorefield.measurement import Measurement
+from scorefield.measurement import Measurement, as_measurement
 
 
 class Fidelity:
@@ -28,7 +28,7 @@ class Fidelity:
     """
 
     def __init__(self, measurement: Measurement):
-        self.measurement = measurement.linear_data
+        self.measurement = as_measurement(measurement).linear_data
         self.noise = self.measurement.gaussian
         self.variance = float(1 / self.noise.precision)
         self.rhs = self.back(self.measurement.y)

@@ -9,7 +9,7 @@ from torch import Tensor
 from scorefield.baselines.fidelity import Fidelity
 from scorefield.errors import InputError
 from scorefield.linalg.solve import conjugate_gradients, inner
-from scorefield.measurement import Measurement
+from scorefield.measurement import Measurement, as_measurement
 
 
 def zero_filled(measurement: Measurement) -> Tensor:
@@ -25,6 +25,7 @@ def zero_filled(measurement: Measurement) -> Tensor:
     Returns:
         One image, shaped like ``measurement.shape``.
     """
+    measurement = as_measurement(measurement)
     image = measurement.operator.H(measurement.linear_data.y)
     data = measurement.operator(image)
     energy = float(inner(data, data))
@@ -79,6 +80,7 @@ def filtered_back_projection(measurement: Measurement) -> Tensor:
     """
     from scorefield.operators import Projector, fbp
 
+    measurement = as_measurement(measurement)
     if not isinstance(measurement.operator, Projector):
         raise InputError(
             f"Filtered back-projection needs a CT projector, got {measurement.operator}; use least_squares."

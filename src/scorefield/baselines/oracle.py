@@ -12,11 +12,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from scorefield.arguments import as_tensor
 from scorefield.baselines.fidelity import Fidelity
 from scorefield.baselines.tuning import Tuned, tune
 from scorefield.baselines.tv import Iterate, solve, warn_unless_converged
 from scorefield.errors import InputError
-from scorefield.measurement import Measurement
+from scorefield.measurement import Measurement, as_measurement
 from scorefield.metrics import psnr
 
 PER_DECADE = 4
@@ -46,6 +47,7 @@ def tuned_total_variation(
     Raises:
         InputError: a truth that is zero, or of another shape than the images of the scan.
     """
+    measurement, truth = as_measurement(measurement), as_tensor(truth, "truth")
     if tuple(truth.shape) != measurement.shape:
         raise InputError(f"The truth has shape {tuple(truth.shape)} but the scan's images {measurement.shape}.")
     solutions = _Solutions(Fidelity(measurement), iterations, tolerance)

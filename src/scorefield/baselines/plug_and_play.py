@@ -26,13 +26,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from scorefield.arguments import as_tensor
 from scorefield.baselines.denoising import positive
 from scorefield.baselines.fidelity import Fidelity
 from scorefield.baselines.linear import zero_filled
 from scorefield.baselines.tuning import Tuned, tune
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic
-from scorefield.measurement import Measurement
+from scorefield.measurement import Measurement, as_measurement
 
 LEVELS = (*(10 ** (1 - k / 8) for k in range(8)), 1.0, 1.0, 1.0, 1.0)  # down by a decade, then constant
 COARSE = tuple(10 ** (k / 2) for k in range(-1, 4))  # two a decade, in units of the noise of a pixel
@@ -69,7 +70,7 @@ def plug_and_play(
     if len(levels) == 0:
         raise InputError("Plug and play needs at least one level, in units of sigma.")
     stds = [positive(sigma * level, "level of plug and play") for level in levels]
-    measurement = measurement.linear_data
+    measurement = as_measurement(measurement).linear_data
     z, previous = zero_filled(measurement)[None], stds[0]
     u = torch.zeros_like(z)
     for std in stds:
@@ -102,6 +103,7 @@ def tuned_plug_and_play(
     Raises:
         InputError: a truth of another shape than the images of the scan.
     """
+    measurement, truth = as_measurement(measurement), as_tensor(truth, "truth")
     if tuple(truth.shape) != measurement.shape:
         raise InputError(f"The truth has shape {tuple(truth.shape)} but the scan's images {measurement.shape}.")
 

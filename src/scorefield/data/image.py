@@ -50,6 +50,7 @@ class Image:
         source: str = KEEP,
         frame: Frame = NOWHERE,
     ):
+        pixels = torch.from_numpy(pixels) if isinstance(pixels, np.ndarray) else pixels
         given = {"spacing": spacing, "affine": affine, "unit": unit, "source": source}
         given = {name: value for name, value in given.items() if value is not KEEP}
         frame = replace(frame, **given) if given else frame

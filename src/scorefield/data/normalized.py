@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from scorefield.arguments import as_tensor
 from scorefield.data.images import Images
 from scorefield.data.reading import Header
 from scorefield.errors import InputError
@@ -70,4 +71,6 @@ def _kind(header: Header) -> str:
 
 def tensors(images: Sequence[Tensor] | Images) -> Sequence[Tensor]:
     """``images`` in the units of a prior: tensors are in them already, images are normalized."""
+    if isinstance(images, (list, tuple)):
+        return [as_tensor(image, "training image") for image in images]
     return Normalized(images) if isinstance(images, Images) else images

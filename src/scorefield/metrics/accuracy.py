@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield.arguments import as_tensor
 from scorefield.errors import InputError
 from scorefield.metrics.comparison import comparable, region
 
@@ -23,6 +24,7 @@ def peak_of(truth: Tensor) -> float:
     Raises:
         InputError: the image is zero or empty.
     """
+    truth = as_tensor(truth, "truth")
     peak = float(truth.detach().abs().max()) if truth.numel() else 0.0
     if not (math.isfinite(peak) and peak > 0):
         raise InputError(f"The reference image has peak {peak}; pass a finite, non-zero one, or a peak.")

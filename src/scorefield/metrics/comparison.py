@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from scorefield.arguments import as_mask, as_tensor, of_kind
 from scorefield.errors import InputError
-
-if TYPE_CHECKING:
-    from scorefield.samples import Samples
+from scorefield.samples import Samples
 
 
 def _real(x: Tensor) -> Tensor:
@@ -24,6 +21,7 @@ def comparable(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: shapes that differ, NaN or infinity.
     """
+    x, truth = as_tensor(x, "image"), as_tensor(truth, "truth")
     if x.shape != truth.shape:
         raise InputError(f"Shapes {tuple(x.shape)} and {tuple(truth.shape)} differ; crop or resample one.")
     if not (bool(x.isfinite().all()) and bool(truth.isfinite().all())):
@@ -39,6 +37,8 @@ def comparable_draws(samples: Samples, truth: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: shapes that differ, NaN or infinity.
     """
+    of_kind(samples, Samples, "samples", "give sf.Samples(draws), or the samples of a reconstruction")
+    truth = as_tensor(truth, "truth")
     draws, stacked = comparable(samples.draws, truth.expand(len(samples.draws), *truth.shape))
     return draws, stacked[0]
 
@@ -52,7 +52,7 @@ def region(mask: Tensor | None, like: Tensor) -> Tensor:
     if mask is None:
         return torch.ones_like(like, dtype=torch.bool)
     try:
-        keep = mask.to(like.device).bool().expand(like.shape)
+        keep = as_mask(mask, "mask").to(like.device).expand(like.shape)
     except RuntimeError:
         raise InputError(
             f"The mask has shape {tuple(mask.shape)} and does not broadcast to the image {tuple(like.shape)};"

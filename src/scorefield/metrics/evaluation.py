@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from scorefield.arguments import as_mask, as_tensor, of_kind
 from scorefield.metrics.accuracy import has_ssim, nmse, peak_of, psnr, ssim
 from scorefield.metrics.comparison import region
 from scorefield.metrics.uncertainty import coverage, crps, expected_coverage, interval_width, uncertain_region
-
-if TYPE_CHECKING:
-    from scorefield.samples import Samples
+from scorefield.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,8 @@ def evaluate(
     Raises:
         InputError: fewer than two draws, shapes that differ, a mask without pixels, or NaN.
     """
+    of_kind(samples, Samples, "samples", "give sf.Samples(draws), or the samples of a reconstruction")
+    truth, mask = as_tensor(truth, "truth"), None if mask is None else as_mask(mask, "mask")
     peak = peak_of(truth) if peak is None else float(peak)
     mean, uncertain = samples.mean, uncertain_region(samples, truth) if mask is None else mask
     return Evaluation(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield.arguments import as_tensor
 from scorefield.errors import InputError
 from scorefield.metrics.comparison import comparable_draws, region
 
@@ -38,6 +39,7 @@ def uncertain_region(samples: Samples, truth: Tensor) -> Tensor | None:
     Returns:
         Boolean (C, *spatial) on the device of the draws; None for all pixels.
     """
+    truth = as_tensor(truth, "truth")
     if not (samples.draws.is_complex() or truth.is_complex()):
         return None
     keep = samples.mean.abs() > BACKGROUND * float(truth.abs().max())
@@ -85,7 +87,7 @@ def crps_ensemble(samples: Samples, truth: Tensor, *, mask: Tensor | None = None
 
 def _alike(samples: Samples, truth: Tensor, draws: Tensor) -> Samples:
     """The samples as they are compared with the truth: real ones have the magnitudes ``draws`` when it is complex."""
-    if samples.draws.is_complex() or not truth.is_complex():
+    if samples.draws.is_complex() or not as_tensor(truth, "truth").is_complex():
         return samples
     return replace(samples, draws=draws)
 

@@ -212,6 +212,9 @@ class RealToComplex(Operator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return y.real
 
+    def support(self, data: Tensor | None = None) -> Tensor | None:
+        return data
+
     def _solve_shifted(self, noise: Tensor, spread: Tensor, v: Tensor) -> Tensor:
         if not v.is_complex():
             return v / (noise + spread)

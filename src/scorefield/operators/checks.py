@@ -12,7 +12,7 @@ from scorefield.randomness import normal_like
 
 
 def adjoint_error(
-    operator: Operator, *, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64
+    operator: Operator, *, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
 ) -> float:
     r"""Relative defect of the adjoint at random x and y.
 
@@ -24,16 +24,18 @@ def adjoint_error(
     Args:
         operator: the operator to check.
         generator: source of x and y.
-        dtype: of the images; a complex one for operators on complex images.
+        dtype: of the images; by default float64, and complex128 where real images come back complex, as those of MRI.
 
     Raises:
-        InputError: real images come back complex, so that the adjoint leaves the space of the images.
+        InputError: ``dtype`` is real and images come back complex, so that the adjoint leaves the space of the images.
     """
-    x = _draw(operator, generator, dtype)
+    x = _draw(operator, generator, dtype or torch.float64)
     data = operator(x)
     y = normal_like(data, generator)
     back = operator.H(y)
     if back.is_complex() and not x.is_complex():
+        if dtype is None:
+            return adjoint_error(operator, generator=generator, dtype=torch.complex128)
         raise InputError(f"{operator} maps real images to complex data but back to complex ones; take RealToComplex.")
     left, right = (inner(_double(a), _double(b)) for a, b in ((data, y), (x, back)))
     scale = torch.linalg.vector_norm(_double(data)) * torch.linalg.vector_norm(_double(y))

@@ -79,6 +79,17 @@ class Operator(Portable, ABC):
         """The adjoint: ``Re <A x, y> = Re <x, A.H y>``."""
         return Adjoint(self)
 
+    def support(self, data: Tensor | None = None) -> Tensor | None:
+        """The pixels that the image has, True: (*shape_in); None for all.
+
+        Coil maps are zero where there is no object.  No datum depends on such pixels, and the image is 0 there.
+
+        Args:
+            data: the support of this operator's data, where it is followed by another operator.
+        """
+        del data
+        return None
+
     def gram(self, x: Tensor) -> Tensor:
         """``A^H A x``."""
         return self._adjoint(self(x))
@@ -193,6 +204,9 @@ class Product(Operator):
     def side(self, default: Side) -> Side:
         return self.inner.side(self.outer.side(default))
 
+    def support(self, data: Tensor | None = None) -> Tensor | None:
+        return self.inner.support(self.outer.support(data))
+
     @property
     def linear(self) -> bool:
         return self.outer.linear and self.inner.linear
@@ -262,6 +276,9 @@ class Multiple(Operator):
 
     def side(self, default: Side) -> Side:
         return self.operator.side(default)
+
+    def support(self, data: Tensor | None = None) -> Tensor | None:
+        return self.operator.support(data)
 
     @property
     def linear(self) -> bool:

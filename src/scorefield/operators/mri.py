@@ -46,6 +46,10 @@ class Coils(Operator):
     def _apply(self, x: Tensor) -> Tensor:
         return cast(self.maps, x) * x
 
+    def support(self, data: Tensor | None = None) -> Tensor | None:
+        seen = (self.maps != 0) if data is None else (self.maps != 0) & data
+        return None if bool(seen.any(0).all()) else seen.any(0, keepdim=True)
+
     def _adjoint(self, y: Tensor) -> Tensor:
         return (cast(self.maps, y).conj() * y).sum(1, keepdim=True)
 

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.linalg.parts import per_image
-from scorefield.measurement import Measurement
+from scorefield.measurement import Measurement, as_measurement
 from scorefield.portable import Portable, move_with
-from scorefield.prior import Denoiser, Prior, Vjp
+from scorefield.prior import Denoiser, Prior, Vjp, as_prior
 
 T = TypeVar("T", bound="Posterior")
 
@@ -35,13 +35,13 @@ class Posterior(Denoiser):
 
     Args:
         prior: the prior, or another posterior.
-        measurement: data, operator and noise.
+        measurement: data, operator and noise; or a scan.
     """
 
     def __init__(self, prior: Prior, measurement: Measurement):
         super().__init__()
-        self.prior, self.measurement = prior, measurement
-        self.event_shape = measurement.shape
+        self.prior, self.measurement = as_prior(prior), as_measurement(measurement)
+        self.event_shape = self.measurement.shape
 
     @property
     def extent(self) -> float:

@@ -18,6 +18,7 @@ from scorefield.priors.pairs import Pairs, Tabulated
 from scorefield.priors.patches import FieldOfExperts
 from scorefield.priors.scaled import Scaled
 from scorefield.priors.stationary import StationaryGaussian
+from scorefield.priors.supported import Supported
 from scorefield.priors.tiling import Tiling
 from scorefield.priors.timesteps import ContinuousBetas, CosineBetas, LinearBetas, SqrtLinearBetas
 from scorefield.priors.tv import GeneralizedGaussian, TotalVariation
@@ -61,4 +62,5 @@ __all__ = [
     "AsComplex",
     "IndependentParts",
     "Frozen",
+    "Supported",
 ]

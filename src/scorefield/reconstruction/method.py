@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scorefield.arguments import brief, of_kind
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.kernels.dpm import DPMpp2M
@@ -63,6 +64,9 @@ class Method:
         sigma_max: first noise level over the intensity (:func:`scorefield.units.intensity_of`).
         sigma_min: last noise level over the intensity.
         batch: number of draws walked together; by default as many as fit in memory, and at most 8.
+
+    Raises:
+        InputError: objects of other classes, or numbers out of range.
     """
 
     posterior: Callable[[Prior, Measurement], Prior] = MMPS
@@ -71,6 +75,18 @@ class Method:
     sigma_max: float = 2.0
     sigma_min: float = 0.01
     batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.posterior):
+            raise InputError(f"Expected a posterior, got {brief(self.posterior)}; give a class of sf.posteriors.")
+        of_kind(self.kernel, Kernel, "a kernel", "give an object of sf.kernels, such as sf.kernels.Heun()")
+        if not (self.steps >= 1 and 0 < self.sigma_min < self.sigma_max < math.inf):
+            raise InputError(
+                f"A method needs steps >= 1 and finite levels 0 < sigma_min < sigma_max, got {self.steps},"
+                f" {self.sigma_min:g} and {self.sigma_max:g}."
+            )
+        if self.batch is not None and self.batch < 1:
+            raise InputError(f"A method walks at least 1 draw together, got batch={self.batch}.")
 
 
 def default_method(prior: Prior, measurement: Measurement, image: Tensor, n: int, intensity: float) -> Method:

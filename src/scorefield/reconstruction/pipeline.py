@@ -11,6 +11,8 @@ It makes these choices:
   cent of the intensity; for a law in closed form from five times its width where that is more.
 - *Weight.*  There is no weight of the likelihood to choose: it follows from the noise level and the spread of the
   image, which the posterior approximation knows.
+- *Support.*  Where the maps of all coils are zero there is no object: the image is zero there, whatever the prior
+  learned (:class:`scorefield.priors.Supported`), and the provenance says the share of pixels that are seen.
 - *Batches.*  As many draws together as fit in memory, and at most eight.
 - *Few data.*  Where the law is in closed form and the data are few numbers, particles take the place of all this
   (:func:`scorefield.reconstruction.method.default_method`).
@@ -22,14 +24,16 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from scorefield.arguments import of_kind
 from scorefield.errors import rename_arguments
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients
-from scorefield.measurement import Measurement
-from scorefield.prior import Prior
+from scorefield.measurement import Measurement, as_measurement
+from scorefield.prior import Prior, as_prior
 from scorefield.priors.algebra import IndependentParts, Lift
 from scorefield.priors.cast import Cast, precision_of
 from scorefield.priors.scaled import Scaled
+from scorefield.priors.supported import Supported
 from scorefield.reconstruction.memory import draws_that_fit
 from scorefield.reconstruction.method import Method, default_method
 from scorefield.runs.progress import Silent
@@ -57,6 +61,7 @@ def reconstruct(
 
     Args:
         prior: learned or closed form.
+        measurement: data, operator and noise; or a scan.
         n: number of draws; the smallest and the largest of 19 are the bounds of their 90 % interval.
         method: how to sample; by default ``Method()``, and for a law in closed form what
             :func:`scorefield.reconstruction.method.default_method` chooses.  The default takes the linear data of
@@ -71,9 +76,11 @@ def reconstruct(
         and their provenance.
 
     Raises:
-        InputError: see :func:`scorefield.sampling.sample`.
+        InputError: see :func:`scorefield.sampling.sample`; or an argument of another class.
     """
     check_keep(keep)
+    prior, measurement = as_prior(prior), as_measurement(measurement)
+    of_kind(method or Method(), Method, "a method", "give sf.Method(posterior, kernel)")
     image = initial_image(measurement)
     intensity = intensity_of(image)
     precision = precision_of(prior)
@@ -83,6 +90,8 @@ def reconstruct(
         method = Method() if learned else default_method(prior, measurement, image, n, intensity)
     prior = _in_units_of(prior, image, intensity)
     prior = prior if precision in (None, image.real.dtype) else Cast(prior, precision)
+    support = measurement.operator.support()
+    prior = prior if support is None else Supported(prior, support)
     posterior = method.posterior(prior, measurement)
     schedule = Karras(method.sigma_min * intensity, method.sigma_max * intensity)
     sigmas = schedule.grid(method.steps)
@@ -91,7 +100,8 @@ def reconstruct(
     samples = sample(
         posterior, method.kernel, sigmas, n=n, seed=seed, like=image[0], keep=keep.with_batch(fit, progress)
     )
-    return replace(samples, provenance={**samples.provenance, "intensity": intensity})
+    seen = 1.0 if support is None else float(support.double().mean())
+    return replace(samples, provenance={**samples.provenance, "intensity": intensity, "seen": seen})
 
 
 def initial_image(measurement: Measurement) -> Tensor:

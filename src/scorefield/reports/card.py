@@ -23,6 +23,7 @@ def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any
     """Titled groups of (name, value) rows: the run, the scan, the cost, rows of the caller, versions."""
     provenance = dict(samples.provenance)
     provenance.pop("trust", None)  # has sentences of its own
+    seen = provenance.pop("seen", 1.0)
     versions = provenance.pop("versions", None) or _versions()
     cost = samples.cost
     kind = "complex" if measurement.y.is_complex() else "real"
@@ -32,6 +33,8 @@ def run_card(samples: Samples, measurement: Measurement, given: Mapping[str, Any
         "image": _shape(measurement.shape),
         "noise per real component": in_words(measurement.noise),
     }
+    if seen < 1:
+        scan["seen by the coils"] = f"{seen:.0%} of the pixels; the others are 0"
     spent = {
         "draws": len(samples.draws),
         "forward evaluations": cost.forward,

@@ -10,20 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from scorefield.arguments import as_tensor, of_kind
 from scorefield.data.view import View
 from scorefield.errors import InputError
-from scorefield.measurement import Measurement
+from scorefield.measurement import Measurement, as_measurement
 from scorefield.reports.card import run_card
 from scorefield.reports.page import SHOWN, Page
+from scorefield.samples import Samples
 from scorefield.store.atomic import atomic_path
 from scorefield.trust.residual import residual_check
-
-if TYPE_CHECKING:
-    from scorefield.samples import Samples
 
 __all__ = ["SHOWN", "render", "report"]
 
@@ -58,7 +57,9 @@ def report(
     Raises:
         InputError: fewer than two draws, shapes that differ, or a path that cannot be written.
     """
-    baselines = dict(baselines or {})
+    of_kind(samples, Samples, "samples", "give the samples of a reconstruction, or sf.Samples(draws)")
+    measurement, truth = as_measurement(measurement), None if truth is None else as_tensor(truth, "truth")
+    baselines = {name: as_tensor(image, f"image '{name}'") for name, image in (baselines or {}).items()}
     _check(samples, truth, baselines)
     page = Page(samples, truth, baselines, view or View())
     check = residual_check(samples, measurement)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from scorefield.arguments import as_tensor
 from scorefield.errors import InputError
 from scorefield.runs.cost import Cost
 from scorefield.runs.moments import Moments
@@ -71,6 +72,7 @@ class Samples:
         Samples.kinds[cls.__name__] = cls
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "draws", as_tensor(self.draws, "draws"))
         if self.draws.ndim < 2 or not len(self.draws):
             raise InputError(f"Samples need draws (n, ...) with n >= 1, got shape {tuple(self.draws.shape)}.")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from scorefield.arguments import of_kind
 from scorefield.data.image import Image
 from scorefield.errors import InputError
 from scorefield.noise import Noise, White
@@ -126,6 +127,8 @@ def simulate(image: Image, protocol: Protocol, *, seed: int = 0) -> Scan:
     Raises:
         InputError: an image that is not 2-D with one channel, or does not suit the protocol.
     """
+    of_kind(image, Image, "an image", "give sf.Image(pixels), or sf.read_image(path)")
+    of_kind(protocol, Protocol, "a protocol", "give one of scorefield.scans.protocols, such as sf.ParallelCT()")
     return measure(protocol.prepare(image), protocol, seed=seed)
 
 

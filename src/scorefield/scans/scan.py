@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
+from inspect import isabstract
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield.arguments import of_kind
 from scorefield.data.frame import Frame
 from scorefield.errors import InputError
 from scorefield.noise import Noise
@@ -64,12 +66,14 @@ class Scan(ABC):
         """
         if cls is Scan:
             given = next((a for a in arguments if isinstance(a, dict)), options.get("geometry", {}))
+            concrete = (name for name, kind in Scan.kinds.items() if not isabstract(kind))
             known = layout.CLASSES.get(given.get("kind", ""))
-            names = f"scorefield.scans.{known}" if known else f"one of scorefield.scans: {', '.join(Scan.kinds)}"
+            names = f"scorefield.scans.{known}" if known else f"one of scorefield.scans: {', '.join(concrete)}"
             raise InputError(f"Each kind of scan is a class of its own with named fields; build {names}.")
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
+        of_kind(self.frame, Frame, "a frame for the scan", "give sf.Frame(spacing, unit=...)")
         self._set("data", torch.as_tensor(self.data))
         for item in fields(self):
             value = getattr(self, item.name)

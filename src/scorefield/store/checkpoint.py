@@ -15,8 +15,9 @@ from typing import Any
 
 from torch import Tensor
 
+from scorefield.arguments import path_of
 from scorefield.errors import InputError, is_out_of_memory, shorten
-from scorefield.prior import Prior
+from scorefield.prior import Prior, as_prior
 from scorefield.store.atomic import atomic_folder, recover
 from scorefield.store.description import describe
 from scorefield.store.plain import JsonFile
@@ -81,7 +82,7 @@ def save(prior: Prior, path: str | Path, *, card: Card | None = None, beside: Be
 @contextmanager
 def folder(prior: Prior, path: str | Path, *, card: Card | None = None, beside: Beside | None = None) -> Iterator[Path]:
     """As :func:`save`, for a folder with more files: the block gets the folder and adds them."""
-    stated = card or _card_of(prior, Path(path).name)
+    stated = card or _card_of(as_prior(prior), Path(path).name)
     further = prior.beside if beside is None else beside
     if taken := [name for name in further if name in RESERVED]:
         raise InputError(f"Further tensors cannot be called '{taken[0]}', the folder has such a file; rename them.")
@@ -108,10 +109,13 @@ def load(path: str | Path) -> Prior:
     Raises:
         InputError: the folder is missing or damaged, or holds no prior.
     """
-    path = Path(path)
+    path = path_of(path)
     recover(path)
     if not (path / "prior.json").is_file():
-        raise InputError(f"{path} is not a prior: it holds no prior.json; give a folder that 'scorefield train' wrote.")
+        raise InputError(
+            f"{path} is not a prior: it holds no prior.json; give a folder that 'scorefield train' wrote, or"
+            " sf.shipped.find(name) for a prior of the package."
+        )
     plain = DESCRIPTION.read(path / "prior.json")
     DESCRIPTION.check(path / "weights.safetensors", plain)
     weights, _ = WEIGHTS.read(path / "weights.safetensors")

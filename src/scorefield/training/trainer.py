@@ -17,11 +17,12 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
+from scorefield.arguments import of_kind
 from scorefield.data.images import Images
 from scorefield.data.normalized import Normalized, tensors
 from scorefield.lessons.lesson import Cut, Learner, PreparedBatches
 from scorefield.lessons.shelf import Shelf
-from scorefield.prior import Prior
+from scorefield.prior import Prior, as_prior
 from scorefield.randomness import stream
 from scorefield.runs.progress import Silent
 from scorefield.store.checkpoint import Card
@@ -48,7 +49,7 @@ def _with_old_keywords(function: F) -> F:
 
     @wraps(function)
     def accepting(prior: Any, images: Any, *, objective: Any = None, batches: Any = None, **options: Any) -> Any:
-        lesson = prior.lesson()
+        lesson = (prior if hasattr(prior, "lesson") else as_prior(prior)).lesson()
         lesson = lesson if objective is None else replace(lesson, objective=objective)
         lesson = lesson if batches is None else replace(lesson, cut=PreparedBatches(batches, lesson.cut))
         return function(lesson, images, **options)
@@ -87,6 +88,7 @@ def train(
         InputError: nothing to learn from, nothing to learn, or a loss that is not finite.
         KeyboardInterrupt: the user stopped it; with a ``record`` a snapshot was written first.
     """
+    budget = of_kind(budget or Minutes(2), Budget, "a budget", "give one, such as sf.Minutes(2) or sf.Steps(500)")
     lesson, settings, progress = prior.lesson(), settings or Settings(), progress or Silent()
     images, cut = _readable(images, lesson.cut), lesson.cut
     optimizer = AveragedAdam(lesson.trainee, settings, seed=seed)
@@ -94,7 +96,7 @@ def train(
     checks = Checks(validation, cut, seed) if validation else None
     run = Run(lesson.prior, optimizer, checks, record, _fingerprint(images))
     epoch = partial(_epoch, images, cut.side, settings.batch)
-    steps = run.steps(batches, lesson.objective, (budget or Minutes(2)).over(epoch))
+    steps = run.steps(batches, lesson.objective, budget.over(epoch))
     shown = progress if workers().rank == 0 else Silent()
     for _ in shown.track(_percents(steps, shown), total=100, label="training"):
         pass

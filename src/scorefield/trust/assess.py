@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from scorefield.measurement import Measurement
-from scorefield.prior import Prior
+from scorefield.measurement import Measurement, as_measurement
+from scorefield.prior import Prior, as_prior
 from scorefield.trust.likeness import LikenessCheck, likeness_check
 from scorefield.trust.prediction import PredictionCheck
 from scorefield.trust.reference import reference_of
@@ -21,6 +21,11 @@ UNKNOWN = (
     " to, from at least 20 images)."
 )
 
+INCOMPARABLE = (
+    "Not checked: whether the prior knows this kind of image. An image of {} pixels cannot be compared: that takes one"
+    " slice of at least 16 pixels a side, and not a flat one."
+)
+
 
 @dataclass(frozen=True)
 class Trust:
@@ -30,11 +35,13 @@ class Trust:
         residual: whether the draws explain the scan.
         likeness: whether they are like the prior's training images; None where the prior has no reference that fits.
         prediction: whether draws made without a part of the data predict it; None where that was not asked for.
+        unknown: the sentence where there is no likeness.
     """
 
     residual: ResidualCheck
     likeness: LikenessCheck | None = None
     prediction: PredictionCheck | None = None
+    unknown: str = UNKNOWN
 
     @property
     def passed(self) -> bool:
@@ -45,7 +52,7 @@ class Trust:
     def sentences(self) -> tuple[str, ...]:
         """The outcome of each check in words for a person: residual, likeness, and prediction if it was made."""
         prediction = () if self.prediction is None else (str(self.prediction.words),)
-        return self.residual.verdict, UNKNOWN if self.likeness is None else self.likeness.verdict, *prediction
+        return self.residual.verdict, self.unknown if self.likeness is None else self.likeness.verdict, *prediction
 
     def attach(self, samples: Samples) -> Samples:
         """The samples with the outcome in their provenance, which is saved with them."""
@@ -90,12 +97,13 @@ def assess(
     Raises:
         InputError: draws that are not images of the measurement's operator, or a damaged reference.
     """
-    residual = residual_check(samples, measurement)
-    reference = reference_of(prior)
+    measurement = as_measurement(measurement)
+    residual, reference = residual_check(samples, measurement), reference_of(as_prior(prior))
     if reference is None:
         return Trust(residual, prediction=prediction)
     draws = samples.draws.to(measurement.y.device)
     draws = draws.abs() if draws.is_complex() and not reference.complex else draws
     if prior.amplitude is not None and "intensity" in samples.provenance:
         draws = draws * (prior.amplitude / samples.provenance["intensity"])
-    return Trust(residual, likeness_check(draws, prior, reference), prediction)
+    size = " x ".join(map(str, draws.shape[2:]))
+    return Trust(residual, likeness_check(draws, prior, reference), prediction, INCOMPARABLE.format(size))

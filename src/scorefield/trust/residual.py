@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
+from scorefield.arguments import of_kind
 from scorefield.errors import InputError
-from scorefield.measurement import Measurement
+from scorefield.measurement import Measurement, as_measurement
+from scorefield.samples import Samples
 from scorefield.trust.verdict import Verdict
-
-if TYPE_CHECKING:
-    from scorefield.samples import Samples
 
 LIMIT = 3.0  # |z| beyond which chance is no explanation: 0.3 % of right models
 TOLERANCE = 0.01  # of the noise: chosen; with many data chance alone allows less than samplers can do (docs/trust.md)
@@ -108,6 +106,8 @@ def residual_check(samples: Samples, measurement: Measurement) -> ResidualCheck:
     """
     from scipy.special import gammaincinv
 
+    of_kind(samples, Samples, "samples", "give the samples of a reconstruction, or sf.Samples(draws)")
+    measurement = as_measurement(measurement)
     if tuple(samples.draws.shape[1:]) != measurement.shape:
         raise InputError(
             f"The draws have shape {tuple(samples.draws.shape[1:])} but the scan's images"
