@@ -15,9 +15,10 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from unit_cases import Problem, apart, draws, kernel_cases, learned_scan, posterior_cases, projected_scan
+from unit_cases import Native, Problem, apart, draws, kernel_cases, learned_scan, posterior_cases, projected_scan
 
 from scorefield.kernels import Particles
+from scorefield.measurement import Measurement
 from scorefield.reconstruction.method import Method, default_method
 from scorefield.reconstruction.pipeline import reconstruct
 from scorefield.schedules import Geometric, Karras, LogNormal, Schedule
@@ -26,7 +27,7 @@ from support import normal
 
 CASES = kernel_cases() | posterior_cases()
 DOUBLE, SINGLE = torch.float64, torch.float32
-POWERS, OTHERS = {DOUBLE: 2.0**-9, SINGLE: 2.0**10}, (0.0193, 1e3)
+POWERS = {DOUBLE: 2.0**-9, SINGLE: 2.0**10}
 # numbers inside that have a unit, not yet mended
 IMAGE = {"AnnealedHMC"}
 DATA: set[str] = set()
@@ -56,8 +57,8 @@ def test_an_image_unit_that_is_a_power_of_two_changes_no_bit(name, dtype):
 
 @every(IMAGE)
 def test_any_other_image_unit_changes_rounding_only(name):
-    for u in OTHERS:
-        assert apart(draws(CASES[name], Problem(image=u)), plain(name, DOUBLE)) < 1e-5
+    for problem in (Problem(image=0.0193), Native(image=1e3)):
+        assert apart(draws(CASES[name], problem), plain(name, DOUBLE)) < 1e-5
 
 
 @every(DATA)
@@ -119,3 +120,12 @@ def test_a_reconstruction_is_the_same_in_units_of_any_size(scan, form, unit, dty
     one, two = (reconstruct(*each, n=2, method=Method(steps=4), seed=0).draws for each in (first, other))
     assert bool(one.isfinite().all())
     assert torch.equal(two, one * (2.0**unit if form == "image" else 1))
+
+
+def test_data_that_say_nothing_of_the_intensity_leave_the_unit_to_the_prior():
+    def found(u: float) -> Tensor:
+        prior, measurement = projected_scan(Problem(image=u))
+        silent = Measurement(0 * measurement.y, measurement.operator, measurement.noise)
+        return reconstruct(prior, silent, n=2, method=Method(steps=4), seed=0).draws
+
+    assert torch.equal(found(2.0**-9), 2.0**-9 * found(1.0))

@@ -147,6 +147,15 @@ class Problem:
         return Measurement(self.y, self.drift().operator(torch.zeros(1, 1, dtype=self.dtype)), self.noise)
 
 
+class Native(Problem):
+    """The problem with a prior whose own numbers are in the unit of the image."""
+
+    @property
+    def prior(self) -> Prior:
+        law = mixture(self.dtype)
+        return GaussianMixture(self.image * law.means, self.image**2 * law.covariances, law.weights)
+
+
 class OnTheImage(Product):
     """A projector that has its innovation solved on the image."""
 

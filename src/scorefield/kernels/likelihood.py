@@ -30,7 +30,7 @@ from scorefield.kernel import Kernel
 from scorefield.kernels.descent import arrive
 from scorefield.kernels.langevin import Langevin
 from scorefield.linalg.covariance import Isotropic
-from scorefield.linalg.parts import per_image
+from scorefield.linalg.parts import norm, per_image
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.portable import Portable
@@ -141,9 +141,9 @@ def _curvature_at(measurement: Measurement, x: Tensor, generator: torch.Generato
         # a negative curvature of -log p (a magnitude near 0) does not limit the step
         return operator.H(torch.where((slope.conj() * image).real < 0, -slope, 0))
 
-    v, largest = normal_like(x, generator), x.real.new_zeros(())
+    v = normal_like(x, generator)
+    size = norm(v)
     for _ in range(POWER_STEPS):
-        v = v / per_image(inner(v, v).sqrt().clamp(min=torch.finfo(x.real.dtype).tiny), v)
-        v = curve(v)
-        largest = inner(v, v).sqrt().max()
-    return largest
+        v = curve(v / per_image(torch.where(size > 0, size, 1), v))
+        size = norm(v)
+    return size.max()

@@ -82,7 +82,7 @@ def reconstruct(
     prior, measurement = as_prior(prior), as_measurement(measurement)
     of_kind(method or Method(), Method, "a method", "give sf.Method(posterior, kernel)")
     image = initial_image(measurement)
-    intensity = intensity_of(image)
+    intensity = intensity_of(image) if bool(image.any()) else prior.extent
     precision = precision_of(prior)
     if method is None:
         measurement = measurement.linear_data
