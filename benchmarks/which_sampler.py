@@ -48,7 +48,6 @@ LEFT_OUT = {
     "Ascent": "climbs to the mode",
     "FinalDenoise": "ends a walk",
     "FinalDraw": "ends a walk",
-    "AnnealedHMC": "has a published stride for images of intensity 1e6 and diverges on others",
 }
 NOT_ON_SCANS = {
     "RePaint": "is defined for masks, where putting the data in place is one product; on a scan each of its 2000"

@@ -27,7 +27,9 @@ from scorefield.kernels import (
     Relative,
 )
 from scorefield.kernels.acceptance import Point
+from scorefield.measurement import Measurement
 from scorefield.prior import Denoiser
+from scorefield.priors import Scaled
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
 from scorefield.sampling import walk
 from scorefield.schedules import Geometric
@@ -294,12 +296,37 @@ def test_annealed_hmc_stops_when_each_chain_has_accepted_enough():
 
 
 def test_annealed_hmc_has_the_published_stride():
-    """10 (sigma/100)^1.5 at every level."""
-    kernel = AnnealedHMC().kernel
-    for sigma in (100.0, 30.0, 0.5):
-        stride = kernel.stride(torch.tensor(sigma, dtype=torch.float64))
-        assert stride.item() == pytest.approx(10 * (sigma / 100) ** 1.5, rel=1e-12)
+    """10 (sigma/100)^1.5 at every level, in the paper's units; three leapfrog steps, two acceptances, Simpson on 4."""
+    for u in (1.0, 0.25):
+        annealed = AnnealedHMC.published(amplitude=u)
+        kernel = annealed.proposal(normal(2, 3))
+        for sigma in (100.0, 30.0, 0.5):
+            stride = kernel.stride(torch.tensor(u * sigma, dtype=torch.float64))
+            assert stride.item() == pytest.approx(u * 10 * (sigma / 100) ** 1.5, rel=1e-12)
+        assert (kernel.leapfrogs, kernel.acceptance, annealed.accepted) == (3, ByPath(4), 2)
+    with pytest.raises(InputError, match="positive"):
+        AnnealedHMC.published(amplitude=0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_the_default_stride_of_annealed_hmc_is_a_fraction_of_the_level(dtype):
+    """1.7 sigma over the fourth root of the number of real numbers."""
+    kernel = AnnealedHMC().proposal(torch.zeros(2, 1, 4, 4, dtype=dtype))
+    numbers = 32 if dtype.is_complex else 16
+    assert kernel.stride(torch.tensor(0.3)).item() == pytest.approx(1.7 * 0.3 / numbers**0.25)
     assert (kernel.leapfrogs, kernel.acceptance) == (3, ByPath(4))
+
+
+def test_annealed_hmc_samples_by_default_in_any_unit():
+    """TB-G and TB-G in units of 1000: relative W2 .04, where the published stride leaves 36."""
+    bench = tb_g(3)
+    for u in (1.0, 1e-3):
+        given = Measurement(bench.measurement.y, bench.measurement.operator * (1 / u), bench.measurement.noise)
+        law = posteriors.AnnealedLikelihood(Scaled(bench.prior, u), given)
+        x = u * (bench.prior.mean + 10 * normal(1000, 8))
+        *_, last = walk(law, Then(AnnealedHMC(), FinalDenoise()), x, u * Geometric(0.01, 10.0).grid(60), g(1))
+        assert relative_wasserstein(last.x / u, bench.mean, bench.covariance) < 0.08
+        assert 0.7 < last.info.acceptance.mean().item() < 0.9
 
 
 def test_the_rate_is_read_through_combinations():

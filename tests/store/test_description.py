@@ -28,6 +28,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.Ancestral": lambda: kernels.Ancestral(eta=0.25),
     "kernels.Ascent": lambda: kernels.Ascent(kernels.Absolute(0.3)),
     "kernels.Absolute": lambda: kernels.Absolute(0.3),
+    "kernels.Anchored": lambda: kernels.Anchored(0.3, at=2.0, exponent=1.5),
     "kernels.AnnealedHMC": lambda: kernels.AnnealedHMC(kernels.HMC(0.2), accepted=3, proposals=4),
     "kernels.ByDensity": kernels.ByDensity,
     "kernels.ByPath": lambda: kernels.ByPath(intervals=6),

@@ -35,7 +35,7 @@ from scorefield.kernels.repaint import RePaint
 from scorefield.kernels.resampled_gibbs import ResampledGibbs
 from scorefield.kernels.reverse_diffusion import ReverseDiffusion
 from scorefield.kernels.split_gibbs import SplitGibbs
-from scorefield.kernels.steps import Absolute, Relative
+from scorefield.kernels.steps import Absolute, Anchored, Relative
 from scorefield.kernels.update import GaussNewton, GradientStep, Laplace
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "AnnealedHMC",
     # the size of their steps
     "Absolute",
+    "Anchored",
     "Relative",
     # the rule of acceptance of Metropolis kernels
     "ByDensity",

@@ -1,8 +1,9 @@
 """Lengths of the steps of Langevin dynamics, of gradient ascent and of leapfrog trajectories.
 
 A score at level sigma sets a natural unit: ``sigma^2`` for a step along the score, ``sigma`` for a leapfrog stride.  A
-step is a fraction of that unit (:class:`Relative`), or an absolute number where sigma is not the natural unit, at level
-0 or under a posterior (:class:`Absolute`).
+step is a fraction of that unit (:class:`Relative`), a length known at one level that changes by a power of the unit
+(:class:`Anchored`), or an absolute number where sigma is not the natural unit, at level 0 or under a posterior
+(:class:`Absolute`).
 """
 
 from __future__ import annotations
@@ -76,6 +77,33 @@ class Absolute(StepSize):
 
     def of(self, unit: Tensor) -> Tensor:
         return torch.as_tensor(self.size, dtype=unit.dtype)
+
+
+@dataclass(frozen=True)
+class Anchored(StepSize):
+    """``size * (unit / at)^exponent``: the length at one level, and the power with which it changes from there.
+
+    In other units of the image ``size`` and ``at`` change as lengths and units do.
+
+    Args:
+        size: positive, the length where the natural unit is ``at``.
+        at: positive, a natural unit: a level for a leapfrog stride, its square for a step along the score.
+        exponent: power of the unit.
+
+    Raises:
+        InputError: a size or a unit that is not positive.
+    """
+
+    size: float
+    at: float
+    exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.size > 0 and self.at > 0):
+            raise InputError(f"An anchored step needs a positive size and unit, got {self.size:g} and {self.at:g}.")
+
+    def of(self, unit: Tensor) -> Tensor:
+        return self.size * (unit / self.at) ** self.exponent
 
 
 def as_step(rate: StepSize | float) -> StepSize:
