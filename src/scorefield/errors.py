@@ -31,6 +31,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in ALLOCATION)
 
 
+class NoDensity(InputError):
+    """A prior does not know its log-density; what can work with the score alone catches this."""
+
+
 class Diverged(InputError, ArithmeticError):
     """A sampling gave numbers that are not finite.
 

@@ -34,11 +34,14 @@ class Info:
         proposals: number of proposals of each chain since the start, at all levels, (B,); 0 for kernels that accept
             every move.
         accepted: number of proposals that each chain accepted, (B,).
+        doubt: sum over the proposals of each chain of the error of their acceptance probability, (B,); above 0 where
+            the acceptance is a line integral of the score (``kernels.ByPath``).
         nuisance: parameters of the operator that were drawn with the images, by name, (B, k) each.
     """
 
     proposals: Tensor | float = 0.0
     accepted: Tensor | float = 0.0
+    doubt: Tensor | float = field(default=0.0, kw_only=True)
     nuisance: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -48,25 +51,42 @@ class Info:
         Raises:
             InputError: a chain has made no proposal.
         """
+        return self.accepted / self._made()
+
+    @property
+    def path_error(self) -> Tensor:
+        """The mean error of the acceptance probability, estimated for each chain by two rules on the same points: (B,).
+
+        It is 0 where a density decides.  A step of the chain differs from the exact one by as much in total variation,
+        and its law by at most that times the number of steps in which it forgets its start.  Where this is too large
+        use more intervals, ``ByPath(8)``, or shorter steps.
+
+        Raises:
+            InputError: a chain has made no proposal.
+        """
+        return self.doubt / self._made()
+
+    def _made(self) -> Tensor:
         proposals = torch.as_tensor(self.proposals)
         if not bool((proposals > 0).all()):
             raise InputError(
                 "No proposal was made, so there is no acceptance; use a kernel that proposes, such as MALA or HMC."
             )
-        return self.accepted / proposals
+        return proposals
 
     def where(self, chosen: Tensor, other: Info) -> Info:
         """A report with the entries of this one for the images ``chosen`` (B,), and those of ``other`` for the rest."""
-        pairs = zip((self.proposals, self.accepted), (other.proposals, other.accepted), strict=True)
+        mine, theirs = ([torch.as_tensor(c) for c in (i.proposals, i.accepted, i.doubt)] for i in (self, other))
         rows = chosen.unsqueeze(-1)
-        nuisance = {name: torch.where(rows, mine, other.nuisance[name]) for name, mine in self.nuisance.items()}
-        proposals, accepted = (torch.where(chosen, mine, theirs) for mine, theirs in pairs)
-        return Info(proposals, accepted, nuisance)
+        nuisance = {name: torch.where(rows, here, other.nuisance[name]) for name, here in self.nuisance.items()}
+        proposals, accepted, doubt = (torch.where(chosen, *pair) for pair in zip(mine, theirs, strict=True))
+        return Info(proposals, accepted, nuisance, doubt=doubt)
 
     def __add__(self, other: Info) -> Info:
         """The report of two kernels together."""
         nuisance = {**self.nuisance, **other.nuisance}  # where both have a name, the later one
-        return Info(self.proposals + other.proposals, self.accepted + other.accepted, nuisance)
+        proposals, accepted = self.proposals + other.proposals, self.accepted + other.accepted
+        return Info(proposals, accepted, nuisance, doubt=self.doubt + other.doubt)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.arguments import of_kind
-from scorefield.errors import InputError
+from scorefield.errors import InputError, NoDensity
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.root import square_root
 from scorefield.randomness import normal_like
@@ -170,12 +170,12 @@ class Prior(nn.Module, ABC):
         """``log p_sigma(x)`` for x (B, ...), up to a constant that may depend on sigma: (B,).
 
         Raises:
-            InputError: this prior does not know its density.
+            NoDensity: this prior does not know its density.
         """
         del x, sigma
-        raise InputError(
+        raise NoDensity(
             f"{type(self).__name__} has no log-density (log_prob); use a prior that has one, or a method that needs the"
-            " score alone, such as kernels.Langevin, or kernels.MALA and kernels.HMC with acceptance=kernels.ByPath()."
+            " score alone, such as kernels.Langevin, or kernels.MALA and kernels.HMC with their default acceptance."
         )
 
     def rsample(self, n: int, generator: torch.Generator | None = None) -> Tensor:

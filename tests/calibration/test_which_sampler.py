@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -65,9 +66,8 @@ def test_what_takes_too_long_or_cannot_be_built_has_a_reason():
     judge = Judge(SMALL, bench)
     pairing = next(p for p in pairings(SMALL, bench) if p.posterior == "MMPS")
     assert measure(SMALL, pairing, lambda: judge, 0.0)["reason"] == "out of time"
-    density = Problem("MALA", benches.tb_g, draws=200, kernels=("MALA",))
-    blind = next(p for p in pairings(density, bench) if p.posterior == "DPS")
-    assert "log_prob" in measure(density, blind, lambda: judge, 60.0)["reason"]
+    refused = replace(pairing, draw=lambda watch: bench.prior.draw().lesson())
+    assert "no lesson" in measure(SMALL, refused, lambda: judge, 60.0)["reason"]
 
 
 def test_results_stay_in_files_and_the_page_is_written(tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ import torch
 from closed_forms import dense_mixture, diagonal_complex, gaussian, mixture, some
 from torch import Tensor
 
-from scorefield.densities.potential import log_density, log_ratio
+from scorefield.densities.potential import log_density, log_ratio, rise
 from scorefield.errors import InputError
 from scorefield.prior import Score
 from scorefield.priors import Gamma, GaussianMixture
@@ -84,6 +84,20 @@ def test_the_segment_is_of_fourth_order(make):
     errors = [(log_ratio(prior, start, end, 0.5, n) - exact).abs().mean().item() for n in (4, 8, 16)]
     assert errors[1] / errors[2] == pytest.approx(16, rel=0.1)
     assert errors[0] < 1e-3
+
+
+@pytest.mark.parametrize("intervals", [16, 32])
+def test_the_error_of_the_segment_is_estimated(intervals):
+    """By Richardson: the mean estimate is the mean error; by the trapezoidal rule it is above."""
+    prior = mixture()
+    start, end = some(prior, n=400), some(prior, n=400, seed=2)
+    end = start + (end - start) / (end - start).norm(dim=1, keepdim=True)
+    exact = prior.log_prob(end, 0.5) - prior.log_prob(start, 0.5)
+    found = rise(prior, start, end, 0.5, intervals)
+    assert found.error.mean().item() == pytest.approx((found.value - exact).abs().mean().item(), rel=0.1)
+    coarse = rise(prior, start, end, 0.5, intervals - 2)
+    assert bool((coarse.error >= 0).all())
+    assert coarse.error.mean() > 5 * (coarse.value - exact).abs().mean()
 
 
 def test_simpson_of_the_tutorials_mixture():

@@ -10,7 +10,8 @@ from benches import tb_g, tb_m
 from torch import Tensor
 
 from scorefield import posteriors
-from scorefield.errors import InputError
+from scorefield.densities.potential import log_ratio
+from scorefield.errors import InputError, NoDensity
 from scorefield.kernel import Repeat, State, Then
 from scorefield.kernels import (
     HMC,
@@ -19,6 +20,7 @@ from scorefield.kernels import (
     Ancestral,
     AnnealedHMC,
     Ascent,
+    ByDensity,
     ByPath,
     FinalDenoise,
     Heun,
@@ -31,7 +33,7 @@ from scorefield.measurement import Measurement
 from scorefield.prior import Denoiser
 from scorefield.priors import Scaled
 from scorefield.priors.gaussian import DiagonalGaussian, Gaussian
-from scorefield.sampling import walk
+from scorefield.sampling import sample, walk
 from scorefield.schedules import Geometric
 from support import monte_carlo_floor, normal, relative_wasserstein
 
@@ -138,10 +140,10 @@ def test_simpson_gain_is_the_difference_of_log_densities():
     sigma = torch.tensor(0.7, dtype=torch.float64)
     blank = torch.zeros(2000, dtype=torch.float64)
     here, there = (Point(x, x, blank) for x in (start, end))
-    gain = ByPath(8).gain(MIXTURE, here, there, sigma)
+    gain = ByPath(8).gain(MIXTURE, here, there, sigma).value
     exact = MIXTURE.log_prob(end, sigma) - MIXTURE.log_prob(start, sigma)
     assert (gain - exact).abs().max().item() < 1e-3
-    four = ByPath().gain(MIXTURE, here, there, sigma)
+    four = ByPath().gain(MIXTURE, here, there, sigma).value
     assert (four - exact).abs().median().item() < 1e-3
 
 
@@ -223,11 +225,42 @@ class ScoreOnly(Denoiser):
         return MIXTURE.denoise(x, sigma)
 
 
-@pytest.mark.parametrize("kernel", [MALA(), HMC()])
-def test_a_prior_without_density_is_refused(kernel):
-    s = torch.tensor(0.5, dtype=torch.float64)
-    with pytest.raises(InputError, match=r"ScoreOnly has no log-density .*ByPath"):
-        kernel.step(ScoreOnly(), kernel.start(normal(3, 2)), s, s, g())
+@pytest.mark.parametrize("cls", [MALA, HMC])
+def test_the_default_takes_the_density_where_there_is_one(cls):
+    """To the bit ByDensity under a density and ByPath under a score; ByDensity alone refuses a score."""
+    s, x = torch.tensor(0.5, dtype=torch.float64), normal(3, 2)
+    for law, rule in ((MIXTURE, ByDensity()), (ScoreOnly(), ByPath())):
+        moved, expected = (k.step(law, k.start(x), s, s, g()) for k in (cls(), cls(acceptance=rule)))
+        assert torch.equal(moved.x, expected.x)
+        assert torch.equal(moved.info.path_error, expected.info.path_error)
+    with pytest.raises(NoDensity, match=r"ScoreOnly has no log-density"):
+        cls(acceptance=ByDensity()).step(ScoreOnly(), State(x), s, s, g())
+
+
+def test_a_score_alone_costs_scores_alone():
+    """What a prior refuses to answer is not counted: 1 + (1 + 5) scores of 3 images, and those of the start."""
+    drawn = sample(ScoreOnly(), MALA(), torch.full((2,), 0.5), n=3, seed=0, like=torch.empty(2).double())
+    assert drawn.cost.forward == 3 * (1 + 1 + 6)
+
+
+def test_the_error_of_the_path_is_reported():
+    """The mean change of the acceptance probability, here known from the density; 16 times as many intervals end it."""
+    n, size, zero = 4000, 0.8, torch.tensor(0.0, dtype=torch.float64)
+    x = MIXTURE.rsample(n, g())
+    exact = MALA(Absolute(size), acceptance=ByDensity()).step(MIXTURE, State(x), zero, zero, g())
+    assert bool((exact.info.path_error == 0).all())
+    there = x + size * MIXTURE.score(x, 0) + math.sqrt(2 * size) * torch.empty_like(x).normal_(generator=g())
+    log_q = [-(b - a - size * MIXTURE.score(a, 0)).square().sum(1) / (4 * size) for a, b in ((x, there), (there, x))]
+    gains = [MIXTURE.log_prob(there) - MIXTURE.log_prob(x), log_ratio(MIXTURE, x, there, zero)]
+    right, wrong = (torch.exp((gain + log_q[1] - log_q[0]).clamp(max=0)) for gain in gains)
+    found = MALA(Absolute(size), acceptance=ByPath()).step(MIXTURE, State(x), zero, zero, g()).info.path_error
+    assert found.mean().item() == pytest.approx((right - wrong).abs().mean().item(), rel=0.5)
+    assert found.mean() > 1e-3
+    fine = MALA(Absolute(size), acceptance=ByPath(64)).step(MIXTURE, State(x), zero, zero, g()).info.path_error
+    assert fine.mean() < 0.01 * found.mean()
+    twice = stay(MIXTURE, MALA(Absolute(size), acceptance=ByPath()), x, 2).info
+    assert torch.equal(twice.proposals, torch.full((n,), 2.0).double())
+    assert 0.5 < twice.path_error.mean() / found.mean() < 2  # a mean, not a sum
 
 
 @pytest.mark.parametrize("kernel", [MALA(), HMC(), Langevin(), Ascent()])
@@ -318,15 +351,14 @@ def test_the_default_stride_of_annealed_hmc_is_a_fraction_of_the_level(dtype):
 
 
 def test_annealed_hmc_samples_by_default_in_any_unit():
-    """TB-G and TB-G in units of 1000: relative W2 .04, where the published stride leaves 36."""
-    bench = tb_g(3)
-    for u in (1.0, 1e-3):
-        given = Measurement(bench.measurement.y, bench.measurement.operator * (1 / u), bench.measurement.noise)
-        law = posteriors.AnnealedLikelihood(Scaled(bench.prior, u), given)
-        x = u * (bench.prior.mean + 10 * normal(1000, 8))
-        *_, last = walk(law, Then(AnnealedHMC(), FinalDenoise()), x, u * Geometric(0.01, 10.0).grid(60), g(1))
-        assert relative_wasserstein(last.x / u, bench.mean, bench.covariance) < 0.08
-        assert 0.7 < last.info.acceptance.mean().item() < 0.9
+    """TB-G in units of 1000: relative W2 .04, where the published stride leaves 36."""
+    bench, u = tb_g(3), 1e-3
+    given = Measurement(bench.measurement.y, bench.measurement.operator * (1 / u), bench.measurement.noise)
+    law = posteriors.AnnealedLikelihood(Scaled(bench.prior, u), given)
+    x = u * (bench.prior.mean + 10 * normal(1000, 8))
+    *_, last = walk(law, Then(AnnealedHMC(), FinalDenoise()), x, u * Geometric(0.01, 10.0).grid(60), g(1))
+    assert relative_wasserstein(last.x / u, bench.mean, bench.covariance) < 0.08
+    assert 0.7 < last.info.acceptance.mean().item() < 0.9
 
 
 def test_the_rate_is_read_through_combinations():

@@ -31,6 +31,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.Anchored": lambda: kernels.Anchored(0.3, at=2.0, exponent=1.5),
     "kernels.AnnealedHMC": lambda: kernels.AnnealedHMC(kernels.HMC(0.2), accepted=3, proposals=4),
     "kernels.ByDensity": kernels.ByDensity,
+    "kernels.ByDensityOrPath": lambda: kernels.ByDensityOrPath(kernels.ByPath(2)),
     "kernels.ByPath": lambda: kernels.ByPath(intervals=6),
     "kernels.Churn": lambda: kernels.Churn(kernels.DPMpp2M(), 0.1, s_min=0.1, s_max=2.0, s_noise=1.0),
     "kernels.Corrector": lambda: kernels.Corrector(snr=0.2),

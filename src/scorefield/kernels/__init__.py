@@ -1,7 +1,7 @@
 """Sampling kernels: each takes images from one noise level to the next."""
 
 from scorefield.kernel import Info, Kernel, Repeat, State, Then
-from scorefield.kernels.acceptance import ByDensity, ByPath
+from scorefield.kernels.acceptance import ByDensity, ByDensityOrPath, ByPath
 from scorefield.kernels.alternate import Alternate
 from scorefield.kernels.ancestral import Ancestral
 from scorefield.kernels.annealed_hmc import AnnealedHMC
@@ -65,6 +65,7 @@ __all__ = [
     "Relative",
     # the rule of acceptance of Metropolis kernels
     "ByDensity",
+    "ByDensityOrPath",
     "ByPath",
     # with the measurement, under the unconditional prior
     "DAPS",

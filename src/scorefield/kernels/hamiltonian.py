@@ -88,9 +88,12 @@ class Hamiltonian:
         fall = (inner(momentum, momentum) - inner(after, after)) / 2
         threshold = -torch.empty_like(fall).exponential_(generator=generator)
         # a proposal that overflowed is NaN here, compares as False and is rejected
-        accepted = threshold < self.acceptance.gain(prior, here, there, sigma) + fall
+        gain, error = self.acceptance.gain(prior, here, there, sigma)
+        accepted = threshold < gain + fall
         point = there.where(accepted, here)
-        made = Info(torch.ones_like(fall), accepted.to(fall.dtype))
+        # half the range of the acceptance probability, over the range of the gain; NaN is rejected without doubt
+        doubt = (_probability(gain + fall + error) - _probability(gain + fall - error)) / 2
+        made = Info(torch.ones_like(fall), accepted.to(fall.dtype), doubt=doubt.nan_to_num(0.0))
         return State(point.x, Chain(point, prior, sigma), state.info + made)
 
     def _chain(self, prior: Prior, state: State[Chain | None], sigma: Tensor) -> Chain:
@@ -112,3 +115,8 @@ class Hamiltonian:
             score = prior.score(x, sigma)
             momentum = momentum + self.stride / 2 * score
         return self._point(prior, x, score, sigma), momentum
+
+
+def _probability(gain: Tensor) -> Tensor:
+    """Of accepting, ``min(1, exp(gain))``."""
+    return gain.clamp(max=0).exp()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel, State
-from scorefield.kernels.acceptance import Acceptance, ByDensity
+from scorefield.kernels.acceptance import Acceptance, ByDensityOrPath
 from scorefield.kernels.hamiltonian import Chain, Hamiltonian
 from scorefield.kernels.steps import Relative, StepSize, as_step, replace_arguments
 from scorefield.prior import Prior
@@ -27,11 +27,12 @@ class HMC(Kernel[Chain | None]):
         rate: stride of a leapfrog step, :class:`Relative` to sigma or :class:`Absolute`; a number is relative.  The
             trajectory of a score at level sigma is stable below 2 sigma.  Ramzi et al. take the exponent 1.5.
         leapfrogs: steps in a proposal.
-        acceptance: :class:`ByDensity` needs a prior with ``log_prob``, :class:`ByPath` only its score.
+        acceptance: by the density where there is one, by the path else (:class:`ByDensityOrPath`), or only by one of
+            them: :class:`ByDensity` needs a prior with ``log_prob``, :class:`ByPath` a score.
 
     Raises:
         InputError: numbers that are not positive; at the first step, when the prior has no ``log_prob`` and acceptance
-            is by density.
+            is :class:`ByDensity`.
 
     References:
         Duane, Kennedy, Pendleton, Roweth, Phys. Lett. B 1987; Neal 2011, arXiv 1206.1901.
@@ -39,7 +40,7 @@ class HMC(Kernel[Chain | None]):
 
     rate: StepSize | float = field(default=Relative(0.5))
     leapfrogs: int = 3
-    acceptance: Acceptance = field(default=ByDensity(), kw_only=True)
+    acceptance: Acceptance = field(default=ByDensityOrPath(), kw_only=True)
 
     def __post_init__(self) -> None:
         as_step(self.rate)

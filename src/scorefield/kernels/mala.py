@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scorefield.kernel import State
-from scorefield.kernels.acceptance import Acceptance, ByDensity
+from scorefield.kernels.acceptance import Acceptance, ByDensityOrPath
 from scorefield.kernels.drift import Drift
 from scorefield.kernels.hamiltonian import Chain, Hamiltonian
 from scorefield.kernels.steps import replace_arguments
@@ -23,21 +23,23 @@ class MALA(Drift[Chain | None]):
     Accepted with probability :math:`\min(1, p(x') q(x|x') / p(x) q(x'|x))`,
     :math:`\log q(x'|x) = -\|x' - x - a s(x)\|^2/4a`, by each chain on its own; :mod:`scorefield.kernels.hamiltonian`
     has the algebra.  It stays at ``sigma``: ``target`` is not used.  ``state.info.acceptance`` is the fraction
-    accepted so far by each chain, best near 0.57 in high dimensions; one score and one log-density a step.
+    accepted so far by each chain, best near 0.57 in high dimensions; one score and one log-density a step, or
+    six scores where there is no density.
 
     See :class:`Drift` for the rate.
 
     Args:
-        acceptance: :class:`ByDensity` needs a prior with ``log_prob``, :class:`ByPath` only its score.
+        acceptance: by the density where there is one, by the path else (:class:`ByDensityOrPath`), or only by one of
+            them: :class:`ByDensity` needs a prior with ``log_prob``, :class:`ByPath` a score.
 
     Raises:
-        InputError: at the first step, when the prior has no ``log_prob`` and acceptance is by density.
+        InputError: at the first step, when the prior has no ``log_prob`` and acceptance is :class:`ByDensity`.
 
     References:
         Besag 1994; Roberts & Tweedie, Bernoulli 1996; Roberts & Rosenthal, J. R. Stat. Soc. B 1998 (0.574).
     """
 
-    acceptance: Acceptance = field(default=ByDensity(), kw_only=True)
+    acceptance: Acceptance = field(default=ByDensityOrPath(), kw_only=True)
 
     def step(
         self, prior: Prior, state: State[Chain | None], sigma: Tensor, target: Tensor, generator: torch.Generator

@@ -108,12 +108,13 @@ class Counter(Observer):
         def count(function: Callable[..., Any]) -> Callable[..., Any]:
             def call(self: Prior, x: Tensor, sigma: Any = 0.0) -> Any:
                 nonlocal depth
-                cost.forward += len(x) if depth == 0 else 0
                 depth += 1
                 try:
-                    return function(self, x, sigma)
+                    result = function(self, x, sigma)
                 finally:
                     depth -= 1
+                cost.forward += len(x) if depth == 0 else 0  # a question that the prior refuses costs nothing
+                return result
 
             return call
 
