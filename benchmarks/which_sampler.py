@@ -163,9 +163,9 @@ def _tried(kernel: Kernel) -> str | None:
     generator = torch.Generator().manual_seed(0)
     prior = DiagonalGaussian(torch.zeros(64, dtype=torch.float64), torch.tensor(1.0, dtype=torch.float64))
     x = 2**0.5 * torch.randn(256, 64, generator=generator, dtype=torch.float64)
-    levels = torch.tensor([1.0, 0.6], dtype=torch.float64)
+    sigma, target = torch.tensor([1.0, 0.6], dtype=torch.float64)
     with torch.no_grad():
-        moved = kernel.step(prior, kernel.start(x), *levels, generator).x
+        moved = kernel.step(prior, kernel.start(x), sigma, target, generator).x
     variance = float(moved.var())
     if abs(variance - 2) < 0.1:
         return "stays"
@@ -188,8 +188,8 @@ def with_prior(kernel: Kernel, measurement: Any) -> Kernel:
     """The kernel; one that never asks the prior, a projection, after the predictor and the corrector, as published."""
     prior, generator = _Asked(measurement.shape), torch.Generator().manual_seed(0)
     x = torch.randn(2, *measurement.shape, generator=generator, dtype=torch.float64)
-    levels = torch.tensor([1.0, 0.6], dtype=torch.float64)
-    kernel.step(prior, kernel.start(x), *levels, generator)
+    sigma, target = torch.tensor([1.0, 0.6], dtype=torch.float64)
+    kernel.step(prior, kernel.start(x), sigma, target, generator)
     if prior.asked:
         return kernel
     return Then(Then(kernels.ReverseDiffusion(), kernel), Then(kernels.Hold(kernels.Corrector()), kernel))

@@ -204,7 +204,7 @@ def test_round_trip_through_json(name):
     assert describe(again) == plain
     if isinstance(thing, nn.Module):
         assert str(again) == str(thing)
-        assert {n: t.shape for n, t in again.state_dict().items()} == {
+        assert {n: t.shape for n, t in again.state_dict().items()} == {  # pyright: ignore
             n: t.shape for n, t in thing.state_dict().items()
         }
 
