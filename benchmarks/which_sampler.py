@@ -155,7 +155,7 @@ def roles() -> Roles:
                 found[role].append(name)
             else:
                 others[name] = "is no sampler: its draws have not the variance of any level"
-    return Roles(*(tuple(found[role]) for role in ("moves", "stays", "holds")), others)
+    return Roles(*(tuple(found[role]) for role in ("moves", "stays", "holds")), others)  # pyright: ignore[reportCallIssue]
 
 
 def _tried(kernel: Kernel) -> str | None:
