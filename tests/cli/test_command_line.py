@@ -16,7 +16,9 @@ from scorefield.cli import COMMANDS, main
 from scorefield.nets import UNet
 from scorefield.priors import Homogeneous, Network
 from scorefield.reconstruction import pipeline
+from scorefield.reconstruction.results import save_run
 from scorefield.samples import OnDisk, Samples
+from scorefield.scans import Scan
 from scorefield.store import checkpoint
 from scorefield.training.record import CLOCK
 
@@ -264,8 +266,8 @@ def test_a_picture_has_no_slices(call, tmp_path, picture, options):
 def test_a_perfect_reconstruction_is_written_as_json(call, tmp_path, picture):
     """Its PSNR is infinite, which JSON cannot say."""
     truth = torch.from_numpy(np.load(picture))
-    (tmp_path / "run").mkdir()
-    Samples(truth.expand(2, *truth.shape).contiguous()).save(tmp_path / "run" / "samples.safetensors")
+    call("simulate", picture, "--out", tmp_path / "s.scan", "--coils", 2)
+    save_run(Samples(truth.expand(2, *truth.shape).contiguous()), tmp_path / "run", scan=Scan.load(tmp_path / "s.scan"))
     status, out, _ = call("evaluate", tmp_path / "run", "--truth", picture, "--out", tmp_path / "scores.json")
     assert status == 0
     assert "inf" in out

@@ -12,7 +12,8 @@ from scorefield.cli.say import say
 
 class EvaluateOptions(Options):
     run: Path = Field(description="Folder that 'scorefield reconstruct' wrote.", json_schema_extra={"argument": True})
-    truth: Path = Field(description="The true image, any readable format, in the scan's unit.")
+    truth: Path = Field(description="The true image, any readable format; HU and 1/mm, axes and flips are converted.")
+    unit: str | None = Field(None, description="Unit of a truth whose file does not say: HU, or the scan's (default).")
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval whose coverage is reported.")
     out: Path | None = Field(None, description="Also write the numbers as JSON; null where infinite.")
 
@@ -27,11 +28,13 @@ def run(options: EvaluateOptions) -> None:
     from scorefield.errors import InputError
     from scorefield.metrics import evaluate
     from scorefield.reconstruction.results import load_draws, load_record
+    from scorefield.scans.scan import Scan
     from scorefield.store.atomic import atomic_path
 
     samples = load_draws(options.run)
     load_record(options.run)  # every file of the run is as it was written
-    truth = read_image(options.truth).pixels
+    scan = Scan.load(options.run / "scan.scan")
+    truth = read_image(options.truth).with_unit(options.unit).to_frame(scan.frame).pixels
     if truth.shape != samples.draws.shape[1:]:
         wanted = tuple(samples.draws.shape[1:])
         raise InputError(f"{options.truth} has shape {tuple(truth.shape)}, the draws {wanted}; give the same image.")

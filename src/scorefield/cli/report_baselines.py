@@ -63,11 +63,11 @@ class Baselines:
         """Name and image (C, *spatial) of ``NAME=FILE``, or of a standard baseline by its name.
 
         Raises:
-            InputError: an unknown name, or a file that cannot be read.
+            InputError: an unknown name, or a file that cannot be read or converted to the frame of the scan.
         """
         name, sign, file = text.partition("=")
         if sign and name and file:
-            return name, read_image(Path(file)).pixels
+            return name, read_image(Path(file)).to_frame(self.scan.frame).pixels
         if text not in STANDARD:
             raise InputError(f"The baseline '{text}' is unknown; give NAME=FILE, or one of {', '.join(STANDARD)}.")
         return STANDARD[text](self.scan, self.measurement, self.truth)

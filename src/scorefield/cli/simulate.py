@@ -51,7 +51,9 @@ class SimulateOptions(ProtocolOptions):
     image: Path = Field(
         description="Image to measure: DICOM, NIfTI, npy, PNG or TIFF.", json_schema_extra={"argument": True}
     )
-    modality: Modality = Field(Modality.mri, description="ct: sparse-view parallel beam; mri: undersampled multi-coil.")
+    modality: Modality | None = Field(
+        None, description="ct: sparse-view parallel beam; mri: undersampled multi-coil; default what the file says."
+    )
     out: Path = Field(Path("scan.scan"), description="The scan to write.")
     axis: int | None = Field(None, ge=0, le=2, description="Axis along which a volume is cut; default the last.")
     slice: int | None = Field(None, description="Slice of a volume; default the middle one.")
@@ -66,8 +68,8 @@ def run(options: SimulateOptions) -> None:
     from scorefield.scans.protocols import measure
     from scorefield.store.atomic import atomic_files
 
-    protocol = options.protocol(options.modality)
     image = read_image(options.image).with_unit(options.unit)
+    protocol = options.protocol(options.modality or _modality(image))
     image = protocol.prepare(_plane(image, options.axis, options.slice))
     scan = measure(image, protocol, seed=options.seed)
     place = Path(os.path.realpath(options.out.expanduser()))
@@ -78,14 +80,29 @@ def run(options: SimulateOptions) -> None:
     say(f"Wrote {options.out} (noise {in_words(scan.noise)} per real component) and the truth {truth}.")
 
 
+def _modality(image: Image) -> Modality:
+    """What the file says, else MRI; the choice is printed."""
+    modality = {"CT": Modality.ct}.get(image.modality, Modality.mri)
+    reason = f"it is {image.modality}" if image.modality else "its file names no modality"
+    say(f"Simulating {modality.value} of {image.source}, for {reason}; --modality says otherwise.")
+    return modality
+
+
 def _plane(image: Image, axis: int | None, index: int | None) -> Image:
-    """The slice of a volume that was asked for, by default the middle one across the last axis."""
+    """The slice of a volume that was asked for, by default the middle one across the last axis; it is printed."""
+    from scorefield.data.plausible import check_cut
+
     if len(image.spatial) == 2:
         if axis is not None or index is not None:
             raise InputError(f"{image.source} is a 2-D image and has no slices; leave out --axis and --slice.")
         return image
+    if axis is None:
+        check_cut(image.spatial, 2, image.source)
     axis = 2 if axis is None else axis
-    return image.slice(image.spatial[axis] // 2 if index is None else index, axis)
+    index = image.spatial[axis] // 2 if index is None else index
+    plane = image.slice(index, axis)
+    say(f"Took slice {index} of {image.spatial[axis]} across axis {axis} of a volume {image.spatial}.")
+    return plane
 
 
 command = make_command(SimulateOptions, run)

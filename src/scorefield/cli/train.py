@@ -50,7 +50,7 @@ class TrainOptions(Options):
     half: bool = Field(False, description="bfloat16 where the hardware computes in it.")
     sigma_min: float = Field(0.005, ge=1e-9, le=1e6, description="Smallest training noise, in intensities.")
     sigma_max: float = Field(1.0, ge=1e-9, le=1e6, description="Largest training noise, in intensities.")
-    axis: int = Field(2, ge=0, le=2, description="Axis along which volumes are cut into slices.")
+    axis: int | None = Field(None, ge=0, le=2, description="Axis along which volumes are cut; default the last.")
     unit: str | None = Field(None, description="Unit of images in files that do not say: HU for CT.")
     memory: float = Field(2.0, gt=0, le=1e6, description="Gigabytes of images held at a time; more are read as needed.")
     balance: float | None = Field(None, ge=0, le=1, description="Share of textured crops; default as in the images.")
@@ -103,9 +103,12 @@ def _images(options: TrainOptions) -> tuple[Normalized, Normalized | None]:
     from scorefield.data import Images
     from scorefield.data.normalized import Normalized
 
-    images = Images(options.images, axis=options.axis, unit=options.unit)
+    axis = 2 if options.axis is None else options.axis
+    images = Images(options.images, axis=axis, unit=options.unit)
+    if options.axis is None:
+        images.check_cut()
     if options.validate_on:
-        return Normalized(images), Normalized(Images(options.validate_on, axis=options.axis, unit=options.unit))
+        return Normalized(images), Normalized(Images(options.validate_on, axis=axis, unit=options.unit))
     part, rest = images.split(options.hold_out, seed=options.seed)
     if options.hold_out and not len(rest):
         raise InputError("There is a single file, so none can be held out; name others with --validate-on.")

@@ -85,6 +85,37 @@ class Frame:
         order = [int(a) for a in np.argsort(-world)]
         return order, [a for a in order if sign[a] > 0]  # coordinates must fall along each axis: down, back, left
 
+    def axes_of(self, other: Frame, spatial: tuple[int, ...]) -> tuple[list[int], list[int]]:
+        """How an image of this frame and size ``spatial`` is turned into ``other``: the order of its axes, the flips.
+
+        The flips come first.  Index i of the other frame is index J i + t of this one, for which J must be a
+        permutation with signs, and t the beginning or, where the sign is negative, the end of each axis.
+
+        Raises:
+            InputError: no permutation and flips lead from one to the other, to half a pixel; or one has no affine.
+        """
+        n = len(spatial)
+        if self.affine is None or other.affine is None:
+            raise InputError(f"{self.source if self.affine is None else other.source} has no affine; set it first.")
+        here, there = self.affine[:3, :n], other.affine[:3, :n]
+        inverse, step = np.linalg.pinv(here), other.affine[:3, 3] - self.affine[:3, 3]
+        turn, start = inverse @ there, inverse @ step
+        whole, sizes = np.rint(turn), np.array(spatial)
+        order = [int(a) for a in np.abs(whole).argmax(0)]
+        ends = np.where(whole.sum(1) < 0, sizes - 1, 0)
+        missed = [  # in pixels of this frame, at the far corner
+            np.abs(turn - whole) @ sizes[order],
+            np.abs(start - ends),
+            np.linalg.norm(here @ start - step) / np.linalg.norm(here, axis=0).min(),
+        ]
+        signs = np.array_equal(np.abs(whole).sum(0), np.ones(n)) and sorted(order) == list(range(n))
+        if not signs or max(float(np.max(error)) for error in missed) > 0.5:
+            raise InputError(
+                f"{self.source} covers another part of the patient, or in other pixels, than {other.source}; resample"
+                " it to that grid first."
+            )
+        return order, [a for a in range(n) if whole[a].sum() < 0]
+
     def upright(self, spatial: tuple[int, ...]) -> Frame:
         """The frame of an image of size ``spatial`` flipped and permuted as :meth:`hanging` says."""
         if self.affine is None:

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from scorefield.data.frame import NOWHERE, UNKNOWN, Frame
 from scorefield.errors import InputError
-from scorefield.units import WATER
+from scorefield.units import WATER, intensity_of
 
+HOUNSFIELD, ATTENUATION = "HU", "1/mm"  # the units of CT
+OPAQUEST = 2.0  # 1/mm: above lead at the energies of CT, less than all but the emptiest image in HU
 KEEP: Any = object()  # an argument that was not given: the frame's own value stays
 
 
@@ -95,8 +97,8 @@ class Image:
 
     @property
     def modality(self) -> str:
-        """The kind of scanner, "CT", "MR" or another name of DICOM; values in HU are CT; empty where unknown."""
-        return self.frame.modality or ("CT" if self.unit == "HU" else "")
+        """The kind of scanner, "CT", "MR" or another name of DICOM; HU and 1/mm are of CT; empty where unknown."""
+        return self.frame.modality or ("CT" if self.unit in (HOUNSFIELD, ATTENUATION) else "")
 
     def with_unit(self, unit: str | None) -> Image:
         """The image with ``unit`` where its file names none (a.u.); with its own unit otherwise."""
@@ -104,9 +106,50 @@ class Image:
 
     def attenuation(self) -> Image:
         """CT in HU as linear attenuation in 1/mm, never negative; other units pass through unchanged."""
-        if self.unit != "HU":
+        return self.in_unit(ATTENUATION) if self.unit == HOUNSFIELD else self
+
+    def in_unit(self, unit: str, *, water: float = WATER) -> Image:
+        """The image in ``unit``; HU and 1/mm are converted into each other, air and below being 0 in 1/mm.
+
+        An image whose file names no unit is taken to be in ``unit``.
+
+        Args:
+            unit: wanted.
+            water: linear attenuation of water in 1/mm, with which the values in 1/mm were made.
+
+        Raises:
+            InputError: other units, or values that cannot be attenuation in 1/mm.
+        """
+        if unit == self.unit:
             return self
-        return Image.of((WATER * (1 + self.pixels / 1000)).clamp(min=0), replace(self.frame, unit="1/mm"))
+        frame = replace(self.frame, unit=unit)
+        if (self.unit, unit) == (HOUNSFIELD, ATTENUATION):
+            return Image.of((water * (1 + self.pixels / 1000)).clamp(min=0), frame)
+        if (self.unit, unit) == (ATTENUATION, HOUNSFIELD):
+            return Image.of(1000 * (self.pixels / water - 1), frame)
+        if self.unit != UNKNOWN:
+            raise InputError(f"{self.source} is in {self.unit} and {unit} is needed; save it again in that unit.")
+        if unit == ATTENUATION and max(intensity_of(self.pixels), -float(self.pixels.real.min())) > OPAQUEST:
+            raise InputError(
+                f"{self.source} names no unit and its values are no attenuation in 1/mm (water {WATER}); if they are in"
+                " HU say so with --unit HU, or image.with_unit('HU')."
+            )
+        return Image.of(self.pixels, frame)
+
+    def to_frame(self, frame: Frame) -> Image:
+        """The image in the unit and along the axes of ``frame``, to be compared with images there.
+
+        Axes are permuted and flipped, never resampled.  Without an affine on either side they stay as they are.
+
+        Raises:
+            InputError: units that cannot be converted, or pixels that lie elsewhere in the patient.
+        """
+        image = self.in_unit(frame.unit)
+        if image.affine is None or frame.affine is None:
+            return image
+        order, flips = image.frame.axes_of(frame, image.spatial)
+        pixels = image.pixels.flip([a + 1 for a in flips]).permute(0, *[a + 1 for a in order]).contiguous()
+        return Image.of(pixels, replace(frame, source=self.source))
 
     def slice(self, index: int, axis: int) -> Image:
         """The 2-D image at ``index`` along spatial ``axis`` of a volume; the other axes keep their order.

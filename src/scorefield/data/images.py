@@ -12,6 +12,7 @@ import torch
 from cachetools import LRUCache, cachedmethod
 
 from scorefield.data.image import Image
+from scorefield.data.plausible import check_cut, check_hounsfield
 from scorefield.data.reading import Header, Slices
 from scorefield.data.sources import PathLike, Source, expand
 from scorefield.errors import InputError
@@ -100,12 +101,22 @@ class Images(Sequence[Image]):
         whichever the items are cut along.
 
         Raises:
-            InputError: all pixels are zero.
+            InputError: all pixels are zero; or no unit is known and the values look like HU.
         """
         source = self._items[index][0]
         if source not in self._amplitudes:
             self._amplitudes[source] = self._measure(source)
         return self._amplitudes[source]
+
+    def check_cut(self) -> None:
+        """Check by the headers that slices across ``axis`` are images; for an axis that nobody chose.
+
+        Raises:
+            InputError: the slices of a volume are slender, or the colors of a picture.
+        """
+        if self._across is not None:
+            for source in self._sources:
+                check_cut(self._header(source).spatial, self._across, str(source))
 
     def split(self, fraction: float, *, seed: int = 0) -> tuple[Images, Images]:
         """The images in two parts, to train on and to hold out, no source (file or series) in both.
@@ -182,7 +193,11 @@ class Images(Sequence[Image]):
         few = min(LOOKS, spatial[-1])
         cuts = [(2 * k + 1) * spatial[2] // (2 * few) for k in range(few)] if len(spatial) == 3 else [None]
         # across the last axis, where every format that is read slice by slice is quickest
-        pixels = torch.cat([self._read(source, cut, 2).attenuation().pixels.abs().flatten() for cut in cuts])
+        looks = [self._read(source, cut, 2) for cut in cuts]
+        if self.unit is None:
+            for look in looks:
+                check_hounsfield(look)
+        pixels = torch.cat([look.attenuation().pixels.abs().flatten() for look in looks])
         if not pixels.count_nonzero():
             raise InputError(f"{source} is zero everywhere, so it has no amplitude; leave it out.")
         return intensity_of(pixels)

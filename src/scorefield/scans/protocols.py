@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from scorefield.arguments import of_kind
-from scorefield.data.image import Image
+from scorefield.data.image import HOUNSFIELD, Image
+from scorefield.data.plausible import check_hounsfield, check_image_domain
 from scorefield.errors import InputError
 from scorefield.noise import Noise, White
 from scorefield.operators import birdcage, cartesian_mask
@@ -104,6 +105,13 @@ class CartesianMRI(Protocol):
     def __post_init__(self) -> None:
         if not self.noise > 0:
             raise InputError(f"An MRI protocol needs noise > 0, got {self.noise:g}.")
+
+    def prepare(self, image: Image) -> Image:
+        if image.unit == HOUNSFIELD:
+            raise InputError(f"{image.source} is CT in HU, of which there is no MRI; simulate CT, or take an MR image.")
+        check_hounsfield(image)
+        check_image_domain(image)
+        return image
 
     def plan(self, image: Image, generator: torch.Generator) -> Scan:
         shape = (1, *image.spatial)
