@@ -173,6 +173,21 @@ def test_a_missing_decoder_is_named_and_nothing_else_is_blamed_on_it(saved):
     assert "pylibjpeg" not in str(caught.value)
 
 
+def test_what_the_decoders_cannot_read_says_how_it_is_compressed():
+    """A JPEG of 12 bits, for which Pillow has no decoder."""
+    with pytest.raises(InputError, match=r"compressed as JPEG Extended .* not decoded"):
+        read(get_testdata_file("JPGExtended.dcm", download=False))
+
+
+def test_a_deflated_data_set_is_counted_before_it_is_read(monkeypatch):
+    path = get_testdata_file("image_dfl.dcm", download=False)
+    assert read(path).spatial == (512, 512)
+    monkeypatch.setattr("scorefield.data.formats.dicom_dataset.free_bytes", lambda device: 100_000)
+    monkeypatch.setattr("scorefield.data.room.free_bytes", lambda device: 100_000)
+    with pytest.raises(InputError, match="are free"):
+        read(path)
+
+
 def test_nested_folders_of_a_pacs(tmp_path, oblique, write_dicom):
     for study in ("ST01", "ST02"):
         for k in range(3):

@@ -34,6 +34,7 @@ GROUPS = {
     "ImageOrientationPatient": "PlaneOrientationSequence",
 }
 _DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_TRAILER = 8  # bytes: the checksum and the length that some writers put behind a deflated data set
 _PER_PIXEL = 20  # bytes while stored numbers are rescaled (8), padded (8) and made float32 (4)
 
 
@@ -125,7 +126,6 @@ def values(dataset: Dataset, path: Path) -> np.ndarray:
 
 def _stored(dataset: Dataset, path: Path) -> np.ndarray:
     from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.pixels.utils import pixel_array
     from pydicom.uid import RLELossless
 
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -145,10 +145,25 @@ def _stored(dataset: Dataset, path: Path) -> np.ndarray:
             " pylibjpeg-libjpeg and pylibjpeg-openjpeg, or export it without compression."
         )
     check_room(path, wanted + _PER_PIXEL * shape[0] * shape[1])
-    array = pixel_array(dataset)
+    array = _decode(dataset, path)
     if array.shape != shape:
         raise InputError(f"{path} holds pixels {array.shape} where {shape} are declared; copy or export it again.")
     return array
+
+
+def _decode(dataset: Dataset, path: Path) -> np.ndarray:
+    from pydicom.pixels.utils import pixel_array
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        return pixel_array(dataset)
+    except RuntimeError as error:  # of all decoders that are installed
+        if "JPEG" not in syntax.name:
+            raise
+        raise InputError(
+            f"{path} is compressed as {syntax.name} and was not decoded; it is damaged or of a kind that needs"
+            " pylibjpeg with pylibjpeg-libjpeg, so copy it again, install these, or export it without compression."
+        ) from error
 
 
 def _rescale(stored: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
@@ -185,7 +200,7 @@ def _check_deflated(path: Path) -> None:
     meta = read_file_meta_info(path)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raw = path.read_bytes()[144 + int(meta.FileMetaInformationGroupLength) :]  # preamble, DICM, the length itself
-        check_room(path, 2 * inflated([raw], free_bytes(torch.device("cpu")), -15, slack=1))
+        check_room(path, 2 * inflated([raw], free_bytes(torch.device("cpu")), -15, slack=_TRAILER))
 
 
 def _syntax(implicit: bool | None, little: bool | None) -> Any:
