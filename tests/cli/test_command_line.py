@@ -100,7 +100,7 @@ def test_whole_life_cycle(call, tmp_path, picture):
     names = {path.name for path in run.iterdir()}
     assert {"mean.nii.gz", "std.nii.gz", "lower.nii.gz", "upper.nii.gz", "mean.npy", "mean.png", "run.json"} <= names
     record = json.loads((run / "run.json").read_text())
-    assert record["cost"]["forward"] == 2 * 3  # two draws, two steps and the start
+    assert record["cost"]["forward"] == 2 * 4  # two draws; the start, two steps, and the draw at the end takes two
     status, out, _ = call("evaluate", run, "--truth", tmp_path / "s.truth.npy", "--out", tmp_path / "e.json")
     assert status == 0
     assert "psnr" in out
