@@ -35,12 +35,12 @@ def conditional(prior: Gaussian, x: Tensor, sigma: float) -> Gaussian:
     return Gaussian(prior.mean + gain @ (x - prior.mean), prior.covariance - gain @ prior.covariance)
 
 
-def test_all_steps_but_the_last_are_those_of_the_kernel():
+@pytest.mark.parametrize("kernel", [Heun(), DPMpp2M(eta=1.0)], ids=str)
+def test_all_steps_but_the_last_are_those_of_the_kernel(kernel):
     x, (s, t) = normal(4, 8), torch.tensor([1.0, 0.5], dtype=torch.float64)
-    for kernel in (Heun(), DPMpp2M(eta=1.0)):
-        expected = kernel.step(BENCH.prior, kernel.start(x), s, t, g())
-        wrapped = FinalDraw(kernel)
-        assert torch.equal(wrapped.step(BENCH.prior, wrapped.start(x), s, t, g()).x, expected.x)
+    expected = kernel.step(BENCH.prior, kernel.start(x), s, t, g())
+    wrapped = FinalDraw(kernel)
+    assert torch.equal(wrapped.step(BENCH.prior, wrapped.start(x), s, t, g()).x, expected.x)
 
 
 @pytest.mark.parametrize("sigma", [0.03, 0.3, 3.0])
@@ -70,6 +70,22 @@ def test_given_data_it_draws_what_image_and_data_leave_open(noise):
     z = (drawn - exact.mean) @ axes / values.sqrt()
     assert float((z.std(0) - 1).abs().max()) < 5 / math.sqrt(2 * N) + 0.02  # and what the root of J leaves
     assert float(z.mean(0).abs().max()) < 5 / math.sqrt(N) + 0.06  # and a twentieth of the noise
+
+
+def test_given_a_second_scan_it_draws_what_both_scans_leave_open():
+    """A posterior is a prior: the draw of the first one is conditioned on the second, the more precise one."""
+    sigma, a = 0.1, normal(4, 8, seed=3)
+    x0 = BENCH.prior.rsample(1, g(1))
+    x = x0[0] + sigma * normal(8, seed=2)
+    stds = torch.tensor([0.05, 0.05, 0.001, 0.001]).double()
+    y = (x0 @ a.T)[0] + stds * normal(4, seed=4)
+    one, two = (Measurement(y[k], Matrix(a[k]), White(float(stds[k][0]))) for k in (slice(0, 2), slice(2, 4)))
+    exact = conditional(BENCH.prior, x, sigma).posterior(one).posterior(two)
+    drawn = MMPS(MMPS(BENCH.prior, one), two).draw_clean(x.expand(N, 8), torch.tensor(sigma).double(), g())
+    values, axes = torch.linalg.eigh(exact.covariance)
+    z = (drawn - exact.mean) @ axes / values.sqrt()
+    assert float((z.std(0) - 1).abs().max()) < 5 / math.sqrt(2 * N) + 0.02
+    assert float(z.mean(0).abs().max()) < 5 / math.sqrt(N) + 0.06
 
 
 @pytest.mark.parametrize("posterior", [MMPS, Exact])

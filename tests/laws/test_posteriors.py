@@ -94,6 +94,19 @@ def test_each_image_alone(cls):
 
 
 @every
+@pytest.mark.parametrize("sigma", [0.1, 1.0])
+def test_draws_at_the_end_are_centered_on_the_denoised(cls, sigma):
+    """By the standard error of n draws in each direction, and what the solver of moment matching leaves."""
+    n, posterior = 2000, cls(BENCH.prior, BENCH.measurement)
+    x = (BENCH.prior.mean + normal(1, 8)).expand(n, 8)
+    drawn = posterior.draw_clean(x, sigma, torch.Generator().manual_seed(0))
+    error = drawn.mean(0) - posterior.denoise(x[:1], sigma)[0]
+    spread = drawn.std(0)
+    assert float(spread.max()) > 0.01 * sigma
+    assert bool((error.abs() < (5 / math.sqrt(n) + 0.02) * spread + 1e-9).all())
+
+
+@every
 @pytest.mark.parametrize("sigma", [0.3, 3.0])
 def test_infinite_noise_returns_the_prior(cls, sigma):
     x = normal(3, 8)

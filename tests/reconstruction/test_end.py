@@ -1,4 +1,4 @@
-"""The end of a walk: draws spread as far as the data leave open, from noisy data to a ten thousandth of the intensity."""
+"""The end of a walk: draws spread as far as the data leave open, however precise these are."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def standardized(name: str, noise: float, method: Method) -> Tensor:
 @pytest.mark.parametrize("noise", [1e-1, 1e-2, 1e-4])
 @pytest.mark.parametrize("name", MATRICES)
 def test_the_spread_is_that_of_the_exact_posterior(name, noise):
-    """Over all directions, by the standard error of N draws, and in each one by a factor that N draws would not give."""
+    """Over all directions by the standard error of N draws, and in each one by a factor that no N draws give."""
     z = standardized(name, noise, Method(batch=N))
     assert abs(float(z.square().mean().sqrt()) - 1) < 4 / math.sqrt(2 * N * PIXELS)
     assert 1 - 6 / math.sqrt(2 * N) < float(z.std(0).min())

@@ -18,6 +18,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.kernels.ancestral import Ancestral
+from scorefield.kernels.final import FinalDraw
 from scorefield.measurement import Measurement
 from scorefield.prior import ClosedForm, Prior
 from scorefield.randomness import stream
@@ -82,7 +83,8 @@ class FromWalk(Truths):
         prior: any prior.
         shape: of one image (C, *spatial).
         schedule: levels in the prior's units.
-        kernel: a kernel of the reverse SDE.
+        kernel: a kernel of the reverse SDE, whose last step is a draw, so that truths do not lack what the last level
+            leaves open.
         steps: number of levels.
         intensity: each draw is scaled to this intensity (:mod:`scorefield.units`), because a prior that is
             learned up to a factor (:class:`~scorefield.priors.Homogeneous`) has draws of any intensity; None leaves
@@ -95,7 +97,7 @@ class FromWalk(Truths):
     prior: Prior = field(repr=False)
     shape: tuple[int, ...]
     schedule: Schedule = field(default=Karras(0.005, 3.0))
-    kernel: Kernel[Any] = field(default=Ancestral())
+    kernel: Kernel[Any] = field(default=FinalDraw(Ancestral()))
     steps: int = 100
     intensity: float | None = None
 

@@ -59,10 +59,11 @@ class Method:
 
     Args:
         posterior: builds the posterior from prior and measurement.
-        kernel: the sampler's step.
+        kernel: the sampler's step; by default the last one draws what the last level leaves open, see
+            :class:`scorefield.kernels.FinalDraw`.
         steps: number of steps; a first-order or multistep kernel takes one denoiser evaluation each.
         sigma_max: first noise level over the intensity (:func:`scorefield.units.intensity_of`).
-        sigma_min: last noise level over the intensity.
+        sigma_min: last noise level over the intensity; no lower than a learned prior was trained.
         batch: number of draws walked together; by default as many as fit in memory, and at most 8.
 
     Raises:

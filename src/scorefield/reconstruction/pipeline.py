@@ -8,7 +8,9 @@ It makes these choices:
 - *Complex images.*  If ``A^H y`` is complex and the prior is real, the real and the imaginary part are two images of
   the prior.
 - *Levels.*  From twice the intensity, where the noise hides all but the measured part of the image, down to one per
-  cent of the intensity; for a law in closed form from five times its width where that is more.
+  cent of the intensity, and a draw of what the last level leaves open (:class:`scorefield.kernels.FinalDraw`), so that
+  the spread is right however precise the data are.  For a law in closed form from five times its width where that is
+  more.
 - *Weight.*  There is no weight of the likelihood to choose: it follows from the noise level and the spread of the
   image, which the posterior approximation knows.
 - *Support.*  Where the maps of all coils are zero there is no object: the image is zero there, whatever the prior
