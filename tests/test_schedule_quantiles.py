@@ -39,6 +39,14 @@ def test_lognormal_is_scipys():
     assert law.quantile(U[:1]).item() == pytest.approx(math.exp(-0.7 + 0.9 * norm.ppf(1e-3)), rel=1e-9)
 
 
+@pytest.mark.parametrize("schedule", [Karras(), Geometric(0.01, 10), LogNormal()], ids=str)
+def test_the_rank_of_a_level_is_its_u(schedule):
+    ranks = torch.stack([schedule.rank(level) for level in schedule.quantile(U)])
+    torch.testing.assert_close(ranks, U, rtol=0, atol=1e-9)
+    ends = [schedule.rank(torch.tensor(level)).item() for level in (0.0, 1e6)]
+    assert ends == pytest.approx([0, 1], abs=1e-12)
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 
+BISECTIONS = 50  # halvings of [0, 1], down to the precision of float64
+
 
 class Schedule(ABC):
     """An increasing quantile function of noise levels."""
@@ -22,6 +24,16 @@ class Schedule(ABC):
     @abstractmethod
     def quantile(self, u: Tensor) -> Tensor:
         """The noise level at each ``u`` in [0, 1], increasing in u; shaped like ``u``."""
+
+    def rank(self, sigma: Tensor) -> Tensor:
+        """The largest u in [0, 1] whose quantile is below ``sigma`` (0-d), 0 below all: (), float64, by bisection."""
+        level = sigma.detach().cpu().double()
+        low, high = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            below = self.quantile(middle) < level
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return high
 
     def grid(self, steps: int) -> Tensor:
         """``steps`` levels from the largest to the smallest, then 0: (steps + 1,), float64.

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import torch
 from benches import GaussianBench, tb_g
 from torch import Tensor
 
-from scorefield.kernels import DAPS, Descent, Heun, Langevin, LikelihoodStep, MarkovChain, PerturbAndMap
+from scorefield.errors import InputError
+from scorefield.kernels import DAPS, DecayingChain, Descent, Heun, Langevin, LikelihoodStep, MarkovChain, PerturbAndMap
 from scorefield.measurement import Measurement
+from scorefield.noise import White
+from scorefield.operators import Matrix
+from scorefield.priors import DiagonalGaussian, Scaled
 from scorefield.sampling import sample, walk
 from scorefield.schedules import Karras
 from scorefield.start import begin
@@ -77,6 +82,61 @@ def test_langevin_steps_do_as_well_as_exact_ones():
     bench, short = tb_g(3), MarkovChain(Langevin(0.2), 40)
     exact = error(bench, DAPS(bench.measurement, MEAN, PerturbAndMap()), 1000, steps=60)
     assert error(bench, DAPS(bench.measurement, MEAN, short), 1000, steps=60) < exact + 0.1
+
+
+def test_the_rate_falls_as_published():
+    """In step i of N of the paper's walk the rate is 1 + i/(N - 1) (0.01 - 1): the code's multiplier."""
+    levels, chain, s = Karras(0.1, 100.0).grid(200)[:-1], DecayingChain(), torch.ones(()).double()
+
+    def rate(level: Tensor | float) -> float:
+        step = chain.at(torch.as_tensor(level))
+        assert step.steps == 100
+        return step.kernel.size(s).item()  # pyright: ignore[reportAttributeAccessIssue]
+
+    for i in (0, 1, 57, 198, 199):
+        assert rate(levels[i]) == pytest.approx(1 + i / 199 * (0.01 - 1), abs=1e-9)
+    assert (rate(300.0), rate(0.001)) == (1.0, pytest.approx(0.01))  # outside, the ends
+    assert MarkovChain().at(levels[0]) == MarkovChain()  # others are the same at each level
+    for bad in ({"rate": 0.0}, {"last": 0.0}, {"last": 1.5}, {"steps": 0}):
+        with pytest.raises(InputError):
+            DecayingChain(**bad)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("amplitude", [1.0, 2.5])
+def test_it_is_the_published_loop(amplitude):
+    """Euler steps to the end of the flow, then 100 steps of Langevin in the paper's units, h = 1e-4 and its decay.
+
+    The operator keeps coordinates and its data have noise 0.01, so the step of the chain is 1e-4 (1 + 1e-4/sigma^2)^-1.
+    """
+    prior = DiagonalGaussian(torch.full((3,), 0.2).double(), torch.tensor([0.3, 0.5, 0.1]).double())
+    matrix, u = torch.eye(3).double()[:2], amplitude
+    given = Measurement(u * torch.tensor([0.4, -0.2]).double(), Matrix(matrix), White(u * 0.01))
+    law, sigmas = Scaled(prior, u), u * Karras(0.1, 100.0).grid(6)
+    x, stream = normal(4, 3), g(5)
+    *_, last = walk(law, DAPS(given, amplitude=u), 100 * u * x, sigmas, g(5))
+    x = 100 * x
+
+    def z() -> Tensor:
+        return torch.empty_like(x).normal_(generator=stream)
+
+    for i, (sigma, target) in enumerate(pairwise((sigmas / u).tolist())):
+        flow = [(sigma ** (1 / 7) + r / 4 * (0.01 ** (1 / 7) - sigma ** (1 / 7))) ** 7 for r in range(5)]
+        for s, t in pairwise([*flow, 0.0]):
+            x = x + (t - s) / s * (x - prior.denoise(x, s))
+        guess = x
+        for _ in range(3):
+            z()  # the chain measures the curvature of the likelihood at two points
+        h = 1e-4 / (1 + 1e-4 / sigma**2) * (1 + i / 5 * (0.01 - 1))
+        for _ in range(100):
+            score = (guess - x) / sigma**2 + (given.y / u - x @ matrix.T) @ matrix / 0.01**2
+            x = x + h * score + (2 * h) ** 0.5 * z()
+        x = x + target * z() if target else x
+    torch.testing.assert_close(last.x, u * x, rtol=1e-6, atol=1e-8)
+
+
+def test_a_bad_amplitude_is_refused():
+    with pytest.raises(InputError, match="amplitude"):
+        DAPS(tb_g().measurement, amplitude=0.0)
 
 
 def test_noise_is_added_afresh():

@@ -38,6 +38,7 @@ EXAMPLES: dict[str, Callable[[], object]] = {
     "kernels.DPMSolver2": lambda: kernels.DPMSolver2(ratio=0.4),
     "kernels.DPMpp2S": lambda: kernels.DPMpp2S(ratio=0.4),
     "kernels.DPMpp2M": lambda: kernels.DPMpp2M(eta=0.5),
+    "kernels.DecayingChain": lambda: kernels.DecayingChain(0.5, last=0.1, steps=7),
     "kernels.Descent": lambda: kernels.Descent(kernels.Heun(), schedule.Geometric(0.02, 2.0), 7),
     "kernels.FinalDenoise": kernels.FinalDenoise,
     "kernels.FinalDraw": lambda: kernels.FinalDraw(kernels.Heun()),

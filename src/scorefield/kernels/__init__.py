@@ -9,6 +9,7 @@ from scorefield.kernels.ascent import Ascent
 from scorefield.kernels.churn import Churn
 from scorefield.kernels.corrector import Corrector
 from scorefield.kernels.daps import DAPS
+from scorefield.kernels.decaying_chain import DecayingChain
 from scorefield.kernels.descent import Descent
 from scorefield.kernels.dpm import DPMpp2M
 from scorefield.kernels.dpm_solver import DPMSolver2
@@ -80,6 +81,7 @@ __all__ = [
     "ResampledGibbs",
     "SplitGibbs",
     # the parts of those
+    "DecayingChain",
     "Descent",
     "LikelihoodStep",
     "MarkovChain",

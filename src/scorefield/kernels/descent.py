@@ -20,8 +20,6 @@ from scorefield.prior import Prior
 from scorefield.sampling import walk
 from scorefield.schedules import Schedule
 
-BISECTIONS = 50  # halvings of [0, 1], down to the precision of float64
-
 
 def arrive(prior: Prior, kernel: Kernel[Any], x: Tensor, sigmas: Tensor, generator: torch.Generator) -> Tensor:
     """Walk, and return the images at the end."""
@@ -59,12 +57,8 @@ class Descent(Portable):
     def grid(self, sigma: Tensor, extent: float = 1.0) -> Tensor:
         """Levels from ``sigma`` (0-d) to 0, for a prior of that extent: at most (steps + 1,), float64."""
         first = sigma.cpu().double().reshape(1)
-        low, high = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            below = extent * self.schedule.quantile(middle) < first[0]
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        levels = extent * self.schedule.quantile(high * torch.linspace(1, 0, self.steps, dtype=torch.float64))[1:]
+        first_rank = self.schedule.rank(first[0] / extent)
+        levels = extent * self.schedule.quantile(first_rank * torch.linspace(1, 0, self.steps, dtype=torch.float64))[1:]
         return torch.cat([first, levels[levels < first], first.new_zeros(1)])
 
     def __call__(self, prior: Prior, x: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:

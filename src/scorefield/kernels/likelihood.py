@@ -43,6 +43,11 @@ POWER_STEPS = 10  # of power iteration: a few per cent of the largest curvature
 class LikelihoodStep(Portable, ABC):
     """A way to draw from ``exp(-|x - center|^2 / 2 rho^2) p(y | x)``."""
 
+    def at(self, level: Tensor) -> LikelihoodStep:
+        """The way at a noise level (0-d), in units of ``prior.extent``; the same at all of them, unless overridden."""
+        del level
+        return self
+
     @abstractmethod
     def draw(self, measurement: Measurement, center: Tensor, rho: Tensor, generator: torch.Generator) -> Tensor:
         """One image for each of ``center`` (B, C, *spatial); ``rho`` (0-d) is positive."""
@@ -73,7 +78,7 @@ class MarkovChain(LikelihoodStep):
 
     Args:
         kernel: one that stays at its level, with a step in units of the level.
-        steps: 100 in DAPS (Zhang et al., CVPR 2025), whose first step is 1 in the units of ``rate``.
+        steps: 100 in DAPS (Zhang et al., CVPR 2025), whose steps fall with the level (:class:`DecayingChain`).
 
     Raises:
         InputError: fewer than one step.

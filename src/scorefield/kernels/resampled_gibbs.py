@@ -62,7 +62,7 @@ class ResampledGibbs(Kernel[Tensor | None]):
         before = 0.0 if state.memory is None else self._log_evidence(residual, state.memory)
         x = x[systematic(self._log_evidence(residual, target) - before, len(x), generator)]
         if bool(target > 0):
-            x = self.likelihood.draw(self.measurement, x, target, generator)
+            x = self.likelihood.at(target / prior.extent).draw(self.measurement, x, target, generator)
         return State(x, target)
 
     def _log_evidence(self, residual: Tensor, rho: Tensor) -> Tensor:

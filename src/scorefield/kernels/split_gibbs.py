@@ -59,4 +59,4 @@ class SplitGibbs(Kernel[None]):
         clean = self.descent(prior, state.x, sigma, generator)
         if not bool(target > 0):
             return state.at(clean)
-        return state.at(self.likelihood.draw(self.measurement, clean, target, generator))
+        return state.at(self.likelihood.at(target / prior.extent).draw(self.measurement, clean, target, generator))
