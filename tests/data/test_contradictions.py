@@ -176,6 +176,19 @@ def test_a_flipped_bit_in_a_png_is_noticed(tmp_path):
             read(tmp_path / "a.png")
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow warns and reads on
+def test_a_tiff_whose_list_of_fields_ends_behind_the_file(tmp_path):
+    path = tmp_path / "a.tif"
+    PIL.Image.fromarray((np.add.outer(np.arange(24), np.arange(20)) * 5).astype(np.uint8)).save(path)
+    raw = bytearray(path.read_bytes())
+    start = int.from_bytes(raw[4:8], "little")
+    assert raw[start] < 128  # the number of fields, in two bytes
+    raw[start] |= 128
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match="list of fields"):
+        read(path)
+
+
 def test_colors_that_are_not_rgb_are_no_volume(tmp_path):
     picture = PIL.Image.new("LAB", (5, 4), (128, 128, 128))
     picture.save(tmp_path / "a.tif")

@@ -77,7 +77,10 @@ def _check_fields(raw: bytes) -> None:
 
     start, step, width = (number(8, 8), 20, 8) if big else (number(4, 4), 12, 2)
     seen: set[int] = set()
-    for k in range(min(number(start, width), len(raw) // step)):
+    fields = number(start, width)
+    if start + width + step * fields > len(raw):
+        raise ValueError("its list of fields ends behind the file")
+    for k in range(fields):
         place = start + width + step * k
         tag, kind, count = number(place, 2), number(place + 2, 2), number(place + 4, 8 if big else 4)
         if tag in _NEEDED and (tag in seen or kind not in _WHOLE or count == 0):
