@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.kernels import Ancestral, Descent, Heun, Langevin, MarkovChain, PerturbAndMap
+from scorefield.kernels import Ancestral, Ascent, Descent, Heun, Langevin, MarkovChain, PerturbAndMap
 from scorefield.kernels.likelihood import Tethered
 from scorefield.measurement import Measurement
 from scorefield.noise import White
-from scorefield.operators import Matrix, RealToComplex
+from scorefield.operators import Identity, Matrix, RealToComplex
 from scorefield.priors.gaussian import DiagonalGaussian
 from scorefield.schedules import Geometric, Karras, LogNormal
 from support import complex_normal, normal
@@ -82,6 +82,16 @@ def test_a_langevin_chain_has_the_bias_of_its_step(given, center, matrix, genera
     # the slowest mode has (1 - a / rho^2)^150 of the start left
     assert (1 - a / 0.09) ** 150 < 1e-3
     check_moments(draws, mean, torch.linalg.inv(precision - a / 2 * precision @ precision))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_a_chain_makes_as_many_steps_as_it_says(steps, generator):
+    """From the center, where the pull of the data is known: ascent closes the gap by the same factor in each step."""
+    given, center = Measurement(torch.ones(1).double(), Identity((1,)), White(STD)), torch.zeros(1, 1).double()
+    rho, rate = torch.tensor(0.3, dtype=torch.float64), 0.4
+    found = MarkovChain(Ascent(rate), steps).draw(given, center, rho, generator)
+    mode = 0.3**2 / (0.3**2 + STD**2)
+    torch.testing.assert_close(found, torch.full((1, 1), mode * (1 - (1 - rate) ** steps)).double())
 
 
 @every

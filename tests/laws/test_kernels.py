@@ -152,6 +152,19 @@ def test_images_keep_their_dtype_to_the_end(kernel, dtype):
 # --- the probability-flow ODE
 
 
+ENDS = [Ancestral(), Ancestral(0), DPMpp2M(), DPMpp2M(eta=1.0), DPMpp2S(), DPMSolver2(), Heun(), Churn(gamma=0.0),
+        PriorNoise(), Renoise(), FixedLarge(), ReverseDiffusion(), FinalDenoise()]  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel", ENDS, ids=str)
+def test_the_last_step_returns_the_denoised_image(kernel):
+    """By one evaluation and no noise, whatever was before."""
+    x, sigma = normal(3, 8), torch.tensor(0.5, dtype=torch.float64)
+    before = kernel.step(BENCH.prior, kernel.start(x), 2 * sigma, sigma, g())
+    last = kernel.step(BENCH.prior, before, sigma, torch.zeros(()).double(), g())
+    torch.testing.assert_close(last.x, BENCH.prior.denoise(before.x, sigma), rtol=1e-12, atol=1e-12)
+
+
 def flow(x: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
     """The exact map: every principal component scales with its standard deviation under the noise."""
     prior = BENCH.prior
