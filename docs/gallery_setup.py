@@ -29,6 +29,8 @@ PAGES = (
     "plot_patch_denoising.py",
     "plot_shape_shift.py",
     "plot_amplitude_shift.py",
+    "plot_methods_mr.py",
+    "plot_methods_ct.py",
 )
 
 
