@@ -18,12 +18,12 @@ from scorefield.reconstruction.pipeline import reconstruct
 
 @dataclass(frozen=True)
 class Weighted:
-    """DPS with one displacement ``weight`` a step, relative to image intensity over data norm."""
+    """DPS with one ``weight`` for all levels, in image units squared over data units."""
 
     weight: float
 
     def __call__(self, prior: Prior, measurement: Measurement) -> Prior:
-        return DPS(prior, measurement, weight=self.weight)
+        return DPS(prior, measurement, weight=self.weight * measurement.gain.item() / prior.extent)
 
 
 def dps(weight: float, steps: int) -> Method:

@@ -56,7 +56,7 @@ class LiteralPiGDM(Kernel[None]):
     ) -> State[None]:
         mean, vjp = prior.linearize(state.x, sigma)
         square, pixels = level(sigma, mean).square(), self.amplitude**2
-        variance = square * pixels / (square + pixels)
+        variance = square / (1 + square / pixels)
         guidance = variance * vjp(self.measurement.innovation(mean, Isotropic(variance.reshape(-1))))
         after = Ancestral(self.eta).step(Known(mean), state, sigma, target, generator)
         return after.at(after.x + guidance)

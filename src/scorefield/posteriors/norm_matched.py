@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.linalg.parts import per_image
-from scorefield.linalg.solve import inner
+from scorefield.linalg.parts import norm, per_image
 from scorefield.measurement import Measurement
 from scorefield.posteriors.base import Correction
 from scorefield.prior import Prior
@@ -36,6 +35,6 @@ class NormMatched(Correction):
 
     def correct(self, mean: Tensor, x: Tensor, sigma: Tensor | float) -> Tensor:
         pull = self.measurement.operator.at(x).H(self.measurement.residual(x))
-        size = inner(pull, pull)
-        ratio = torch.where(size > 0, inner(mean - x, mean - x) / torch.where(size > 0, size, 1), 0).sqrt()
+        size = norm(pull)
+        ratio = torch.where(size > 0, norm(mean - x) / torch.where(size > 0, size, 1), 0)
         return mean + self.weight * per_image(ratio, x) * pull

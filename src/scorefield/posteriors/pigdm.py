@@ -35,5 +35,5 @@ class PiGDM(Guided):
     def _pull(self, variance: Tensor, vjp: Vjp, residual: Tensor) -> Callable[[Tensor], Tensor]:
         operator, noise = self.measurement.operator, self.measurement.gaussian
         pixels = (self.data_std * self.prior.extent) ** 2
-        spread = Isotropic((variance * pixels / (variance + pixels)).reshape(-1))
+        spread = Isotropic((variance / (1 + variance / pixels)).reshape(-1))
         return lambda r: vjp(operator.innovation(noise, spread, r))
