@@ -57,6 +57,7 @@ html_theme_options = {
 }
 html_sidebars = {"index": []}
 
+TABLE = "<!-- the table of methods -->"
 _LITERAL = re.compile(r"(``.*?``|:\w+:`.*?`|`.*?`_?)")
 _SHAPE = re.compile(r"(?<![\w\\*])\*(?=[A-Za-z_]+\b(?!\*))")  # (B, C, *spatial), but not *emphasis*
 
@@ -77,5 +78,15 @@ def escape_shapes(app, what, name, obj, options, lines):
         lines[i] = "".join(parts)
 
 
+def fill_table(app, docname, source):
+    """Put the table of the code where the page on the command line asks for it."""
+    if docname == "command_line":
+        from scorefield.cli.methods import table
+
+        assert TABLE in source[0]
+        source[0] = source[0].replace(TABLE, table())
+
+
 def setup(app):
+    app.connect("source-read", fill_table)
     app.connect("autodoc-process-docstring", escape_shapes, priority=900)

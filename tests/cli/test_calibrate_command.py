@@ -43,13 +43,15 @@ def prior(tmp_path):
     return checkpoint.save(Network(UNet(widths=(4, 8), blocks=1), Homogeneous()), tmp_path / "tiny", card=card)
 
 
-SMALL = ("--scans", 3, "--draws", 3, "--steps", 2, "--size", 24, "--coils", 2, "--views", 6)
+SMALL = ("--scans", 3, "--draws", 3, "--steps", 2, "--size", 24)
+OWN = {"ct": ("--views", 6), "mri": ("--coils", 2)}
 
 
 @pytest.mark.parametrize("operator", ["ct", "mri"])
 def test_a_calibration_writes_page_numbers_and_scans(call, tmp_path, prior, picture, operator):
     out = tmp_path / "out"
-    status, printed, err = call("calibrate", prior, "--operator", operator, "--images", picture, "--out", out, *SMALL)
+    status, printed, err = call("calibrate", prior, "--operator", operator, "--images", picture, "--out", out, *SMALL,
+                               *OWN[operator])  # fmt: skip
     assert status == 0, err
     assert "intervals" in printed
     assert len(list((out / "scans").iterdir())) == 3
@@ -67,7 +69,7 @@ def test_a_calibration_writes_page_numbers_and_scans(call, tmp_path, prior, pict
 
 def test_the_same_command_continues(call, tmp_path, prior, picture):
     out = tmp_path / "out"
-    command = ("calibrate", prior, "--images", picture, "--out", out, *SMALL)
+    command = ("calibrate", prior, "--images", picture, "--out", out, *SMALL, *OWN["mri"])
     assert call(*command)[0] == 0
     first = (out / "calibration.json").read_text()
     (out / "scans" / "scan-00001.safetensors").unlink()
@@ -82,7 +84,7 @@ def test_the_same_command_continues(call, tmp_path, prior, picture):
 
 
 def test_without_images_the_truths_are_draws_of_the_prior(call, tmp_path, prior):
-    assert call("calibrate", prior, "--operator", "ct", "--out", tmp_path / "out", *SMALL)[0] == 0
+    assert call("calibrate", prior, "--operator", "ct", "--out", tmp_path / "out", *SMALL, *OWN["ct"])[0] == 0
     assert "the truths are draws of the prior" in (tmp_path / "out" / "calibration.html").read_text()
 
 

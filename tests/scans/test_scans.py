@@ -17,11 +17,13 @@ from torch import Tensor
 
 import scorefield as sf
 from scorefield import noise, operators, scans
-from scorefield.data import Frame
+from scorefield.baselines import least_squares
+from scorefield.data import Frame, Image
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
 from scorefield.scans import Cartesian, FanBeam, ParallelBeam, Scan, projections
 from scorefield.scans.projections import Projectors
+from scorefield.scans.protocols import Counting, Denoising, FanCT, ParallelCT, SuperResolution, simulate
 
 KINDS = [kind for name in scans.__all__ if (kind := getattr(scans, name)) is not Scan]
 every = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -106,8 +108,39 @@ def test_numpy_arrays_are_tensors(kind):
 )
 def test_what_does_not_fit_is_refused(kind, change, message):
     scan = kind.example()
+    if message == "ask for" and kind in (scans.NoisyImage, scans.LowResolution):
+        pytest.skip("the data themselves say the size of the image")
     with pytest.raises(InputError, match=message):
         replace(scan, **change(scan))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: scans.NoisyImage(torch.ones(4, 4), noise=noise.White(1)), "noisy image has shape"),
+        (lambda: scans.LowResolution(torch.ones(4, 4), 2, noise=noise.White(1)), "coarse image has shape"),
+        (lambda: scans.LowResolution(torch.ones(1, 4, 4), 1, noise=noise.White(1)), "factor is 1"),
+        (lambda: scans.LowResolution(torch.ones(1, 4, 4), 2.5, noise=noise.White(1)), "factor is 2.5"),  # pyright: ignore
+    ],
+)
+def test_images_that_are_none_are_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "protocol", [FanCT(40, 1e8), Counting(ParallelCT(30, 1e8)), Denoising(0.01), SuperResolution()]
+)
+def test_simulated_scans_say_the_image(protocol):
+    """Least squares of each is the image, to the noise and the resolution of the scan."""
+    rows, columns = torch.meshgrid(torch.arange(16) - 7.5, torch.arange(16) - 7.5, indexing="ij")
+    blob = 0.02 * torch.exp(-(rows**2 + columns**2) / 16)[None]
+    image = Image(blob, (4.0, 4.0), unit="1/mm")
+    scan = simulate(image, protocol, seed=1)
+    found = least_squares(scan, iterations=60)  # pyright: ignore[reportArgumentType]
+    assert scan.shape == (1, 16, 16)
+    assert scan.spacing == (4.0, 4.0)
+    assert float((found - blob).norm() / blob.norm()) < 0.3
 
 
 @every

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a defect of ours, 2 input that cannot be used (one senten
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -40,10 +41,15 @@ class Verbs(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name not in sys.argv[1:]:
+        if cmd_name not in sys.argv[1:] and cmd_name not in _words_to_complete():
             return TyperCommand(cmd_name, help=COMMANDS[cmd_name])  # a line of the help page needs no more
         module = importlib.import_module(f"scorefield.cli.{cmd_name}")
         return module.command
+
+
+def _words_to_complete() -> list[str]:
+    """The line that a shell asks to complete."""
+    return " ".join(os.environ.get(name, "") for name in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")).split()
 
 
 INTERRUPTED = 130
@@ -51,7 +57,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

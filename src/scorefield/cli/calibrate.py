@@ -9,7 +9,7 @@ from pydantic import Field
 
 from scorefield.cli.options import make_command
 from scorefield.cli.say import say
-from scorefield.cli.simulate import Modality, ProtocolOptions
+from scorefield.cli.simulate import KINDS, WORDS, Modality, ProtocolOptions
 
 if TYPE_CHECKING:
     from scorefield.calibration import Calibration, Truths
@@ -21,7 +21,7 @@ class CalibrateOptions(ProtocolOptions):
         description="A shipped prior's name or a folder that 'scorefield train' wrote.",
         json_schema_extra={"argument": True},
     )
-    operator: Modality = Field(Modality.mri, description="ct: sparse-view parallel beam; mri: undersampled multi-coil.")
+    operator: Modality = Field(Modality.mri, description=KINDS)
     images: list[str] = Field(
         [], description="True images: files, folders or globs, repeat for more; default draws of the prior."
     )
@@ -29,6 +29,7 @@ class CalibrateOptions(ProtocolOptions):
     scans: int = Field(50, ge=2, le=1_000_000, description="Simulated scans; errors fall with their root.")
     draws: int = Field(19, ge=2, le=100_000, description="Posterior draws of each.")
     steps: int = Field(24, ge=1, le=100_000, description="Sampler steps, one denoiser evaluation each.")
+    batch: int | None = Field(None, ge=1, le=100_000, description="Draws walked together; default as memory allows.")
     size: int | None = Field(
         None,
         ge=8,
@@ -67,10 +68,10 @@ def run(options: CalibrateOptions) -> None:
     truths = Prepared(_images(options), protocol) if options.images else _draws(options, prior)
     calibration = calibrate(
         prior, Experiment(Scanner(protocol, options.spacing), truths), n_scans=options.scans, draws=options.draws,
-        method=Method(steps=options.steps), seed=options.seed, folder=options.out / "scans", progress=Bar(),
+        method=Method(steps=options.steps, batch=options.batch), seed=options.seed,
+        folder=options.out / "scans", progress=Bar(),
     )  # fmt: skip
-    kind = {Modality.ct: "CT", Modality.mri: "MRI"}[options.operator]
-    title = f"Calibration of the prior '{Path(options.prior).name}' on simulated {kind}"
+    title = f"Calibration of the prior '{Path(options.prior).name}' on simulated {WORDS[options.operator]}"
     given = without_folders(options.model_dump(mode="json"))
     card = {"command": {name: _plain(value) for name, value in given.items()}}
     page = calibration_report(calibration, path=options.out / "calibration.html", title=title, card=card)
@@ -100,7 +101,7 @@ def _draws(options: CalibrateOptions, prior: Prior) -> Truths:
     from scorefield.units import WATER
 
     amplitude = prior.amplitude or 1.0
-    intensity = options.intensity or {Modality.ct: WATER, Modality.mri: 1.0}[options.operator]
+    intensity = options.intensity or {Modality.ct: WATER, Modality.fan: WATER}.get(options.operator, 1.0)
     side = options.size or 64
     levels = Karras(0.005 * amplitude, 3.0 * amplitude)  # from beyond the levels of training to their smallest
     return FromWalk(prior, (1, side, side), levels, intensity=intensity)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from scorefield.cli.options import Options, make_command
-from scorefield.cli.say import say
+from scorefield.cli.options import JSON, Options, make_command
+from scorefield.cli.say import say, to_json
 
 
 class EvaluateOptions(Options):
@@ -16,12 +16,11 @@ class EvaluateOptions(Options):
     unit: str | None = Field(None, description="Unit of a truth whose file does not say: HU, or the scan's (default).")
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval whose coverage is reported.")
     out: Path | None = Field(None, description="Also write the numbers as JSON; null where infinite.")
+    as_json: bool = JSON
 
 
 def run(options: EvaluateOptions) -> None:
     """Compare samples with the truth: PSNR, SSIM, NMSE, CRPS, interval coverage and width."""
-    import json
-    import math
     from dataclasses import asdict
 
     from scorefield.data import read_image
@@ -39,12 +38,12 @@ def run(options: EvaluateOptions) -> None:
         wanted = tuple(samples.draws.shape[1:])
         raise InputError(f"{options.truth} has shape {tuple(truth.shape)}, the draws {wanted}; give the same image.")
     numbers = asdict(evaluate(samples, truth, level=options.level))
-    for name, value in numbers.items():
-        say(f"{name:>10}  {value:.5g}" if isinstance(value, float) else f"{name:>10}  {value}")
+    cells = {name: f"{value:.5g}" if isinstance(value, float) else value for name, value in numbers.items()}
+    rows = [f"{name:>10}  {value}" for name, value in cells.items()]
+    say(to_json(numbers) if options.as_json else "\n".join(rows))
     if options.out:
-        plain = {name: value if value is None or math.isfinite(value) else None for name, value in numbers.items()}
         with atomic_path(options.out) as temporary:
-            temporary.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n")
+            temporary.write_text(to_json(numbers) + "\n")
 
 
 command = make_command(EvaluateOptions, run)

@@ -6,11 +6,12 @@ import difflib
 import inspect
 import reprlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from typer.core import TyperCommand
@@ -29,13 +30,33 @@ class Options(BaseModel):
 
 
 O = TypeVar("O", bound=Options)
+DEVICE: Any = Field("cpu", description="Where to compute: cpu, cuda, cuda:1 or mps.")
+JSON: Any = Field(
+    False, description="Print the result as JSON, and nothing else.", json_schema_extra={"flag": "--json"}
+)
+
+
+def device_of(name: str) -> str:
+    """A device that computes.
+
+    Raises:
+        InputError: an unknown name, or a device that this machine does not have.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for a device
+        raise InputError(f"The device '{shorten(name, 40)}' cannot compute here; give cpu, cuda or mps.") from error
+    return name
 
 
 def make_command(options: type[O], run: Callable[[O], None]) -> TyperCommand:
     """A typer command whose options are the fields of ``options``.
 
-    A first field marked ``json_schema_extra={"argument": True}`` is positional.  ``--config FILE.yaml`` gives any of
-    them; the command line takes precedence.
+    A first field marked ``json_schema_extra={"argument": True}`` is positional; ``{"flag": "--json"}`` gives an option
+    another name, ``{"text": True}`` makes it a text on the command line where YAML may also hold a mapping.  ``--config
+    FILE.yaml`` gives any of them; the command line takes precedence.
     """
 
     def _invoke(config: Path | None = None, **given: Any) -> None:
@@ -68,9 +89,11 @@ def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     if not required and info.default is not None:
         text += f" [default: {getattr(info.default, 'value', info.default)}]"
     positional = bool(extra.get("argument"))
-    maker = typer.Argument(help=text, show_default=False) if positional else typer.Option(help=text, show_default=False)
+    names = [str(extra["flag"])] if "flag" in extra else []
+    maker = typer.Argument if positional else partial(typer.Option, *names)
     # nothing is required of click: the configuration may give it, and validation names what is missing
-    annotation = Annotated[_optional(info.annotation), maker]
+    kind = str if extra.get("text") else info.annotation
+    annotation = Annotated[_optional(kind), maker(help=text, show_default=False)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from scorefield.cli.options import Options, make_command
-from scorefield.cli.say import say
+from scorefield.cli.options import DEVICE, JSON, Options, device_of, make_command
+from scorefield.cli.say import say, to_json
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,19 @@ class ReconstructOptions(Options):
     prior: str = Field(description="A shipped prior's name or a prior folder.")
     out: Path = Field(Path("reconstruction"), description="Folder of the results.")
     draws: int = Field(19, ge=2, le=100_000, description="Posterior draws; the ends of 19 are the 90 % bounds.")
-    steps: int = Field(24, ge=1, le=100_000, description="Sampler steps, one denoiser evaluation each.")
+    steps: int | None = Field(None, ge=1, le=100_000, description="Sampler steps, an evaluation each; default 24.")
+    method: str | dict[str, Any] | None = Field(
+        None,
+        description="Another method: NAME:option=value,... of a posterior such as dps:weight=1, or of a kernel such as"
+        " daps; in YAML also posterior, kernel and their options. See docs/command_line.md.",
+        json_schema_extra={"text": True},
+    )
+    kernel: str | dict[str, Any] | None = Field(
+        None, description="Another kernel for it: NAME:option=value,...", json_schema_extra={"text": True}
+    )
+    batch: int | None = Field(None, ge=1, le=100_000, description="Draws walked together; default as memory allows.")
+    device: str = DEVICE
+    as_json: bool = JSON
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval bounds.")
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes the draws.")
     resume: bool = Field(False, description="Continue a sampling that was interrupted, to the same draws.")
@@ -33,7 +46,7 @@ class ReconstructOptions(Options):
 def run(options: ReconstructOptions) -> None:
     """Draw posterior samples of the image behind a scan; write mean, std, interval bounds, draws and run.json."""
     from scorefield import shipped
-    from scorefield.reconstruction.method import Method
+    from scorefield.cli.methods import method_of
     from scorefield.reconstruction.pipeline import reconstruct
     from scorefield.reconstruction.results import FILES, save_run
     from scorefield.runs.progress import Bar
@@ -46,9 +59,12 @@ def run(options: ReconstructOptions) -> None:
     check_replaceable(options.out, FILES)
     if _is_finished(options):
         return
-    prior = checkpoint.load(shipped.find(options.prior))
+    device = device_of(options.device)
+    prior = checkpoint.load(shipped.find(options.prior)).to(device)
     scan = Scan.load(options.scan)
-    method, measurement = Method(steps=options.steps), scan.measurement()
+    measurement = scan.measurement().to(device)
+    numbers = {name: value for name in ("steps", "batch") if (value := getattr(options, name)) is not None}
+    method = method_of(options.method or "", options.kernel, measurement, **numbers)
     keep = _draws_on_disk(options)
     samples = reconstruct(
         prior, measurement, n=options.draws, method=method, seed=options.seed, keep=keep, progress=Bar()
@@ -58,10 +74,14 @@ def run(options: ReconstructOptions) -> None:
         given = {"n": options.draws, "method": method, "seed": options.seed}
         prediction = prediction_check(prior, scan, **given, progress=Bar())
     trust = assess(samples, measurement, prior, prediction=prediction)
+    samples = replace(samples, draws=samples.draws.cpu())
     record = without_folders({"scan": options.scan, "prior": options.prior})
     save_run(trust.attach(samples), options.out, scan=scan, level=options.level, record=record)
     keep.path.unlink(missing_ok=True)
     cost = samples.cost
+    if options.as_json:
+        say(to_json({"out": str(options.out), "draws": len(samples), "cost": asdict(cost), "trust": trust.record()}))
+        return
     say(f"Wrote {options.out}: {len(samples)} draws, {cost.evaluations:.0f} evaluations a draw, {cost.seconds:.0f} s.")
     for sentence in trust.sentences:
         say(sentence)

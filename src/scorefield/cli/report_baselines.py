@@ -17,14 +17,18 @@ from scorefield.baselines import (
 from scorefield.data import read_image
 from scorefield.errors import InputError
 from scorefield.measurement import Measurement
-from scorefield.scans import Cartesian
+from scorefield.scans import Cartesian, LowResolution, NoisyImage
 from scorefield.scans.scan import Scan
 
 Named = tuple[str, Tensor]
 Make = Callable[[Scan, Measurement, Tensor | None], Named]
 
 
-LINEAR: dict[type[Scan], tuple[str, Callable[[Measurement], Tensor]]] = {Cartesian: ("Zero-filled", zero_filled)}
+LINEAR: dict[type[Scan], tuple[str, Callable[[Measurement], Tensor]]] = {
+    Cartesian: ("Zero-filled", zero_filled),
+    NoisyImage: ("Noisy image", zero_filled),
+    LowResolution: ("Coarse image", zero_filled),
+}
 
 
 def linear(scan: Scan, given: Measurement, truth: Tensor | None) -> Named:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import typer
 
 
@@ -13,3 +18,16 @@ def printable(text: object) -> str:
 def say(text: object) -> None:
     """Print one or more lines."""
     typer.echo(printable(text))
+
+
+def to_json(data: Any) -> str:
+    """Nested plain data as JSON; numbers that are not finite are null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(name): plain(inner) for name, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(inner) for inner in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(plain(data), indent=2, allow_nan=False)

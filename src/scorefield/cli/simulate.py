@@ -22,38 +22,75 @@ class Modality(StrEnum):
     """Which scanner."""
 
     ct = "ct"
+    fan = "fan"
     mri = "mri"
+    denoising = "denoising"
+    superresolution = "superresolution"
+
+
+KINDS = (
+    "ct: sparse-view parallel beam; fan: the same with a fan beam; mri: undersampled multi-coil; denoising: the image"
+    " with noise; superresolution: means of blocks of pixels."
+)
+WORDS = {
+    Modality.ct: "CT", Modality.fan: "fan-beam CT", Modality.mri: "MRI", Modality.denoising: "noisy images",
+    Modality.superresolution: "coarse images",
+}  # fmt: skip
+RAYS = {"views", "photons", "counts"}
+OWN = {
+    Modality.ct: RAYS,
+    Modality.fan: RAYS,
+    Modality.mri: {"acceleration", "coils", "noise", "center"},
+    Modality.denoising: {"noise"},
+    Modality.superresolution: {"noise", "factor"},
+}  # the options of each
 
 
 class ProtocolOptions(Options):
-    """The options of every command that simulates scans."""
+    """The options of every command that simulates scans; those of another scanner are refused."""
 
-    views: int = Field(30, ge=1, le=100_000, description="CT: number of views over half a turn.")
+    views: int = Field(30, ge=1, le=100_000, description="CT: number of views over half a turn (fan: a turn).")
     photons: float = Field(2e4, gt=0, le=1e12, description="CT: photons per ray, which set the noise.")
+    counts: bool = Field(False, description="CT: keep the photon counts, in place of their logarithm.")
     acceleration: float = Field(4.0, ge=1, le=1e4, description="MRI: how many times fewer lines.")
     coils: int = Field(8, ge=1, le=1024, description="MRI: receive coils.")
-    noise: float = Field(
-        0.01, gt=0, le=1e3, description="MRI: noise per real component of k-space over the image's intensity."
+    noise: float | None = Field(
+        None,
+        gt=0,
+        le=1e3,
+        description="MRI and images: noise per real component over the image's intensity; default 0.01, denoising 0.1.",
     )
     center: float = Field(0.08, ge=0, le=1, description="MRI: fully sampled part of k-space.")
+    factor: int = Field(2, ge=2, le=1024, description="Superresolution: pixels along the side of a coarse one.")
 
     def protocol(self, modality: Modality) -> Protocol:
-        from scorefield.scans.protocols import CartesianMRI, ParallelCT
+        """The protocol of a scanner.
 
-        protocols = {
-            Modality.ct: ParallelCT(self.views, self.photons),
-            Modality.mri: CartesianMRI(self.acceleration, self.coils, self.noise, self.center),
+        Raises:
+            InputError: an option of another scanner was given.
+        """
+        from scorefield.scans import protocols
+
+        for name in sorted(set().union(*OWN.values()) & self.model_fields_set - OWN[modality]):
+            others = ", ".join(kind for kind, own in OWN.items() if name in own)
+            raise InputError(f"The option '{name}' is for {others}, and this scan is '{modality}'; leave it out.")
+        noise = self.noise or {Modality.denoising: 0.1}.get(modality, 0.01)
+        makers = {
+            Modality.ct: lambda: protocols.ParallelCT(self.views, self.photons),
+            Modality.fan: lambda: protocols.FanCT(self.views, self.photons),
+            Modality.mri: lambda: protocols.CartesianMRI(self.acceleration, self.coils, noise, self.center),
+            Modality.denoising: lambda: protocols.Denoising(noise),
+            Modality.superresolution: lambda: protocols.SuperResolution(noise, self.factor),
         }
-        return protocols[modality]
+        protocol = makers[modality]()
+        return protocols.Counting(protocol) if self.counts else protocol
 
 
 class SimulateOptions(ProtocolOptions):
     image: Path = Field(
         description="Image to measure: DICOM, NIfTI, npy, PNG or TIFF.", json_schema_extra={"argument": True}
     )
-    modality: Modality | None = Field(
-        None, description="ct: sparse-view parallel beam; mri: undersampled multi-coil; default what the file says."
-    )
+    modality: Modality | None = Field(None, description=f"{KINDS} Default what the file says.")
     out: Path = Field(Path("scan.scan"), description="The scan to write.")
     axis: int | None = Field(None, ge=0, le=2, description="Axis along which a volume is cut; default the last.")
     slice: int | None = Field(None, description="Slice of a volume; default the middle one.")

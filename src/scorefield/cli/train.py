@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from scorefield.cli.options import Options, make_command
+from scorefield.cli.options import Options, device_of, make_command
 from scorefield.cli.say import say
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scorefield.data.normalized import Normalized
     from scorefield.data.reading import Header
     from scorefield.lessons import Lesson
@@ -26,14 +28,30 @@ class Kind(StrEnum):
 
     patch = "patch"
     network = "network"
+    localcnn = "localcnn"
+    energy = "energy"
+    tiling = "tiling"
+    multiscale = "multiscale"
+    vp = "vp"
+
+
+KINDS = (
+    "patch: p x p field of experts; network: U-Net; localcnn: network that sees p x p pixels; energy: gradient of a"
+    " scalar by a U-Net; tiling: U-Net of patches with their place (PaDIS)."
+)
+UNTRAINED = {
+    Kind.multiscale: "A MultiScale prior is trained part by part, from Python: see docs/training.md.",
+    Kind.vp: "A VP prior holds a network that was trained elsewhere, so there is nothing to train; take network.",
+}  # what has nothing to learn here
 
 
 class TrainOptions(Options):
     images: list[str] = Field(description="Images to learn from: files, folders or globs; repeat for more.")
     out: Path = Field(Path("prior"), description="Folder of the new prior; the log is written beside it (OUT.jsonl).")
-    kind: Kind = Field(Kind.patch, description="patch: p x p field of experts; network: whole-image U-Net.")
-    patch_size: int = Field(3, ge=2, le=17, description="Patch side p in pixels.")
+    kind: Kind = Field(Kind.patch, description=KINDS)
+    patch_size: int = Field(3, ge=2, le=17, description="Patch side p in pixels; of localcnn it is odd.")
     crop: int = Field(64, ge=8, le=1024, description="Side of a network's training crops in pixels.")
+    device: str | None = Field(None, description="Where to compute: cpu, cuda or mps; default cuda where there is one.")
     minutes: float = Field(1.0, gt=0, le=1e6, description="Wall-clock budget.")
     steps: int | None = Field(
         None, ge=1, le=10**9, description="Reproducible budget in optimizer steps; overrides minutes."
@@ -87,8 +105,7 @@ def _train(options: TrainOptions, *, first: bool) -> None:
     torch.manual_seed(options.seed)
     torch.set_flush_denormal(True)  # saturated units produce them, and a step then takes ten times as long
     prior = _prior(options, images.images.header(0))
-    if torch.cuda.is_available():
-        prior.cuda()
+    prior.to(device_of(options.device or ("cuda" if torch.cuda.is_available() else "cpu")))
     train(
         _lesson(options, prior), images, budget=_budget(options), settings=_settings(options),
         validation=_validation(options, validation), record=_record(options), seed=options.seed,
@@ -116,20 +133,44 @@ def _images(options: TrainOptions) -> tuple[Normalized, Normalized | None]:
 
 
 def _prior(options: TrainOptions, image: Header) -> Prior:
-    from scorefield.nets import PatchMLP, UNet
-    from scorefield.priors import AsComplex, FieldOfExperts, Homogeneous, Network
+    """A new prior of the kind asked for, with random weights.
 
-    channels = image.channels * (2 if image.is_complex else 1)
-    if options.kind is Kind.patch:
-        net = PatchMLP(size=options.patch_size, channels=channels, levels=1)
-        prior = FieldOfExperts(net, sigma_min=options.sigma_min, sigma_max=options.sigma_max)
-    else:
-        prior = Network(UNet(channels=channels), Homogeneous(), crop=options.crop)
-    return AsComplex(prior) if image.is_complex else prior
+    Raises:
+        InputError: a kind that is not trained here.
+    """
+    from scorefield import nets, priors
+
+    if options.kind in UNTRAINED:
+        raise InputError(UNTRAINED[options.kind])
+    channels, crop = image.channels * (2 if image.is_complex else 1), options.crop
+
+    def patch() -> Prior:
+        net = nets.PatchMLP(size=options.patch_size, channels=channels, levels=1)
+        return priors.FieldOfExperts(net, sigma_min=options.sigma_min, sigma_max=options.sigma_max)
+
+    def tiling() -> Prior:
+        patches = priors.Conditional(nets.UNet(channels=channels + 2), priors.Homogeneous(), known=2, crop=crop)
+        return priors.Tiling(patches, size=crop, pad=max(1, 24 * crop // 56))  # the published 24 for 56
+
+    makers: dict[Kind, Callable[[], Prior]] = {
+        Kind.patch: patch,
+        Kind.network: lambda: priors.Network(nets.UNet(channels=channels), priors.Homogeneous(), crop=crop),
+        Kind.localcnn: lambda: priors.Network(
+            nets.LocalCNN(reach=options.patch_size, channels=channels), priors.Homogeneous(), crop=crop
+        ),
+        Kind.energy: lambda: priors.Energy(nets.UNet(channels=channels), priors.Homogeneous(), crop=crop),
+        Kind.tiling: tiling,
+    }
+    prior = makers[options.kind]()
+    return priors.AsComplex(prior) if image.is_complex else prior
 
 
 def _lesson(options: TrainOptions, prior: Prior) -> Lesson[Prior]:
-    """The prior's own lesson, on the noise levels and the crops that the options ask for."""
+    """The prior's own lesson, on the noise levels and the crops that the options ask for.
+
+    Raises:
+        InputError: an option of crops, for a kind that cuts its images in another way.
+    """
     from dataclasses import replace
 
     from scorefield.lessons import Windows
@@ -137,6 +178,10 @@ def _lesson(options: TrainOptions, prior: Prior) -> Lesson[Prior]:
     from scorefield.schedules import Geometric
 
     lesson = prior.lesson().over(Geometric(options.sigma_min, options.sigma_max))
+    if not isinstance(lesson.cut, Windows):
+        if given := sorted({"balance", "amplitude", "memory"} & options.model_fields_set):
+            raise InputError(f"The option '{given[0]}' is for crops, and '{options.kind}' has none; leave it out.")
+        return lesson
     balance = None if options.balance is None else Balance(options.balance)
     cut = Windows(lesson.cut.side, augment=_augment(options), balance=balance, memory=int(2**30 * options.memory))
     return replace(lesson, cut=cut)

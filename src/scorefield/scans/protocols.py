@@ -16,13 +16,17 @@ from scorefield.arguments import of_kind
 from scorefield.data.image import HOUNSFIELD, Image
 from scorefield.data.plausible import check_hounsfield, check_image_domain
 from scorefield.errors import InputError
-from scorefield.noise import Noise, White
+from scorefield.noise import Noise, PoissonTransmission, White
 from scorefield.operators import birdcage, cartesian_mask
 from scorefield.scans.cartesian import Cartesian
+from scorefield.scans.fan_beam import FanBeam
+from scorefield.scans.low_resolution import LowResolution
+from scorefield.scans.noisy_image import NoisyImage
 from scorefield.scans.parallel_beam import ParallelBeam
 from scorefield.scans.scan import Scan
 from scorefield.units import WATER, intensity_of
 
+SHADOW = 1.2  # of the image at 1.5 times its size, on bins 1.5 times as wide: 15 degrees from the middle
 OPAQUE = 20.0  # line integral that one photon in a billion passes
 
 
@@ -124,6 +128,105 @@ class CartesianMRI(Protocol):
         if not image.pixels.count_nonzero():
             raise InputError(f"{image.source} is zero everywhere, so it has no intensity; choose another slice.")
         return White(self.noise * intensity_of(image.pixels))
+
+
+@dataclass(frozen=True)
+class FanCT(ParallelCT):
+    """CT with rays from a point to a flat detector, over a full turn; noise as :class:`ParallelCT`.
+
+    The source is at two image diagonals from the axis, the detector at one, as wide as the image's shadow.
+
+    Args:
+        views: angles, evenly over a full turn.
+        photons: per ray before the object.
+    """
+
+    def plan(self, image: Image, generator: torch.Generator) -> Scan:
+        flat = super().plan(image, generator)
+        assert isinstance(flat, ParallelBeam)
+        diagonal = math.hypot(*image.spatial) * flat.detector_spacing
+        return FanBeam(
+            torch.zeros(1, self.views, math.ceil(SHADOW * flat.detectors)), 2 * flat.angles, size=flat.size,
+            noise=flat.noise, frame=flat.frame, detector_spacing=1.5 * flat.detector_spacing,
+            source_distance=2 * diagonal, detector_distance=diagonal,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Counting(Protocol):
+    """CT that keeps photon counts in place of line integrals, with the Poisson law of transmission.
+
+    Args:
+        protocol: where the rays run, and the photons per ray.
+    """
+
+    protocol: ParallelCT
+
+    def prepare(self, image: Image) -> Image:
+        return self.protocol.prepare(image)
+
+    def plan(self, image: Image, generator: torch.Generator) -> Scan:
+        return self.protocol.plan(image, generator)
+
+    def noise_of(self, image: Image, clean: Tensor) -> Noise:
+        self.protocol.noise_of(image, clean)  # refuses what is no attenuation
+        return PoissonTransmission(self.protocol.photons)
+
+
+@dataclass(frozen=True)
+class Denoising(Protocol):
+    """An image with white noise.
+
+    Args:
+        noise: standard deviation per real component over the intensity of the image.
+    """
+
+    noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.noise < math.inf:
+            raise InputError(f"A protocol of images needs a finite noise > 0, got {self.noise:g}.")
+
+    def prepare(self, image: Image) -> Image:
+        check_hounsfield(image)
+        return image.attenuation()
+
+    def plan(self, image: Image, generator: torch.Generator) -> Scan:
+        return NoisyImage(torch.zeros_like(image.pixels), noise=White(1.0), frame=image.frame)
+
+    def noise_of(self, image: Image, clean: Tensor) -> White:
+        if not bool(image.pixels.any()):
+            raise InputError(f"{image.source} is zero everywhere, so it has no intensity; give another image.")
+        return White(self.noise * intensity_of(image.pixels))
+
+
+@dataclass(frozen=True)
+class SuperResolution(Denoising):
+    """An image of coarse pixels, means of ``factor`` x ``factor`` pixels, with white noise.
+
+    Args:
+        noise: standard deviation per real component over the intensity of the image.
+        factor: pixels along the side of a coarse one; rows and columns that are left over are cut off.
+    """
+
+    noise: float = 0.01
+    factor: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.factor < 2:
+            raise InputError(f"Super-resolution needs a factor >= 2, got {self.factor}.")
+
+    def prepare(self, image: Image) -> Image:
+        rows, columns = ((n // self.factor) * self.factor for n in image.spatial[:2])
+        if not rows or not columns:
+            raise InputError(f"{image.source} has no block of {self.factor} x {self.factor} pixels; lower the factor.")
+        whole = super().prepare(image)
+        return Image(whole.pixels[:, :rows, :columns], frame=whole.frame)
+
+    def plan(self, image: Image, generator: torch.Generator) -> Scan:
+        blank = torch.zeros_like(image.pixels[:, :: self.factor, :: self.factor])
+        return LowResolution(blank, self.factor, noise=White(1.0), frame=image.frame)
 
 
 def simulate(image: Image, protocol: Protocol, *, seed: int = 0) -> Scan:
