@@ -61,7 +61,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             out=home / "run",
             draws=3,
             steps=2,
-            predict=True,
+            predict=0.05,
         )
     )
     write(pixels + 1, home / "other.npy")

@@ -37,8 +37,8 @@ class ReconstructOptions(Options):
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval bounds.")
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes the draws.")
     resume: bool = Field(False, description="Continue a sampling that was interrupted, to the same draws.")
-    predict: bool = Field(
-        False, description="Also predict a twentieth of the data from draws made without it; takes as long again."
+    predict: float = Field(
+        0.0, ge=0, lt=1, description="Share of the data to predict from draws made without it, as 0.05; as long again."
     )
     overwrite: bool = Field(False, description="Replace the run in OUT, if there is one.")
 
@@ -72,7 +72,7 @@ def run(options: ReconstructOptions) -> None:
     prediction = None
     if options.predict:
         given = {"n": options.draws, "method": method, "seed": options.seed}
-        prediction = prediction_check(prior, scan, **given, progress=Bar())
+        prediction = prediction_check(prior, scan, share=options.predict, **given, progress=Bar())
     trust = assess(samples, measurement, prior, prediction=prediction)
     samples = replace(samples, draws=samples.draws.cpu())
     record = without_folders({"scan": options.scan, "prior": options.prior})
