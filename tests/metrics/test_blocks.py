@@ -33,6 +33,13 @@ def test_the_error_of_a_mean_is_that_of_the_mean(masked: bool):
         assert float(errors.mean()) == pytest.approx(1 / 256, rel=0.4)
 
 
+def test_two_blocks():
+    """0 and 2: the mean 1 of two independent values has the standard error sqrt(2 / 2) = 1."""
+    halves = torch.cat([torch.zeros(1, 4, 4), 2 * torch.ones(1, 4, 4)], 2)
+    found = block_mean(halves)
+    assert (found.mean, found.error, found.blocks) == (1.0, pytest.approx(1.0), 2)
+
+
 def test_sizes_and_masks():
     values = normal(1, 9, 13)
     mask = torch.zeros(1, 9, 13, dtype=torch.bool)
