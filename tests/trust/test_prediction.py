@@ -82,7 +82,7 @@ def test_z_scores_grow_with_an_error_of_the_model():
     error, squares = normal(UNSEEN, PIXELS, seed=9), []
     for seed in range(60):
         samples, unseen = problem(seed, 100)
-        operators = [Matrix(unseen.operator.A + size * error) for size in (0.0, 0.3, 1.0)]
+        operators = [Matrix(model(torch.float64)[0][SEEN:] + size * error) for size in (0.0, 0.3, 1.0)]
         scans = [Measurement(unseen.y, operator, unseen.noise) for operator in operators]
         squares.append(torch.stack([z_scores(samples, scan).square().mean() for scan in scans]))
     growth = torch.stack(squares).diff(dim=1)
@@ -149,7 +149,7 @@ def test_the_zero_frequency_is_never_left_out():
     scan = Cartesian.example()
     center = tuple(n // 2 for n in scan.mask.shape[1:])
     for seed in range(20):
-        rest, left = scan.leave_out(0.5, seed=seed)
+        rest, left = (part for part in scan.leave_out(0.5, seed=seed) if isinstance(part, Cartesian))
         assert bool(rest.mask[0][center])
         assert not bool((rest.mask & left.mask).any())
     with pytest.raises(InputError, match="between 0 and 1"):
@@ -163,10 +163,12 @@ def test_noise_between_coils_stays():
     covariance = torch.tensor([[2.0, 0.5], [0.5, 1.0]])
     mask = torch.ones(1, 4, 6, dtype=torch.bool)
     scan = Cartesian(complex_normal(2, 24), mask, complex_normal(2, 4, 6), noise=Colored(covariance))
-    assert torch.equal(scan.leave_out(0.4)[1].noise.covariance, covariance)
+    noise = scan.leave_out(0.4)[1].noise
+    assert isinstance(noise, Colored)
+    assert torch.equal(noise.covariance, covariance)
     counts = PoissonEmission(torch.arange(8.0).reshape(1, 4, 2))
     part = counts.part(1, torch.tensor([0, 3]), (1, 4, 2))
-    assert part.background.flatten().tolist() == [0, 1, 6, 7]
+    assert torch.as_tensor(part.background).flatten().tolist() == [0, 1, 6, 7]
 
 
 # --- together
