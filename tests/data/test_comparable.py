@@ -183,3 +183,17 @@ def test_a_small_complex_object_is_an_image(size):
     first = 32 - size // 2
     pixels[:, first : first + size, first : first + size] = 1j + randn(size, size) / 10
     check_image_domain(Image(pixels))
+
+
+@pytest.mark.parametrize("width", [1.5, 2, 3])
+def test_a_spot_in_the_middle_is_an_image(width):
+    """Its energy lies in few pixels, as in k-space, but so does that of its transform."""
+    place = torch.arange(64) - 32
+    spot = torch.exp(-(place[:, None] ** 2 + place**2) / (2 * width**2))
+    check_image_domain(Image((spot * 1j)[None].to(torch.complex64)))
+
+
+def test_a_spot_elsewhere_is_an_image():
+    pixels = torch.zeros(1, 64, 64, dtype=torch.complex64)
+    pixels[0, 10, 20] = 1j
+    check_image_domain(Image(pixels))

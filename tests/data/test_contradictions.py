@@ -150,6 +150,18 @@ def test_a_png_with_missing_rows(tmp_path):
             read(tmp_path / "a.png")
 
 
+def test_pixels_behind_the_end_of_the_stream(tmp_path):
+    raw = png(9, 8, b"".join(b"\0" + bytes(range(k, k + 9)) for k in range(8)))
+    second = len(raw) - 12  # in front of IEND
+    for body, sound in ((b"", True), (b"more", False)):
+        (tmp_path / "a.png").write_bytes(raw[:second] + chunk(b"IDAT", body) + raw[second:])
+        if sound:
+            assert read(tmp_path / "a.png").spatial == (8, 9)
+            continue
+        with pytest.raises(InputError, match="do not end where the file says"):
+            read(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize(("wide", "high"), [(1, 1), (9, 8), (3, 17), (8, 8), (5, 1)])
 @pytest.mark.parametrize("depth", [1, 8, 16])
 def test_interlaced_pictures_are_counted_by_their_passes(tmp_path, wide, high, depth):
