@@ -28,16 +28,7 @@ from support import normal
 CASES = kernel_cases() | posterior_cases()
 DOUBLE, SINGLE = torch.float64, torch.float32
 POWERS = {DOUBLE: 2.0**-9, SINGLE: 2.0**40}
-# numbers inside that have a unit, not yet mended
-IMAGE: set[str] = set()
-DATA: set[str] = set()
-
-
-def every(pending: set[str]):
-    unlawful = pytest.mark.xfail(strict=True, raises=AssertionError, reason="a number inside has a unit")
-    return pytest.mark.parametrize(
-        "name", [pytest.param(name, marks=[unlawful] if name in pending else []) for name in CASES]
-    )
+every = pytest.mark.parametrize("name", CASES)
 
 
 @functools.cache
@@ -48,20 +39,20 @@ def plain(name: str, dtype: torch.dtype) -> Tensor:
     return found
 
 
-@every(IMAGE)
+@every
 @pytest.mark.parametrize("dtype", [DOUBLE, SINGLE], ids=str)
 def test_an_image_unit_that_is_a_power_of_two_changes_no_bit(name, dtype):
     found = draws(CASES[name], Problem(image=POWERS[dtype], dtype=dtype))
     assert torch.equal(found, plain(name, dtype))
 
 
-@every(IMAGE)
+@every
 def test_any_other_image_unit_changes_rounding_only(name):
     for problem in (Problem(image=0.0193), Native(image=1e3)):
         assert apart(draws(CASES[name], problem), plain(name, DOUBLE)) < 1e-5
 
 
-@every(DATA)
+@every
 def test_a_data_unit_changes_rounding_only_and_no_bit_if_it_is_a_power_of_two(name):
     assert torch.equal(draws(CASES[name], Problem(data=2.0**7)), plain(name, DOUBLE))
     assert apart(draws(CASES[name], Problem(data=37.0)), plain(name, DOUBLE)) < 1e-5

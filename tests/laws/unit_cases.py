@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from registry import exported
@@ -220,6 +220,11 @@ def alternating(make: Callable[[Nuisance], Update]) -> Case:
     return case
 
 
+def published(problem: Problem) -> tuple[Prior, Kernel]:
+    kernel = replace(AnnealedHMC.published(problem.image / 200), proposals=3)
+    return MMPS(problem.prior, problem.measurement), kernel
+
+
 def quick() -> Descent:
     return Descent(DPMpp2M(eta=1.0), Karras(0.02, 20.0), 6)
 
@@ -243,6 +248,7 @@ SPECIAL: dict[str, tuple[type, Case]] = {
     "LiteralPiGDM": (LiteralPiGDM, lambda p: (p.prior, LiteralPiGDM(p.measurement, amplitude=p.image))),
     "MALA": (MALA, exact(MALA())),
     "MALA-path": (MALA, blind(MALA(acceptance=ByPath()))),
+    "AnnealedHMC-published": (AnnealedHMC, published),
     "AnnealedHMC": (AnnealedHMC, blind(AnnealedHMC(proposals=3))),
     "MCGDiff": (MCGDiff, holding(lambda m: MCGDiff(m, kappa=0.3))),
     "Particles-moved": (Particles, holding(lambda m: Particles(m, move=MALA(rate=0.5)))),
