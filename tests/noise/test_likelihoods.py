@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scorefield import noise
+from scorefield.data import sample_scans
 from scorefield.errors import InputError
 from scorefield.kernels import Descent, DPMpp2M, MarkovChain, PerturbAndMap, SplitGibbs
 from scorefield.linalg.covariance import Isotropic
@@ -17,7 +18,7 @@ from scorefield.linalg.parts import as_rows, from_rows
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.noise import Colored, Gaussian, PoissonEmission, PoissonTransmission, Rician, Weighted, White
-from scorefield.operators import Identity, Matrix, Mix, birdcage, mri
+from scorefield.operators import Fourier, Identity, Matrix, Mix, birdcage, mri
 from scorefield.posteriors import MMPS
 from scorefield.priors.gaussian import DiagonalGaussian
 from scorefield.randomness import normal_like
@@ -333,3 +334,29 @@ def test_impossible_data_are_refused(law):
         for ask in (law.log_likelihood, law.score):
             with pytest.raises(InputError):
                 ask(y, torch.ones(1, 1).double())
+
+
+@pytest.mark.parametrize(("dark", "blank", "before"), [(50.0, 2e3, 1.2), (400.0, 2e3, 2.0), (400.0, 2e4, 1.15)])
+def test_line_integrals_have_the_noise_that_the_law_says(dark, blank, before, generator):
+    """The true integrals miss them by their noise; with ``(counts - dark) ** -0.5`` for it, as docs had, by more."""
+    mean = torch.linspace(0, 5, 20_000, dtype=torch.float64)[None]
+    law = PoissonTransmission(blank, dark)
+    y = law.corrupt(mean, generator)
+    lines, noise = law.linear_data(y)
+    assert float(noise.whiten(lines - mean).square().mean().sqrt()) == pytest.approx(1, abs=0.03)
+    assert float(((lines - mean) / (y - dark).clamp(min=1).rsqrt()).square().mean().sqrt()) > before
+
+
+@pytest.mark.parametrize("std", [2.0, 10.0, 30.0])
+def test_the_noise_of_a_scan_from_neighborhoods_of_its_k_space(std, generator):
+    """The recipe of docs/raw_data.md; the outermost rows are 10 to 150 % too high where the noise is low.
+
+    Were all singular values noise, the smaller half would have by Marchenko & Pastur (100 of 1936) a root mean square
+    of .90 times the noise; the larger half holds the image, so the result is between .90 and 1.
+    """
+    image = sample_scans.mr_slice().pixels
+    kspace = Fourier((4, *image.shape[1:]))((birdcage(4, tuple(image.shape)) * image)[None])[0]
+    kspace = kspace + White(std).sample(kspace, generator)
+    patches = kspace[:, 24:72, 40:88].unfold(1, 5, 1).unfold(2, 5, 1).permute(1, 2, 0, 3, 4).reshape(44 * 44, 100)
+    small = torch.linalg.svdvals(patches)[50:]
+    assert 0.9 < float((small.square().mean() / (2 * len(patches))).sqrt()) / std < 1
