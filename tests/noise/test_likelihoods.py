@@ -65,7 +65,7 @@ def test_the_score_is_the_gradient(name, generator):
 
 def narrow(law: noise.Noise, levels: str) -> noise.Noise:
     """The same law on the first column of its data, where ``levels`` is a map over them."""
-    return type(law)(getattr(law, levels)[:, :1], *([law.background] if levels == "blank" else []))
+    return type(law)(getattr(law, levels)[:, :1], *([law.background] if levels == "blank" else []))  # pyright: ignore
 
 
 @every
