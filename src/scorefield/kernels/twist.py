@@ -24,6 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scorefield.errors import InputError, NoDensity
 from scorefield.linalg.parts import as_rows
 from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
@@ -60,9 +61,17 @@ class Twisted(Posterior):
         """``log p_sigma(x) + log twist(x)``: (B,).
 
         Raises:
-            InputError: the prior has no ``log_prob``.
+            InputError: the prior has no ``log_prob``; the path cannot take its place, because ``score`` is not the
+                gradient of this density.
         """
-        return self.prior.log_prob(x, sigma) + self.at(x, sigma).log.to(x.real.dtype)
+        try:
+            density = self.prior.log_prob(x, sigma)
+        except NoDensity as error:
+            raise InputError(
+                f"A Metropolis move of particles needs log_prob, which {type(self.prior).__name__} does not have; give"
+                " Particles no move."
+            ) from error
+        return density + self.at(x, sigma).log.to(x.real.dtype)
 
     def at(self, x: Tensor, sigma: Tensor | float) -> Twist:
         """The twist at images x (B, *event), sigma ()."""
