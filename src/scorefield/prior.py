@@ -76,7 +76,6 @@ class Prior(nn.Module, ABC):
             form, whose units are the user's.
         beside: further tensors that its checkpoint holds, by the name of their file, then by their own.
         trained_steps: number of optimizer steps that this session has made on a learned prior.
-        extent: size of the numbers of its images, in their unit.
     """
 
     event_shape: tuple[int, ...] | None = None
