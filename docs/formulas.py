@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 from math_core import LatexError, LatexToMathML
 from sphinx.application import Sphinx
@@ -9,9 +11,10 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
-_CONVERTER = LatexToMathML(
-    annotation=True, fancy_error=False
-)  # the source stays in the page, so that a formula can be copied
+# the annotation is the source: a formula can be copied from the page
+_CONVERTER = LatexToMathML(annotation=True, fancy_error=False)
+_ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL)
+_ROWS = re.compile(r"\\\\|(?<!\\)&")  # of a formula that is written as aligned lines, outside of any environment
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -25,8 +28,8 @@ def block(self: HTML5Translator, node: nodes.math_block) -> None:
     if node.get("number"):
         self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})</span>')
     source = node.astext()
-    wrapped = node.get("no-wrap", node.get("nowrap"))
-    latex = source if wrapped else rf"\begin{{aligned}}{source.strip()}\end{{aligned}}"
+    rows = _ROWS.search(_ENVIRONMENT.sub("", source))
+    latex = rf"\begin{{aligned}}{source.strip()}\end{{aligned}}" if rows else source
     self.body.append(_mathml(latex, node, displayed=True))
     self.body.append("</div>\n")
     raise nodes.SkipNode
