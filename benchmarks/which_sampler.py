@@ -47,7 +47,6 @@ OVERDUE = "out of time"
 LEFT_OUT = {
     "Ascent": "climbs to the mode",
     "FinalDenoise": "ends a walk",
-    "FinalDraw": "ends a walk",
 }
 NOT_ON_SCANS = {
     "RePaint": "is defined for masks, where putting the data in place is one product; on a scan each of its 2000"

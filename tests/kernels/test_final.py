@@ -16,6 +16,7 @@ from scorefield.noise import White
 from scorefield.operators import Matrix
 from scorefield.posteriors import MMPS, Exact
 from scorefield.priors import Gaussian
+from scorefield.randomness import normal_like
 from scorefield.sampling import sample
 from scorefield.schedules import Karras
 from support import monte_carlo_floor, normal, relative_wasserstein
@@ -86,6 +87,23 @@ def test_given_a_second_scan_it_draws_what_both_scans_leave_open():
     z = (drawn - exact.mean) @ axes / values.sqrt()
     assert float((z.std(0) - 1).abs().max()) < 5 / math.sqrt(2 * N) + 0.02
     assert float(z.mean(0).abs().max()) < 5 / math.sqrt(N) + 0.06
+
+
+def test_the_solver_restarts_until_a_twentieth_of_the_noise_is_left():
+    """The same noise with a dense solve: its data are met to .05 of the noise, which takes more than eight products."""
+    size, sigma, noise = 200, torch.tensor(0.1).double(), 3e-3
+    variances = torch.logspace(-1, -4, size).double()
+    prior = Gaussian(torch.zeros(size).double(), variances.diag())
+    x0 = prior.rsample(1, g(1))
+    given = Measurement(x0 + noise * normal(1, size, seed=4), Matrix(torch.eye(size).double()), White(noise))
+    x = x0 + sigma * normal(3, size, seed=2)
+    drawn = MMPS(prior, given).draw_clean(x, sigma, g(7))
+    generator = g(7)
+    start = prior.draw_clean(x, sigma, generator)
+    white = normal_like(start, generator)
+    spread = 1 / (1 / variances + 1 / sigma**2)
+    exact = start + spread / (spread + noise**2) * (given.y - noise * white - start)
+    assert bool(((drawn - exact).norm(dim=1) < 0.05 * noise * white.norm(dim=1)).all())
 
 
 @pytest.mark.parametrize("posterior", [MMPS, Exact])
