@@ -1,5 +1,7 @@
 """Samplings that were interrupted continue to the same draws, and to no others."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from benches import tb_g
 
 from scorefield.errors import InputError
-from scorefield.kernels import DAPS, DPMpp2M, Heun, Langevin, Then
+from scorefield.kernels import DAPS, DPMpp2M, Heun, Langevin, Particles, Then
 from scorefield.measurement import Measurement
 from scorefield.noise import White
 from scorefield.operators import Identity, Matrix
@@ -82,12 +84,36 @@ def test_the_cost_is_that_of_all_sessions(tmp_path):
 def test_other_samplings_do_not_continue(tmp_path):
     path = tmp_path / "draws.safetensors"
     drawn(OnDisk(path))
-    for options in ({"seed": 4}, {"n": 11}, {"start": WarmStart(BENCH.truth)}):
+    for options in ({"seed": 4}, {"n": 9}, {"start": WarmStart(BENCH.truth)}):
         with pytest.raises(InputError, match="draws of another sampling"):
             drawn(OnDisk(path), **options)
     other = MMPS(BENCH.prior, tb_g(1).measurement)  # the same objects but for their numbers
     with pytest.raises(InputError, match="its numbers differs"):
         sample(other, Heun(), SIGMAS, n=10, seed=3, like=LIKE, keep=OnDisk(path, batch=4))
+
+
+def test_a_sampling_goes_on_to_more_draws_in_other_batches(tmp_path):
+    path = tmp_path / "draws.safetensors"
+    whole = drawn(n=13).draws
+    first = drawn(OnDisk(path), n=6)
+    for batch in (3, 5):
+        kept = OnDisk(path, batch=batch)
+        samples = sample(MMPS(BENCH.prior, BENCH.measurement), Heun(), SIGMAS, n=13, seed=3, like=LIKE, keep=kept)
+        torch.testing.assert_close(samples.draws, whole, rtol=1e-9, atol=1e-9)
+        assert torch.equal(samples.draws[:6], first.draws)
+    assert samples.cost.forward == drawn(n=13).cost.forward
+    finished = OnDisk.of(tmp_path / "more.safetensors", first, OnDisk(path).origin["numbers"])
+    torch.testing.assert_close(drawn(finished, n=13).draws, whole, rtol=1e-9, atol=1e-9)
+
+
+def test_a_population_does_not_go_on_to_more(tmp_path):
+    """Its draws compete, so they are those of the number that was asked for."""
+    path = tmp_path / "draws.safetensors"
+    kernel = Particles(BENCH.measurement)
+    for n in (4, 4):
+        sample(BENCH.prior, kernel, SIGMAS, n=n, seed=3, like=LIKE, keep=OnDisk(path))
+    with pytest.raises(InputError, match=r"differs\)"):
+        sample(BENCH.prior, kernel, SIGMAS, n=8, seed=3, like=LIKE, keep=OnDisk(path))
 
 
 def test_versions_and_new_fields_do_not_matter(tmp_path):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -109,7 +109,13 @@ class State(Generic[M]):
 
 
 class Kernel(Portable, ABC, Generic[M]):
-    """One step of a sampler, whose memory is an M; ``kernel.to(device)`` moves the data that it holds."""
+    """One step of a sampler, whose memory is an M; ``kernel.to(device)`` moves the data that it holds.
+
+    Attributes:
+        group: whether the images of a batch depend on each other, as the particles of a population do.
+    """
+
+    group: ClassVar[bool] = False
 
     def start(self, x: Tensor) -> State[M]:
         """The state before the first step.  A kernel whose memory is never None overrides it."""
@@ -120,6 +126,12 @@ class Kernel(Portable, ABC, Generic[M]):
         self, prior: Prior, state: State[M], sigma: Tensor, target: Tensor, generator: torch.Generator
     ) -> State[M]:
         """Move the images from level ``sigma`` to level ``target`` (both 0-d), ``target <= sigma``."""
+
+
+def is_group(kernel: Kernel[Any]) -> bool:
+    """Whether the images that a kernel moves together depend on each other: it, or a kernel inside it, says so."""
+    parts = [part for part in vars(kernel).values() if isinstance(part, Kernel)]
+    return kernel.group or any(map(is_group, parts))
 
 
 @dataclass(frozen=True)

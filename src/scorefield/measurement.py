@@ -16,7 +16,7 @@ from torch import Tensor
 from scorefield.arguments import as_tensor, of_kind
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Spread
-from scorefield.linalg.parts import norm, per_image, power_of_two
+from scorefield.linalg.parts import at_least_single, norm, per_image, power_of_two
 from scorefield.noise import Gaussian, Noise, White
 from scorefield.noise.gaussian import gaussian
 from scorefield.operators.linear import Operator
@@ -42,13 +42,15 @@ class Measurement(Portable):
     """One scan: ``y = A x0 + n``.
 
     Args:
-        y: the data, shaped ``operator.shape_out`` with or without a leading batch of one.
+        y: the data, shaped ``operator.shape_out`` with or without a leading batch of one; half precision becomes
+            single.
         operator: the forward model A.  Where it is not linear, ``A^H`` below is the adjoint of its Jacobian J.
         noise: the law of n.
 
     Raises:
-        InputError: y's shape is not the operator's, y holds NaN or infinity, y is real where the operator gives complex
-            numbers, or operator and noise are no objects of these classes.
+        InputError: y's shape is not the operator's, y holds NaN or infinity, or numbers so large or so small that sums
+            of their squares leave the range of their dtype; y is real where the operator gives complex numbers, or
+            operator and noise are no objects of these classes.
     """
 
     def __init__(self, y: Tensor, operator: Operator, noise: Noise):
@@ -68,6 +70,8 @@ class Measurement(Portable):
         if not bool(y.isfinite().all()):
             bad = int((~y.isfinite()).sum())
             raise InputError(f"The data hold {bad} values that are NaN or infinite; mask or repair them first.")
+        y = at_least_single(y)
+        _check_range(y)
         self.y, self.operator, self.noise = y, operator, noise
         if isinstance(noise, Gaussian) and not y.is_complex() and self._predicts_complex():
             raise InputError(f"The data are real and {operator} gives complex numbers; give both components.")
@@ -209,3 +213,14 @@ class Whitened(Measurement):
     def at(self, x: Tensor) -> Measurement:
         near = self.scan.at(x)
         return self if near is self.scan else Whitened(near)
+
+
+def _check_range(y: Tensor) -> None:
+    """Refuse data whose products overflow or underflow; an image and an operator come on top of the squares."""
+    info = torch.finfo(y.real.dtype)
+    largest, (low, high) = float(y.abs().max()) if y.numel() else 0.0, (info.tiny**0.4, info.max ** (1 / 3))
+    if largest and not low < largest < high:
+        raise InputError(
+            f"The data reach {largest:.3g}, and {str(y.real.dtype).removeprefix('torch.')} computes with data from"
+            f" {low:.0e} to {high:.0e}; give data and noise in another unit, or as float64."
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,6 @@ from scorefield.arguments import as_tensor, of_kind
 from scorefield.errors import Diverged, InputError, refuse_arguments, rename_arguments
 from scorefield.kernel import Kernel, M, State
 from scorefield.prior import Prior, as_prior
-from scorefield.randomness import stream
 from scorefield.runs.cost import Meter, meter
 from scorefield.runs.divergence import Watch, is_finite
 from scorefield.runs.provenance import name_of, provenance
@@ -90,13 +89,14 @@ def sample(
     seed = secrets.randbits(31) if seed is None else seed
     like = torch.empty(0) if like is None else like
     batch = min(keep.batch or n, n)
-    origin = provenance(prior, kernel, sigmas, seed=seed, batch=batch) | {"start": name_of(start)}
+    origin = provenance(prior, kernel, sigmas, seed=seed, batch=batch)
+    origin |= {"start": name_of(start), "streams": keep.rule.name}
     keeper = keep.begin(Sampling(prior, kernel, start, origin, n, like.device))
-    left = [first for first in range(0, n, batch) if first not in keeper.finished]
+    left = _batches(n, batch, keeper.finished)
 
     def walk_batch(prior: Prior, kernel: Kernel[Any], first: int) -> Iterator[State[Any]]:
-        generator = torch.Generator(like.device).manual_seed(stream(seed, first))
-        x = start(prior, like.new_empty((min(batch, n - first), *shape)), sigmas[0], generator)
+        generator = keep.rule.generator(seed, first, left[first], like.device)
+        x = start(prior, like.new_empty((left[first], *shape)), sigmas[0], generator)
         yield from walk(prior, kernel, x, sigmas, generator)
 
     def states(run: Meter) -> Iterator[State[Any]]:
@@ -113,6 +113,19 @@ def sample(
         for _ in keep.progress.track(states(run), total=len(left) * len(sigmas), label="sampling"):
             pass
     return keeper.result(run.cost)
+
+
+def _batches(n: int, batch: int, finished: Collection[int]) -> dict[int, int]:
+    """The draws that do not exist yet, in batches: the number of draws of each, by the number of its first draw."""
+    batches: dict[int, int] = {}
+    first = size = 0
+    for draw in range(n):
+        if draw in finished:
+            size = 0
+            continue
+        first, size = (first, size + 1) if 0 < size < batch else (draw, 1)
+        batches[first] = size
+    return batches
 
 
 def _diverged(prior: Prior, kernel: Kernel[Any], sigmas: Tensor, number: int, walk_again: Walk) -> Diverged:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scorefield.errors import InputError
 from scorefield.prior import Prior
-from scorefield.randomness import normal_like
+from scorefield.randomness import normal_like, uniform_like
 
 Start = Callable[[Prior, Tensor, Tensor, torch.Generator], Tensor]
 
@@ -93,6 +93,5 @@ class Uniform:
             raise InputError(f"Uniform needs finite low < high, got {self.low:g} and {self.high:g}.")
 
     def __call__(self, prior: Prior, like: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-        x = torch.empty_like(like, memory_format=torch.contiguous_format)
-        (torch.view_as_real(x) if x.is_complex() else x).uniform_(self.low, self.high, generator=generator)
-        return x
+        u = (self.high - self.low) * uniform_like(like, generator)
+        return u + (complex(self.low, self.low) if u.is_complex() else self.low)

@@ -16,7 +16,7 @@ from scorefield.cli import COMMANDS, main
 from scorefield.nets import UNet
 from scorefield.priors import Homogeneous, Network
 from scorefield.reconstruction import pipeline
-from scorefield.reconstruction.results import save_run
+from scorefield.reconstruction.results import load_draws, save_run
 from scorefield.samples import OnDisk, Samples
 from scorefield.scans import Scan
 from scorefield.store import checkpoint
@@ -255,6 +255,28 @@ def test_a_killed_training_is_resumed_by_the_command(call, tmp_path, picture):
     assert json.loads(state.read_text())["step"] == 6
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        ("patch", "--sigma-min", 0.01),
+        ("patch", "--sigma-max", 0.7),
+        ("patch", "--amplitude", 1.5),
+        ("patch", "--balance", 0.3),
+        ("patch", "--memory", 0.5),
+        ("patch", "--seed", 1),
+        ("patch", "--patch-size", 4),
+        ("network", "--crop", 32),
+    ],
+)
+def test_a_training_goes_on_with_the_same_options_only(call, tmp_path, picture, kind, name, value):
+    options = ("train", "--images", picture, "--batch", 4, "--out", tmp_path / "p", "--kind", kind, "--crop", 16)
+    assert call(*options, "--steps", 1)[0] == 0
+    status, _, err = call(*options, "--steps", 2, "--resume", name, value)
+    assert status == 2
+    assert re.search("was trained with|another prior", sentence(err))
+    assert len(sentence(err)) < 500
+
+
 @pytest.mark.parametrize("options", [("--slice", 3), ("--axis", 1)], ids=str)
 def test_a_picture_has_no_slices(call, tmp_path, picture, options):
     status, _, err = call("simulate", picture, "--out", tmp_path / "s.scan", *options)
@@ -337,6 +359,15 @@ def test_a_run_is_replaced_with_its_report(call, tmp_path, picture):
     assert "is finished: it holds 2 draws, and nothing was sampled" in out
     assert "sampling" not in err
     assert (run / "samples.safetensors").read_bytes() == before
+    more = (*again[:-4], "--draws", 3, "--steps", 1, "--resume")
+    status, _, err = call(*more, "--seed", 4)
+    assert status == 2
+    assert "its seed differs" in sentence(err)
+    assert (run / "samples.safetensors").read_bytes() == before
+    assert call(*more)[0] == 0
+    three = load_draws(run).draws
+    assert call(*again[:-4], "--draws", 3, "--steps", 1, "--out", tmp_path / "three")[0] == 0
+    torch.testing.assert_close(load_draws(tmp_path / "three").draws, three, rtol=1e-4, atol=1e-5)
     again = (*again, "--overwrite")
     assert call(*again)[0] == 0
     assert not (run / "report.html").exists()

@@ -31,7 +31,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, MRImageStorage
 from scorefield.data import read
 from scorefield.data.formats.raster import LUMINANCE
 from scorefield.errors import InputError
-from scorefield.runs.machine import peak_memory_mb
+from scorefield.machine import peak_memory_mb
 
 LONGEST = 500  # characters of a sentence, with the name of the file
 SECONDS = 5  # of the processor, for a file of some kilobytes

@@ -3,6 +3,8 @@
 The judge reads the damaged bytes with the libraries of the formats alone, and does not know ours.
 """
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import json

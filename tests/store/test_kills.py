@@ -1,5 +1,7 @@
 """A writer that is killed anywhere leaves the old content or the new, and nothing hidden after the next start."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import os

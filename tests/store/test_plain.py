@@ -1,5 +1,7 @@
 """JSON files that notice every change."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import json

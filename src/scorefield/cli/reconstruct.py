@@ -36,7 +36,7 @@ class ReconstructOptions(Options):
     as_json: bool = JSON
     level: float = Field(0.9, gt=0, lt=1, description="Probability of the interval bounds.")
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes the draws.")
-    resume: bool = Field(False, description="Continue a sampling that was interrupted, to the same draws.")
+    resume: bool = Field(False, description="Continue an interrupted sampling to the same draws, or a run to more.")
     predict: float = Field(
         0.0, ge=0, lt=1, description="Share of the data to predict from draws made without it, as 0.05; as long again."
     )
@@ -48,36 +48,35 @@ def run(options: ReconstructOptions) -> None:
     from scorefield import shipped
     from scorefield.cli.methods import method_of
     from scorefield.reconstruction.pipeline import reconstruct
-    from scorefield.reconstruction.results import FILES, save_run
+    from scorefield.reconstruction.results import save_run
     from scorefield.runs.progress import Bar
     from scorefield.runs.provenance import without_folders
+    from scorefield.samples import OnDisk
     from scorefield.scans.scan import Scan
     from scorefield.store import checkpoint
-    from scorefield.store.atomic import check_replaceable
     from scorefield.trust import assess, prediction_check
 
-    check_replaceable(options.out, FILES)
     if _is_finished(options):
         return
     device = device_of(options.device)
     prior = checkpoint.load(shipped.find(options.prior)).to(device)
     scan = Scan.load(options.scan)
     measurement = scan.measurement().to(device)
-    numbers = {name: value for name in ("steps", "batch") if (value := getattr(options, name)) is not None}
-    method = method_of(options.method or "", options.kernel, measurement, **numbers)
-    keep = _draws_on_disk(options)
-    samples = reconstruct(
-        prior, measurement, n=options.draws, method=method, seed=options.seed, keep=keep, progress=Bar()
-    )
+    steps = {} if options.steps is None else {"steps": options.steps}
+    method = method_of(options.method or "", options.kernel, measurement, **steps)
+    disk = _draws_on_disk(options)
+    keep = disk.with_batch(options.batch)
+    given = {"n": options.draws, "method": method, "seed": options.seed}
+    samples = reconstruct(prior, measurement, **given, keep=keep, progress=Bar())
     prediction = None
     if options.predict:
-        given = {"n": options.draws, "method": method, "seed": options.seed}
         prediction = prediction_check(prior, scan, share=options.predict, **given, progress=Bar())
     trust = assess(samples, measurement, prior, prediction=prediction)
     samples = replace(samples, draws=samples.draws.cpu())
-    record = without_folders({"scan": options.scan, "prior": options.prior})
+    numbers = OnDisk(disk.path).origin["numbers"]  # what it takes to go on to more draws
+    record = without_folders({"scan": options.scan, "prior": options.prior}) | {"numbers": numbers}
     save_run(trust.attach(samples), options.out, scan=scan, level=options.level, record=record)
-    keep.path.unlink(missing_ok=True)
+    disk.path.unlink(missing_ok=True)
     cost = samples.cost
     if options.as_json:
         say(to_json({"out": str(options.out), "draws": len(samples), "cost": asdict(cost), "trust": trust.record()}))
@@ -91,10 +90,12 @@ def _is_finished(options: ReconstructOptions) -> bool:
     """Whether OUT holds the run that is asked to go on, and nothing is left to sample; says so.
 
     Raises:
-        InputError: OUT holds a run, and it is neither to be replaced nor to go on.
+        InputError: OUT cannot be written, or holds a run that is neither to be replaced nor to go on.
     """
-    from scorefield.reconstruction.results import DRAWS, load_draws
+    from scorefield.reconstruction.results import DRAWS, FILES, load_draws
+    from scorefield.store.atomic import check_replaceable
 
+    check_replaceable(options.out, FILES)
     if options.overwrite or not (options.out.expanduser() / DRAWS).exists():
         return False
     if not options.resume:
@@ -107,6 +108,7 @@ def _is_finished(options: ReconstructOptions) -> bool:
 
 def _draws_on_disk(options: ReconstructOptions) -> OnDisk:
     """The draws finished so far, beside the folder of the results."""
+    from scorefield.reconstruction.results import DRAWS, load_draws, load_record
     from scorefield.samples import OnDisk
 
     folder = options.out.expanduser().resolve()  # a "." has no name
@@ -115,7 +117,12 @@ def _draws_on_disk(options: ReconstructOptions) -> OnDisk:
         path.unlink(missing_ok=True)
     if path.exists() and not options.resume:
         raise InputError(f"A sampling for {options.out} was interrupted; add --resume, or --overwrite.")
-    return OnDisk(path)
+    if path.exists() or options.overwrite or not (folder / DRAWS).exists():
+        return OnDisk(path)
+    record = load_record(folder)
+    if "numbers" not in record:
+        raise InputError(f"{options.out} was written by an earlier version, so it cannot go on; add --overwrite.")
+    return OnDisk.of(path, load_draws(folder), record["numbers"])
 
 
 command = make_command(ReconstructOptions, run)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from scorefield.errors import InputError
-from scorefield.runs.machine import free_bytes
+from scorefield.machine import free_bytes
 
 DEFLATE = 1032  # largest ratio of deflate: 258 bytes for two bits (zlib.net/zlib_tech.html)
 PACKBITS = 64  # of run lengths in DICOM and TIFF: 128 bytes for two

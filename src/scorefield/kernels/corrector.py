@@ -3,6 +3,7 @@ r"""The Langevin corrector of predictor-corrector sampling."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class Corrector(Kernel[None]):
     References:
         Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, ICLR 2021, arXiv 2011.13456, algorithm 4.
     """
+
+    group: ClassVar[bool] = True
 
     snr: float = 0.16
 

@@ -29,7 +29,7 @@ from scorefield.kernel import Info, State
 from scorefield.kernels.acceptance import Acceptance, Point
 from scorefield.linalg.solve import inner
 from scorefield.prior import Prior
-from scorefield.randomness import normal_like
+from scorefield.randomness import exponential_like, normal_like
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Hamiltonian:
         momentum = normal_like(here.x, generator)
         there, after = self._leap(prior, here, momentum, sigma)
         fall = (inner(momentum, momentum) - inner(after, after)) / 2
-        threshold = -torch.empty_like(fall).exponential_(generator=generator)
+        threshold = -exponential_like(fall, generator)
         # a proposal that overflowed is NaN here, compares as False and is rejected
         gain, error = self.acceptance.gain(prior, here, there, sigma)
         accepted = threshold < gain + fall

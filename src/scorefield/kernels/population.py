@@ -19,7 +19,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -136,6 +136,8 @@ class ParticleFilter(Kernel[Population | None]):
     Raises:
         InputError: numbers out of range.
     """
+
+    group: ClassVar[bool] = True
 
     measurement: Measurement = field(repr=False)
     oversampling: int = 4

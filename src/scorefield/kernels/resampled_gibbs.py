@@ -14,6 +14,7 @@ Gibbs sweeps: exact in the limit of a large population, for any modes, at the co
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -48,6 +49,8 @@ class ResampledGibbs(Kernel[Tensor | None]):
         Del Moral, Doucet, Jasra, "Sequential Monte Carlo samplers", JRSS B 2006, for the weights; Vono, Dobigeon,
         Chainais, IEEE TSP 2019, arXiv 1804.05809, for the moves.
     """
+
+    group: ClassVar[bool] = True
 
     measurement: Measurement = field(repr=False)
     descent: Descent = field(default=Descent(Ancestral(), Karras(0.002, 80.0), 100))

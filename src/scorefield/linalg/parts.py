@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+SINGLE = {torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.complex32: torch.complex64}
+
 
 def as_rows(x: Tensor) -> Tensor:
     """``x`` (B, ...), real or complex, as real vectors (B, d); complex entries become pairs."""
@@ -57,3 +59,8 @@ def mix_channels(matrix: Tensor, x: Tensor) -> Tensor:
     """Multiply the channels of ``x`` (B, channels, ...) by ``matrix`` (n, channels), in the precision of x."""
     dtype = x.dtype.to_complex() if matrix.is_complex() or x.is_complex() else x.dtype
     return torch.einsum("ij,bj...->bi...", matrix.to(device=x.device, dtype=dtype), x.to(dtype))
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """``x``, in single precision where it is in half precision, in which few operators can compute."""
+    return x.to(SINGLE.get(x.dtype, x.dtype))

@@ -104,7 +104,7 @@ def gmres(matrix: Map, v: Tensor, *, tolerance: float = 1e-6, iterations: int = 
     Args:
         matrix: maps (B, *shape) to (B, *shape).
         v: right-hand sides (B, *shape), real or complex.
-        tolerance: relative residual at which all draws stop.
+        tolerance: relative residual at which a draw stops.
         iterations: largest dimension of the Krylov space.
     """
     return flexible_gmres(matrix, v, lambda u: u, tolerance=tolerance, iterations=iterations)[0]
@@ -121,7 +121,7 @@ def flexible_gmres(
         matrix: maps (B, *shape) to (B, *shape).
         v: right-hand sides (B, *shape), real or complex.
         precondition: an approximate inverse of ``matrix``, called once before each product by it.
-        tolerance: relative residual at which all draws stop, (B,) or one for all.
+        tolerance: relative residual at which a draw stops, (B,) or one for all.
         iterations: largest dimension of the space.
 
     Returns:
@@ -135,6 +135,7 @@ def flexible_gmres(
     basis, directions = [v / per_image(torch.where(size > 0, size, 1), v)], []
     hessenberg = torch.zeros(len(v), iterations + 1, iterations, dtype=torch.float64, device=v.device)
     weights = torch.zeros(len(v), 0, dtype=torch.float64, device=v.device)
+    live = torch.ones(len(v), dtype=torch.bool, device=v.device)  # a draw that is solved stays as it is
     for k in range(iterations):
         directions.append(precondition(basis[k]))
         w = matrix(directions[k])
@@ -142,8 +143,10 @@ def flexible_gmres(
             hessenberg[:, i, k] = h = inner(b, w)
             w = w - per_image(h, v) * b
         hessenberg[:, k + 1, k] = norm = inner(w, w).sqrt()
-        weights, residual = _least_squares(hessenberg[:, : k + 2, : k + 1])
-        if bool((residual <= tolerance).all()):
+        latest, residual = _least_squares(hessenberg[:, : k + 2, : k + 1])
+        weights = torch.where(live[:, None], latest, torch.cat([weights, torch.zeros_like(latest[:, :1])], 1))
+        live = live & ~(residual <= tolerance)
+        if not bool(live.any()):
             break
         basis.append(w / per_image(torch.where(norm > 0, norm, 1), w))
     combination = Combination(size[:, None] * weights)

@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scorefield.errors import InputError
+from scorefield.machine import free_bytes
 from scorefield.operators.ct_geometry import FanBeam, Geometry, Pair, ParallelBeam
 from scorefield.operators.linear import Operator
 from scorefield.portable import Portable
@@ -56,14 +58,42 @@ def _system(geometry: Geometry) -> tuple[Any, Any]:
     """The system matrix (views detectors, H W) in mm, averaged over each bin, and its transpose."""
     from scipy import sparse
 
-    # rays at most one pixel apart in the image: the interpolation itself averages over less than that
-    count = max(1, math.ceil(geometry.width / geometry.pixel_spacing - 1e-9))
+    count = _rays_per_bin(geometry)
     within = ((np.arange(count) + 0.5) / count - 0.5) * geometry.detector_spacing
     offsets = (geometry.offsets[:, None] + within).reshape(-1)
     average = sparse.kron(sparse.eye_array(geometry.detectors), np.full((1, count), 1 / count), format="csr")
     views = [average @ _joseph(geometry, *geometry.rays(angle, offsets)) for angle in geometry.views]
     transpose = sparse.vstack(views, format="csr").astype(np.float32).T.tocsr()
     return transpose.T.tocsr(), transpose  # transposing twice sorts the columns, in linear time
+
+
+def _rays_per_bin(geometry: Geometry) -> int:
+    """Rays at most one pixel apart in the image: the interpolation itself averages over less than that."""
+    return max(1, math.ceil(geometry.width / geometry.pixel_spacing - 1e-9))
+
+
+def peak_bytes(geometry: Geometry) -> float:
+    """Memory that building the projector of a geometry takes at its peak, about: the rays of one view, and 30 bytes an
+    entry of the matrix.
+
+    A bin sees a strip of the image, and a pixel the bins on which it falls; the smaller count bounds the entries.
+    """
+    _, height, width = geometry.shape
+    strip, longest = geometry.width / geometry.pixel_spacing, max(height, width)
+    seen = min(geometry.detectors * longest * (max(strip, 1) + 1), height * width * (2 / strip + 1))
+    rays = geometry.detectors * _rays_per_bin(geometry) * longest
+    return 100.0 * rays + 30.0 * len(geometry.angles) * seen
+
+
+def _check_memory(geometry: Geometry) -> None:
+    need, free = peak_bytes(geometry), free_bytes(torch.device("cpu"))
+    if need > free:
+        _, height, width = geometry.shape
+        raise InputError(
+            f"The projector of {height} x {width} pixels of {geometry.pixel_spacing:g} mm, {len(geometry.angles)} views"
+            f" and {geometry.detectors} bins needs about {need / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are"
+            " free; check the sizes in mm, or take fewer views or larger pixels."
+        )
 
 
 def compressed_rows(starts: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -134,11 +164,15 @@ class Projector(Operator):
 
     Args:
         geometry: where the rays run, kept for cards and for filtered back-projection.
+
+    Raises:
+        InputError: the matrix needs more memory than is free.
     """
 
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
         slices, height, width = geometry.shape
+        _check_memory(geometry)
         super().__init__((slices, height, width), (slices, len(geometry.views), geometry.detectors))
         matrix, transpose = _system(geometry)
         self._single = _Pair(_from_scipy(matrix), _from_scipy(transpose))

@@ -2,6 +2,8 @@ r"""Projection onto the data, before and after the denoiser."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,7 @@ from scorefield.measurement import Measurement
 from scorefield.operators.consistency import pseudo_inverse
 from scorefield.posteriors.base import Posterior
 from scorefield.prior import Prior, Vjp, level
-from scorefield.randomness import normal_like
+from scorefield.randomness import branch_of, normal_like
 
 
 class Projection(Posterior):
@@ -49,14 +51,14 @@ class Projection(Posterior):
         if not 0 < weight <= 1 or iterations < 1:
             raise InputError(f"Projection needs 0 < weight <= 1, iterations >= 1; got {weight:g} and {iterations}.")
         self.weight, self.iterations = weight, iterations
-        self._coin: int | None = None
+        self._coin: Callable[[], torch.Generator] | None = None
 
     def draw(self, generator: torch.Generator | None = None) -> Prior:
         """The posterior with its own and the prior's coin for one step; without a generator the data stay clean."""
         if generator is None:
             return super().draw()
         thrown = self.replace(prior=self.prior.draw(generator))
-        thrown._coin = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        thrown._coin = branch_of(generator)
         return thrown
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
@@ -73,7 +75,7 @@ class Projection(Posterior):
     def _noise(self, x: Tensor, sigma: Tensor | float) -> Tensor | float:
         if self._coin is None:
             return 0.0
-        return level(sigma, x) * normal_like(x, torch.Generator(x.device).manual_seed(self._coin))
+        return level(sigma, x) * normal_like(x, self._coin())
 
     def _project(self, x: Tensor, noise: Tensor | float = 0.0) -> Tensor:
         return x + self._range(self.measurement.residual(x - noise))

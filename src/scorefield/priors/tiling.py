@@ -31,7 +31,7 @@ from scorefield.errors import InputError
 from scorefield.lessons.lesson import Lesson
 from scorefield.lessons.tiles import TileCut
 from scorefield.prior import Denoiser, Prior, Vjp, level
-from scorefield.randomness import normal_like
+from scorefield.randomness import coin_of, normal_like
 
 if TYPE_CHECKING:
     from typing import Self
@@ -74,6 +74,7 @@ class Tiling(Denoiser):
 
     def draw(self, generator: torch.Generator | None = None) -> Tiling:
         """One tiling: uniform offsets, and fresh noise around the image."""
+        generator = None if generator is None else coin_of(generator)  # all draws have the same offsets
         device = generator.device if generator is not None else "cpu"
         ends = (max(self.pad, 1), max(self.pad, 1), 2**31)
         coin = [int(torch.randint(end, (), generator=generator, device=device)) for end in ends]
@@ -118,7 +119,8 @@ class Tiling(Denoiser):
         grid = self.grid(x)
         tiles, outside = grid.cut(x), 1 - grid.cut(torch.ones_like(x))
         generator = torch.Generator().manual_seed(self.coin[2])
-        noise = normal_like(torch.empty(tiles.shape, dtype=x.dtype), generator).to(x)
+        one = torch.empty(grid.number, *tiles.shape[1:], dtype=x.dtype)  # the same around every image of a batch
+        noise = normal_like(one, generator).to(x).repeat(len(x), 1, 1, 1)
         places = grid.places(self.pad).to(x).repeat(len(x), 1, 1, 1)
         return torch.cat([tiles + outside * noise * levels.reshape(-1, 1, 1, 1), places], 1)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scorefield.machine import free_bytes
 from scorefield.prior import Prior
-from scorefield.runs.machine import free_bytes
 
 
 def graph_bytes(prior: Prior, x: Tensor, sigma: Tensor) -> int:

@@ -64,7 +64,9 @@ class Method:
         steps: number of steps; a first-order or multistep kernel takes one denoiser evaluation each.
         sigma_max: first noise level over the intensity (:func:`scorefield.units.intensity_of`).
         sigma_min: last noise level over the intensity; no lower than a learned prior was trained.
-        batch: number of draws walked together; by default as many as fit in memory, and at most 8.
+        batch: number of draws that are walked together and share a stream of random numbers, as in version 0.1 and as
+            populations do; the draws depend on it.  By default each draw has a stream of its own, and as many are
+            walked together as ``keep`` says or as fit in memory, at most 8.
 
     Raises:
         InputError: objects of other classes, or numbers out of range.

@@ -15,7 +15,8 @@ It makes these choices:
   image, which the posterior approximation knows.
 - *Support.*  Where the maps of all coils are zero there is no object: the image is zero there, whatever the prior
   learned (:class:`scorefield.priors.Supported`), and the provenance says the share of pixels that are seen.
-- *Batches.*  As many draws together as fit in memory, and at most eight.
+- *Batches.*  As many draws together as fit in memory, and at most eight.  The draws do not depend on it but for
+  rounding: each has a stream of random numbers of its own.
 - *Few data.*  Where the law is in closed form and the data are few numbers, particles take the place of all this
   (:func:`scorefield.reconstruction.method.default_method`).
 """
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from scorefield.arguments import of_kind
 from scorefield.errors import rename_arguments
+from scorefield.kernel import is_group
 from scorefield.linalg.parts import per_image
 from scorefield.linalg.solve import conjugate_gradients
 from scorefield.measurement import Measurement, as_measurement
@@ -36,6 +38,7 @@ from scorefield.priors.algebra import IndependentParts, Lift
 from scorefield.priors.cast import Cast, precision_of
 from scorefield.priors.scaled import Scaled
 from scorefield.priors.supported import Supported
+from scorefield.randomness import PER_BATCH
 from scorefield.reconstruction.memory import draws_that_fit
 from scorefield.reconstruction.method import Method, default_method
 from scorefield.runs.progress import Silent
@@ -45,7 +48,7 @@ from scorefield.schedules import Karras
 from scorefield.units import intensity_of
 
 LINEARIZATIONS = 5  # for the first image of an operator that is not linear
-LARGEST_BATCH = 8  # larger ones are slower on a CPU, and draws of a seed should not depend on the free memory
+LARGEST_BATCH = 8  # larger ones are slower on a CPU
 
 
 @rename_arguments(partial="keep")
@@ -97,8 +100,10 @@ def reconstruct(
     posterior = method.posterior(prior, measurement)
     schedule = Karras(method.sigma_min * intensity, method.sigma_max * intensity)
     sigmas = schedule.grid(method.steps)
-    fit = method.batch or min(draws_that_fit(prior, image, sigmas[0]), LARGEST_BATCH)
-    fit, seed = keep.setting("batch", fit), keep.setting("seed", seed) if seed is None else seed
+    fit = method.batch or keep.batch or min(draws_that_fit(prior, image, sigmas[0]), LARGEST_BATCH)
+    seed = keep.setting("seed", seed) if seed is None else seed
+    keep = keep if method.batch is None else keep.with_rule(PER_BATCH)
+    fit = keep.setting("batch", fit) if keep.rule is PER_BATCH or is_group(method.kernel) else fit
     samples = sample(
         posterior, method.kernel, sigmas, n=n, seed=seed, like=image[0], keep=keep.with_batch(fit, progress)
     )

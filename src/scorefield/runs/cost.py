@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from scorefield.kernel import Kernel
+from scorefield.machine import peak_memory_mb
 from scorefield.nuisance import Nuisance
 from scorefield.operators.linear import Operator
 from scorefield.prior import Prior, Vjp
-from scorefield.runs.machine import peak_memory_mb
 from scorefield.runs.twins import Methods, Observer, twin
 
 

@@ -18,7 +18,7 @@ from scorefield.measurement import Measurement
 from scorefield.prior import Prior
 from scorefield.store.description import build, describe
 
-RUN = ("seed", "batch")  # entries that belong to the run and not to the distribution
+RUN = ("seed", "batch", "streams")  # entries that belong to the run and not to the distribution
 VERSIONS = ("versions",)  # entries that may change between the sessions of a sampling, and between runs to merge
 DRAWS = ("trust",)  # entries about the draws of one run; they do not hold for more draws
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.prior import Prior
+from scorefield.randomness import PER_DRAW, PerDraw
 from scorefield.runs.cost import Cost
 from scorefield.runs.progress import Silent
 from scorefield.samples.draws import Samples
@@ -70,7 +71,7 @@ class Keeper(ABC, Generic[R]):
 
     @property
     def finished(self) -> Collection[int]:
-        """Batches that exist already, by the number of their first draw."""
+        """Numbers of the draws that exist already."""
         return ()
 
     @abstractmethod
@@ -94,8 +95,10 @@ class Keep(ABC, Generic[R]):
     """What a sampling stores of its draws; the object does not change during a sampling.
 
     Args:
-        batch: number of draws that are walked and stored together; all of them by default.  Each batch has its own
-            stream of random numbers.
+        batch: number of draws that are walked and stored together; all of them by default.  The draws do not depend on
+            it but for rounding, unless the kernel lets the images of a batch compete, as populations do.
+        rule: which draws share a stream of random numbers: none (:class:`scorefield.randomness.PerDraw`), or those of a
+            batch, as in version 0.1 (:class:`scorefield.randomness.PerBatch`).
         progress: shows how far the sampling is.
 
     Raises:
@@ -103,11 +106,18 @@ class Keep(ABC, Generic[R]):
     """
 
     batch: int | None = field(default=None, kw_only=True)
+    rule: PerDraw = field(default=PER_DRAW, kw_only=True, repr=False)
     progress: Silent = field(default=Silent(), kw_only=True)
 
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
             raise InputError(f"A batch holds at least 1 draw, got {self.batch}.")
+
+    def with_rule(self, rule: PerDraw) -> Keep[R]:
+        """A copy with another rule for the random numbers."""
+        other = copy.copy(self)
+        vars(other).update(rule=rule)
+        return other
 
     def with_batch(self, batch: int | None, progress: Silent | None = None) -> Keep[R]:
         """A copy with another batch and, if given, another progress."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from scorefield.arguments import of_kind
 from scorefield.data.frame import Frame
 from scorefield.errors import InputError
+from scorefield.linalg.parts import at_least_single
 from scorefield.noise import Noise
 from scorefield.noise.words import in_words
 from scorefield.randomness import stream
@@ -39,7 +40,8 @@ class Scan(ABC):
     r"""One raw scan; the kinds are in :mod:`scorefield.scans`.
 
     Args:
-        data: shaped like the operator's output, any floating or complex dtype, finite; numpy arrays become tensors.
+        data: shaped like the operator's output, any floating or complex dtype (half becomes single), finite; numpy
+            arrays become tensors.
         noise: the law of the data, one of :mod:`scorefield.noise`, in the unit of the data: ``White(std)``;
             ``Weighted(std)`` with a number for each datum; ``Colored(covariance)`` between the first axis of the data.
         frame: pixel size in mm, position in the patient, and unit of the image's values.
@@ -74,7 +76,7 @@ class Scan(ABC):
 
     def __post_init__(self) -> None:
         of_kind(self.frame, Frame, "a frame for the scan", "give sf.Frame(spacing, unit=...)")
-        self._set("data", torch.as_tensor(self.data))
+        self._set("data", at_least_single(torch.as_tensor(self.data)))
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, (np.ndarray, Tensor)):

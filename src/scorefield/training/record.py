@@ -10,13 +10,14 @@ from typing import Any
 
 from torch import Tensor
 
-from scorefield.errors import InputError
+from scorefield.errors import InputError, shorten
 from scorefield.prior import Prior
 from scorefield.store import checkpoint
 from scorefield.store.atomic import check_writable, recover
 from scorefield.store.checkpoint import Card
 from scorefield.store.plain import JsonFile
 from scorefield.store.tensors import TensorFile
+from scorefield.training.identity import first_difference
 from scorefield.training.logs import JsonLines, Log, TensorBoard
 
 STATE_FILE = "training.safetensors"
@@ -90,10 +91,11 @@ class Record:
         if plain is None:
             return None
         for name, value in expected.items():
-            if plain.get(name, value) != value:  # a value that an older version did not store counts as equal
+            other = first_difference(plain.get(name, value), value, name)  # an older version did not store all
+            if other is not None:
                 raise InputError(
-                    f"{self.path} was trained with {name} = {plain.get(name)}, not {value}; resume with the same, or"
-                    " train anew in another folder."
+                    f"{self.path} was trained with {other[0]} = {shorten(other[1], 100)}, not {shorten(other[2], 100)};"
+                    " resume with the same, or train anew in another folder."
                 )
         return Snapshot(STATE.read(self.path / STATE_FILE)[0], plain)
 

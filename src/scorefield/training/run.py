@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -32,6 +32,7 @@ class Run:
         checks: validation, if there is one.
         record: folder of snapshots and log, if there is one.
         images: number and checksum of the images; a snapshot of other images cannot continue.
+        fixed: what else decides the steps (:func:`scorefield.training.identity.identity`), by name.
     """
 
     prior: Prior
@@ -39,6 +40,7 @@ class Run:
     checks: Checks | None
     record: Record | None
     images: str
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def steps(self, batches: Batches, objective: Objective, budget: Budget) -> Iterator[StepReport]:
         """The remaining steps, with log, validation and snapshots.
@@ -127,7 +129,8 @@ class Run:
                 log.write({name: value for name, value in record.items() if name != "number"})
 
     def _fixed(self) -> dict[str, Any]:
-        return {"seed": self.optimizer.seed, "settings": asdict(self.optimizer.settings), "images": self.images}
+        own = {"seed": self.optimizer.seed, "settings": asdict(self.optimizer.settings), "images": self.images}
+        return {**own, **self.fixed}
 
     def _resume(self) -> None:
         found = self.record.begin(self._fixed()) if self.record is not None else None

@@ -19,7 +19,7 @@ class Settings:
         clip: largest norm of the gradient of the loss per pixel.
         average: decay of the exponential moving average of the weights.
         parts: into how many parts each process cuts its share of a batch, to save memory; the gradients are added up,
-            so the result is the same to rounding.
+            so a step is the same to rounding; over many steps a training amplifies that.
         half: bfloat16 autocast where the hardware computes in it; loss, weights and optimizer stay in single precision.
 
     Raises:

@@ -20,7 +20,7 @@ from torch import Tensor
 from scorefield.arguments import of_kind
 from scorefield.data.images import Images
 from scorefield.data.normalized import Normalized, tensors
-from scorefield.lessons.lesson import Cut, Learner, PreparedBatches
+from scorefield.lessons.lesson import Cut, Learner, Lesson, PreparedBatches
 from scorefield.lessons.shelf import Shelf
 from scorefield.prior import Prior, as_prior
 from scorefield.randomness import stream
@@ -29,6 +29,7 @@ from scorefield.store.checkpoint import Card
 from scorefield.store.tensors import digest
 from scorefield.training.budget import Budget, Epochs, Minutes, Steps
 from scorefield.training.descent import AveragedAdam, StepReport, descend
+from scorefield.training.identity import as_json, identity
 from scorefield.training.record import Record
 from scorefield.training.run import Run
 from scorefield.training.settings import Settings
@@ -94,7 +95,7 @@ def train(
     optimizer = AveragedAdam(lesson.trainee, settings, seed=seed)
     batches = cut.batches(images, settings.batch, seed=seed)
     checks = Checks(validation, cut, seed) if validation else None
-    run = Run(lesson.prior, optimizer, checks, record, _fingerprint(images))
+    run = Run(lesson.prior, optimizer, checks, record, _fingerprint(images), _fixed(lesson, validation))
     epoch = partial(_epoch, images, cut.side, settings.batch)
     steps = run.steps(batches, lesson.objective, budget.over(epoch))
     shown = progress if workers().rank == 0 else Silent()
@@ -136,6 +137,13 @@ def _representatives(images: Sequence[Tensor]) -> list[Tensor]:
     """All images, or evenly spaced ones of many."""
     few = min(len(images), REPRESENTATIVES)
     return [images[i * len(images) // few] for i in range(few)]
+
+
+def _fixed(lesson: Lesson[Any], validation: Validation | None) -> dict[str, Any]:
+    """What decides the steps and the choice of weights, besides the images, the seed and the settings."""
+    checks = {} if validation is None else {"every": validation.every, "crops": validation.crops,
+        "sigmas": list(validation.sigmas), "images": _fingerprint(tensors(validation.images))}  # fmt: skip
+    return {"lesson": as_json(identity(lesson)), "checks": checks}
 
 
 def _fingerprint(images: Sequence[Tensor]) -> str:

@@ -17,7 +17,7 @@ import torch
 from scorefield.data.frame import UNKNOWN
 from scorefield.data.room import PACKBITS, check_ratio, check_room, inflated
 from scorefield.errors import InputError
-from scorefield.runs.machine import free_bytes
+from scorefield.machine import free_bytes
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -1,5 +1,7 @@
 """Memory of the machine on systems that are not at hand: each says it in another way, and none makes it fail."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import ctypes
@@ -11,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from scorefield.runs import machine
+from scorefield import machine
 
 CPU = torch.device("cpu")
 
