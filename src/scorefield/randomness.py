@@ -110,6 +110,13 @@ def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return _filled(x, Tensor.normal_, generator)
 
 
+def common_normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """As :func:`normal_like`, for what is a number of the batch: where draws have streams, each image gets the same."""
+    if isinstance(generator, DrawStreams):
+        return normal_like(x[0], generator.coin).expand_as(x)
+    return normal_like(x, generator)
+
+
 def uniform_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Numbers shaped like ``x`` whose real components are uniform on [0, 1)."""
     return _filled(x, Tensor.uniform_, generator)

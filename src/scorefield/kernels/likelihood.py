@@ -35,7 +35,7 @@ from scorefield.linalg.solve import inner
 from scorefield.measurement import Measurement
 from scorefield.portable import Portable
 from scorefield.prior import Density
-from scorefield.randomness import coin_of, normal_like
+from scorefield.randomness import common_normal_like, normal_like
 
 POWER_STEPS = 10  # of power iteration: a few per cent of the largest curvature
 
@@ -147,7 +147,7 @@ def _curvature_at(measurement: Measurement, x: Tensor, generator: torch.Generato
         return operator.H(torch.where((slope.conj() * image).real < 0, -slope, 0))
 
     # one beginning for all images and batches: where the model is linear, their curvature is the same
-    v = normal_like(x[0], coin_of(generator)).expand_as(x)
+    v = common_normal_like(x, generator)
     size = norm(v)
     for _ in range(POWER_STEPS):
         v = curve(v / per_image(torch.where(size > 0, size, 1), v))
