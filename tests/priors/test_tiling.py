@@ -1,5 +1,7 @@
 """Tilings: every pixel in one patch, exact where patches are independent, and seams that average out."""
 
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import math
@@ -181,19 +183,23 @@ def test_positions_are_those_of_training():
 
 
 def test_the_state_around_the_image_is_noise():
-    """As in training, where the zeros got noise; fixed by the coin, other for another."""
-    pixels, x, sigma = Pixels(), torch.full((200, 1, 8, 8), 100.0, dtype=torch.float64), 0.7
+    """As in training, where the zeros got noise; fixed by the coin, other for another.
 
-    def around(seed: int) -> Tensor:
+    It is the same around all images of a batch, so that the batch does not change a draw.
+    """
+    pixels, sigma = Pixels(), 0.7
+
+    def around(seed: int, images: int = 1) -> Tensor:
+        x = torch.full((images, 1, 8, 8), 100.0, dtype=torch.float64)
         Tiling(pixels, size=4, pad=4, coin=(0, 0, seed)).denoise(x, sigma)
         tiles = pixels.x[:, 0]
         return tiles[tiles.abs() < 50]
 
-    first = around(1)
-    assert len(first) == 200 * (9 - 4) * 16
-    assert first.std().item() == pytest.approx(sigma, rel=5 / math.sqrt(2 * len(first)))
-    assert torch.equal(first, around(1))
-    assert not torch.equal(first, around(2))
+    every = torch.cat([around(seed) for seed in range(200)])
+    assert len(every) == 200 * (9 - 4) * 16
+    assert every.std().item() == pytest.approx(sigma, rel=5 / math.sqrt(2 * len(every)))
+    assert len(set(every.tolist())) == len(every)
+    assert torch.equal(around(1, images=3), around(1).repeat(3))
 
 
 def test_each_image_has_its_own_level():
