@@ -16,7 +16,8 @@ from scorefield.kernel import Kernel, Then
 from which_sampler import Judge, Problem, measure, pairings, roles, with_prior
 from which_sampler_page import verdict, write_page
 
-SMALL = Problem("Gaussian, d = 8", benches.tb_g, draws=200, steps=40, sweeps=5, pool=4000, kernels=("Ancestral",))
+# 160 steps: with 40 the spread of a first-order walk is 14 % too small, as much as 5 standard errors of 200 draws
+SMALL = Problem("Gaussian, d = 8", benches.tb_g, draws=200, steps=160, sweeps=5, pool=4000, kernels=("Ancestral",))
 
 
 def test_kernels_are_known_by_what_they_do():
@@ -55,8 +56,8 @@ def test_exact_samplers_are_called_exact_and_others_are_not():
     }
     assert verdict(rows["MMPS"]) == "**exact**"
     assert verdict(rows["DDNM"]).startswith("biased: ")
-    assert rows["MMPS"]["evaluations"] == 41
-    assert rows["MMPS"]["vjps"] > 41
+    assert rows["MMPS"]["evaluations"] == 161
+    assert rows["MMPS"]["vjps"] > 161
     exact = judge(bench.posterior.rsample(200, torch.Generator().manual_seed(5)))
     assert verdict({"draws": 200, **exact}) == "**exact**"
 
@@ -87,7 +88,7 @@ def test_results_stay_in_files_and_the_page_is_written(tmp_path, monkeypatch, ca
     which_sampler.main()
     assert len(calls) == first
     assert (tmp_path / "page.md").read_text() == page
-    assert "| `MMPS` | `Ancestral` | 41 |" in page
+    assert "| `MMPS` | `Ancestral` | 161 |" in page
     assert "not asked for" in page
     record = json.loads(next((tmp_path / "work").glob("*MMPS*")).read_text())
     assert record["draws"] == 200

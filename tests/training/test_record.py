@@ -223,7 +223,7 @@ def test_other_settings_do_not_resume(tmp_path):
         trained(tmp_path, steps=3, rate=2e-3, resume=True)
     other = Network(UNet(widths=(4, 8), blocks=1), EDM(0.3), crop=16)
     record = Record(tmp_path / "prior", resume=True)
-    with pytest.raises(InputError, match="training of another prior"):
+    with pytest.raises(InputError, match=r"was trained with lesson\.prior\.net\.widths = \[4, 4\], not \[4, 8\]"):
         train(other, [image(0)], budget=Steps(3), settings=Settings(batch=4), record=record)
 
 

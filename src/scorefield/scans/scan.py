@@ -40,8 +40,7 @@ class Scan(ABC):
     r"""One raw scan; the kinds are in :mod:`scorefield.scans`.
 
     Args:
-        data: shaped like the operator's output, any floating or complex dtype (half becomes single), finite; numpy
-            arrays become tensors.
+        data: shaped like the operator's output, any floating or complex dtype, finite; numpy arrays become tensors.
         noise: the law of the data, one of :mod:`scorefield.noise`, in the unit of the data: ``White(std)``;
             ``Weighted(std)`` with a number for each datum; ``Colored(covariance)`` between the first axis of the data.
         frame: pixel size in mm, position in the patient, and unit of the image's values.
@@ -76,7 +75,7 @@ class Scan(ABC):
 
     def __post_init__(self) -> None:
         of_kind(self.frame, Frame, "a frame for the scan", "give sf.Frame(spacing, unit=...)")
-        self._set("data", at_least_single(torch.as_tensor(self.data)))
+        self._set("data", torch.as_tensor(self.data))
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, (np.ndarray, Tensor)):
@@ -200,7 +199,7 @@ class Scan(ABC):
                 f"The scan's noise is {self.noise!r}; give a law of scorefield.noise, such as White(std) with the"
                 " standard deviation per real component."
             )
-        data = self.data.unsqueeze(0)
+        data = at_least_single(self.data).unsqueeze(0)
         try:
             fits = self.noise.score(data, data).shape == data.shape
         except RuntimeError:  # of shapes that do not go together
