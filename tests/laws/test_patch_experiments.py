@@ -24,7 +24,7 @@ from scorefield.operators import Identity
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.priors import FieldOfExperts, Kde, Pairs, Scaled, Tabulated
 
-GALLERY = Path(__file__).parents[2] / "docs" / "gallery" / "priors"
+GALLERY = Path(sf.__file__).parent / "shipped" / "phantoms"
 WEIGHT = 0.2
 
 
