@@ -276,7 +276,7 @@ def test_the_reference_travels_with_the_prior(tmp_path: Path):
     file.write_bytes(b"nothing")
     with pytest.raises(InputError, match="restore"):
         checkpoint.load(tmp_path / "p")
-    checkpoint.BESIDE.write(file, {"values": torch.zeros(2)})
+    checkpoint.save(prior, tmp_path / "p", beside={"reference": {"values": torch.zeros(2)}})
     with pytest.raises(InputError, match="no reference"):
         reference_of(checkpoint.load(tmp_path / "p"))
     prior.beside = {}
