@@ -1,5 +1,7 @@
 """What a training leaves on disk: after any interruption it continues to the same bits."""
 
+# pyright: reportCallIssue=false
+
 from __future__ import annotations
 
 import json
