@@ -1,5 +1,7 @@
 """The likeness check on closed forms: its identity, honest p-values under right models, power against wrong ones."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 import math
