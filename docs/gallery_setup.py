@@ -27,6 +27,7 @@ PAGES = (
     "plot_likelihood_is_not_enough.py",
     "plot_rectangle_toy.py",
     "plot_patch_denoising.py",
+    "plot_epll.py",
     "plot_shape_shift.py",
     "plot_amplitude_shift.py",
     "plot_methods_mr.py",

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+import fit_mixture
 from scorefield import shipped
 from scorefield.store import checkpoint
 from shipped_images import retouch
-from train_shipped import RECIPES, deep_unet, unet
+from train_shipped import RECIPES as TRAINED
+from train_shipped import deep_unet, unet
 
+RECIPES = {**TRAINED, **fit_mixture.RECIPES}
 NAMES = shipped.names()
 
 
@@ -31,7 +34,8 @@ def test_its_card_states_data_licence_recipe_and_limits(name):
     assert card.limits
     assert card.provenance
     assert {"images", "steps", "seconds", "settings", "noise", "command"} <= set(card.training)
-    assert f"train_shipped.py {name}" in card.training["command"]
+    script = "fit_mixture.py" if name in fit_mixture.RECIPES else "train_shipped.py"
+    assert f"{script} {name}" in card.training["command"]
     assert "/" not in json.dumps(card.training).replace("scripts/", "")  # no path of anybody's machine
 
 

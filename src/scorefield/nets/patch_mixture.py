@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from scorefield.errors import InputError
 
+PART = 512  # patches at a time: larger parts do not fit into the cache
+
 
 class PatchMixture(nn.Module):
     """Gaussian mixture on p x p patches, of mean 0; :class:`OffsetInvariant` subtracts the mean of each patch first.
@@ -91,7 +93,7 @@ class PatchMixture(nn.Module):
         shares = nn.functional.one_hot(start, self.components).to(v)
         for _ in range(iterations):
             self._maximize(v, shares)
-            logs = torch.cat([self._components(part, v.new_zeros(1, 1, 1))[2] for part in v.split(4096)])
+            logs = torch.cat([self._components(part, v.new_zeros(1, 1, 1))[2] for part in v.split(PART)])
             history.append(
                 logs.logsumexp(1).mean().item() - 0.5 * v.shape[1] * torch.log(v.new_tensor(2 * torch.pi)).item()
             )
