@@ -33,8 +33,8 @@ import matplotlib.pyplot as plt
 import torch
 
 import scorefield as sf
+from scorefield.densities.potential import log_ratio
 from scorefield.kernels import HMC, Absolute, AnnealedHMC, ByPath, Langevin, Repeat
-from scorefield.kernels.acceptance import Point
 from scorefield.posteriors import AnnealedLikelihood
 from scorefield.priors import Gaussian
 
@@ -55,8 +55,7 @@ here, there = torch.linspace(-2, 18, 200).unsqueeze(1), torch.linspace(-1, 19.5,
 level = torch.tensor(0.5)
 change = mixture.log_prob(there, level) - mixture.log_prob(here, level)
 for intervals in (2, 4, 8):
-    start, end = (Point(x, mixture.score(x, level), torch.zeros(200)) for x in (here, there))
-    error = (ByPath(intervals).gain(mixture, start, end, level) - change).abs().max()
+    error = (log_ratio(mixture, here, there, level, intervals) - change).abs().max()
     print(f"{intervals} intervals: largest error of log p(x') - log p(x) {error:.1e}")
 
 # %%
