@@ -69,20 +69,47 @@ def test_moments_of_one_number():
     assert result == pytest.approx((1.0, 0.75, 0.25, math.sqrt(4 + 1) / 2))
 
 
-@pytest.mark.parametrize(("shift", "exact"), [(0.0, True), (0.5, False)])
-def test_distance_over_the_floor(shift, exact):
-    draws = BENCH.posterior.rsample(500, generator(1)) + shift
-    distance = lambda a, b: sliced_wasserstein(a, b, directions=100, generator=generator(7))  # noqa: E731
-    yardstick = Yardstick(distance, lambda n, g: BENCH.posterior.rsample(n, g), 500, generator=generator(2))
-    result = yardstick(draws)
-    with pytest.raises(InputError):
-        yardstick(draws[:100])
-    if exact:
-        assert abs(result.z) < 4.5
-        assert result.value < 2
-    else:
-        assert result.z > 10
-        assert result.value > 3
+N = 100
+
+
+def stick() -> Yardstick:
+    distance = lambda a, b: sliced_wasserstein(a, b, directions=20, generator=generator(7))  # noqa: E731
+    exact = lambda n, g: BENCH.posterior.rsample(n, g)  # noqa: E731
+    return Yardstick(distance, exact, N, repeats=3, pairs=300, generator=generator(2))
+
+
+def test_the_score_of_exact_draws_is_one_and_its_interval_holds_one():
+    yardstick, g = stick(), generator(1)
+    scores = [yardstick(*(BENCH.posterior.rsample(N, g) for _ in range(8))) for _ in range(40)]
+    held = sum(score.low < 1 < score.high for score in scores)
+    assert binom.cdf(held, len(scores), 0.95) > 1e-4  # the floor, which all scores share, is known to 2 %
+    values = torch.tensor([score.value for score in scores])
+    error = math.hypot(float(values.std()) / math.sqrt(len(scores)), yardstick.floor.error / yardstick.floor.mean)
+    assert abs(float(values.mean()) - 1) < 4.5 * error
+
+
+def test_a_score_sees_an_excess_of_twenty_per_cent():
+    """``kappa`` copies of each draw have a distance that is larger by ``sqrt((1 + kappa) / 2)``: 1.22 for two."""
+    yardstick, g = stick(), generator(1)
+    scores = [yardstick(*(BENCH.posterior.rsample(N // 2, g).repeat(2, 1) for _ in range(8))) for _ in range(20)]
+    values = torch.tensor([score.value for score in scores])
+    assert float(values.mean()) == pytest.approx(math.sqrt(1.5), abs=0.05)
+    assert sum(score.low > 1 for score in scores) >= 14
+
+
+def test_a_shift_of_the_draws_is_seen():
+    score = stick()(*(BENCH.posterior.rsample(N, generator(k)) + 0.5 for k in range(8)))
+    assert score.low > 2
+
+
+def test_a_score_needs_several_seeds_of_as_many_draws():
+    yardstick, draws = stick(), BENCH.posterior.rsample(N, generator())
+    with pytest.raises(InputError, match="2 seeds"):
+        yardstick(draws)
+    with pytest.raises(InputError, match="100 draws"):
+        yardstick(draws, draws[:50])
+    with pytest.raises(InputError, match="repeats >= 2"):
+        Yardstick(yardstick.distance, yardstick.exact, N, repeats=1, generator=generator())
 
 
 def test_nearest_modes_are_counted():
