@@ -217,7 +217,7 @@ def test_each_argument_has_an_attribute_of_its_name(name):
     assert set(fields) == set(inspect.signature(type(thing)).parameters)
 
 
-@pytest.mark.parametrize("name", [n for n in TENSORS if n in EXPORTED])
+@pytest.mark.parametrize("name", sorted(n for n in TENSORS if n in EXPORTED))
 def test_tensors_are_refused(name):
     with pytest.raises(InputError, match=r"(Tensor|Nuisance) is not one of"):
         describe(TENSORS[name]())

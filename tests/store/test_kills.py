@@ -76,8 +76,12 @@ def killed(write: Callable[[], None], point: int) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == KILLED
 
 
+def _name(value: object) -> str:
+    return getattr(value, "__name__", str(value))
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot copy a process")
-@pytest.mark.parametrize(("write", "exchange"), [*((write, True) for write in READERS), (write_folder, False)], ids=str)
+@pytest.mark.parametrize(("write", "exchange"), [*((write, True) for write in READERS), (write_folder, False)], ids=_name)
 def test_a_kill_leaves_the_old_or_the_new_content(tmp_path, monkeypatch, write, exchange):
     if not exchange:  # a network disk
         monkeypatch.setattr(atomic, "_swap", lambda *_: False)
