@@ -81,7 +81,9 @@ def _name(value: object) -> str:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot copy a process")
-@pytest.mark.parametrize(("write", "exchange"), [*((write, True) for write in READERS), (write_folder, False)], ids=_name)
+@pytest.mark.parametrize(
+    ("write", "exchange"), [*((write, True) for write in READERS), (write_folder, False)], ids=_name
+)
 def test_a_kill_leaves_the_old_or_the_new_content(tmp_path, monkeypatch, write, exchange):
     if not exchange:  # a network disk
         monkeypatch.setattr(atomic, "_swap", lambda *_: False)
