@@ -42,6 +42,7 @@ from which_sampler_page import DEFAULT, read_page, write_page  # beside this scr
 
 REPEATS = 10  # steps at each level of a kernel that stays there
 DIRECTIONS = 100
+PAIRS = 9  # of exact samples behind the floor
 DOUBLE = torch.empty(0, dtype=torch.float64)
 OVERDUE = "out of time"
 LEFT_OUT = {
@@ -256,7 +257,7 @@ class Judge:
         count = min(40, problem.pool // problem.draws)
         chance = [self._looks(self.deck(problem.draws, torch.Generator())) for _ in range(count)]
         self.chance = {name: torch.tensor([look[name] for look in chance]).double() for name in chance[0]}
-        self.yardstick = Yardstick(_distance, self.deck, problem.draws, generator=torch.Generator())
+        self.yardstick = Yardstick(_distance, self.deck, problem.draws, pairs=PAIRS, generator=torch.Generator())
 
     def _looks(self, draws: Tensor) -> dict[str, float]:
         """Error of the mean in standard deviations, excess of the spread, total variation of the modes."""
@@ -271,8 +272,9 @@ class Judge:
         """Looks and distance with their z-scores among exact samples of as many draws."""
         looks = self._looks(draws)
         z = {k: float((v - self.chance[k].mean()) / self.chance[k].std()) for k, v in looks.items()}
-        ratio = self.yardstick(draws)
-        return {**looks, "distance": ratio.value, "z": {**z, "distance": ratio.z}}
+        floor, distance = self.yardstick.floor, self.yardstick.measure(draws)
+        z["distance"] = (distance - floor.mean) / (floor.error * PAIRS**0.5)  # over the scatter of one exact sample
+        return {**looks, "distance": distance / floor.mean, "z": z}
 
 
 def measure(problem: Problem, pairing: Pairing, judge: Callable[[], Judge], limit: float) -> dict[str, Any]:

@@ -107,7 +107,16 @@ def test_wrong_noise_is_noticed(stated: float, words: str):
 # --- readouts
 
 
-@pytest.mark.parametrize("name", [name for name in scans.__all__ if name != "Scan"])
+WHOLE = ("LowResolution", "NoisyImage")  # images: a blur or a noise has no lines or views to leave out
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_an_image_is_taken_as_a_whole(name):
+    with pytest.raises(InputError, match="leave none out"):
+        getattr(scans, name).example().leave_out(0.3, seed=4)
+
+
+@pytest.mark.parametrize("name", [name for name in scans.__all__ if name not in ("Scan", *WHOLE)])
 @pytest.mark.parametrize("shared", [True, False], ids=["one level", "a level for each datum"])
 def test_a_scan_is_its_two_parts(name, shared):
     """Together they have every datum once, each with the operator and the noise that it had."""
