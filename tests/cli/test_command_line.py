@@ -109,6 +109,13 @@ def test_whole_life_cycle(call, tmp_path, picture):
     assert "<html" in (run / "report.html").read_text()
 
 
+def test_training_leaves_the_arithmetic_of_the_process_as_it_was(call, tmp_path, picture):
+    tiny = torch.tensor(1e-40)
+    assert bool(tiny * 1 > 0)
+    assert call("train", "--images", picture, "--kind", "patch", "--steps", "1", "--out", tmp_path / "p")[0] == 0
+    assert bool(tiny * 1 > 0)
+
+
 def test_same_seed_same_reconstruction(call, tmp_path, picture, prior):
     call("simulate", picture, "--out", tmp_path / "s.scan", "--coils", 2)
     for name in ("a", "b"):

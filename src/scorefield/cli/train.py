@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from scorefield.cli.say import say
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from scorefield.data.normalized import Normalized
     from scorefield.data.reading import Header
@@ -91,8 +92,20 @@ def run(options: TrainOptions) -> None:
     """
     from scorefield.training.workers import process_group
 
-    with process_group() as workers:
+    with process_group() as workers, _without_denormals():
         _train(options, first=workers.rank == 0)
+
+
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Numbers too small for full precision are 0 inside: saturated units make them, and a step takes ten times as long."""
+    import torch
+
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)  # the caller's numbers are its own
 
 
 def _train(options: TrainOptions, *, first: bool) -> None:
@@ -103,7 +116,6 @@ def _train(options: TrainOptions, *, first: bool) -> None:
 
     images, validation = _images(options)
     torch.manual_seed(options.seed)
-    torch.set_flush_denormal(True)  # saturated units produce them, and a step then takes ten times as long
     prior = _prior(options, images.images.header(0))
     prior.to(device_of(options.device or ("cuda" if torch.cuda.is_available() else "cpu")))
     train(
