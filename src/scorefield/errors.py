@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -73,20 +74,29 @@ def rename_arguments(**names: str) -> Callable[[F], F]:
 def refuse_arguments(**mends: str) -> Callable[[F], F]:
     """Make a decorator: an argument of version 0.1 that is gone raises a sentence that says what to write instead.
 
+    It decorates a function, or a class, whose constructor then refuses.
+
     Args:
         mends: what to write instead, by the name of the argument.
 
     Raises:
-        InputError: a call of the function has one of these arguments.
+        InputError: a call has one of these arguments.
     """
 
-    def decorate(function: F) -> F:
-        @functools.wraps(function)
-        def call(*args: Any, **options: Any) -> Any:
-            for old in mends.keys() & options.keys():
-                raise InputError(f"{function.__name__} has no argument '{old}' any more; {mends[old]}.")
-            return function(*args, **options)
-
-        return call  # pyright: ignore[reportReturnType]  # the same signature, as checkers should see it
+    def decorate(target: Any) -> Any:
+        if not inspect.isclass(target):
+            return _refusing(target, target.__name__, mends)
+        target.__init__ = _refusing(target.__init__, target.__name__, mends)
+        return target
 
     return decorate
+
+
+def _refusing(function: Any, name: str, mends: Mapping[str, str]) -> Any:
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        for old in mends.keys() & options.keys():
+            raise InputError(f"{name} has no argument '{old}' any more; {mends[old]}.")
+        return function(*args, **options)
+
+    return call

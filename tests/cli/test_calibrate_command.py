@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
 import torch
 
-from scorefield.cli import main
 from scorefield.nets import UNet
 from scorefield.priors import Homogeneous, Network
 from scorefield.store import checkpoint
-
-
-@pytest.fixture
-def call(monkeypatch, capfd):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["scorefield", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            main()
-        out, err = capfd.readouterr()
-        return exit.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -24,20 +24,6 @@ from scorefield.training.record import CLOCK
 
 
 @pytest.fixture
-def call(monkeypatch, capfd):
-    """Run the command line in this process: (status, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["scorefield", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            main()
-        out, err = capfd.readouterr()
-        return exit.value.code or 0, out, err
-
-    return run
-
-
-@pytest.fixture
 def picture(tmp_path):
     """A 48 x 40 image of smooth blobs as .npy."""
     rows, columns = np.mgrid[:48, :40]

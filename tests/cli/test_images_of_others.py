@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pydicom
@@ -13,26 +12,11 @@ import pytest
 import torch
 from pydicom.data import get_testdata_file
 
-from scorefield.cli import main
 from scorefield.data import Frame, Image, read_image, write
 from scorefield.reconstruction.results import save_run
 from scorefield.runs.cost import Cost
 from scorefield.samples import Samples
 from scorefield.scans.protocols import ParallelCT, simulate
-
-
-@pytest.fixture
-def call(monkeypatch, capfd):
-    """Run the command line in this process: (status, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["scorefield", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capfd.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

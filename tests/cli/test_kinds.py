@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import torch
 
-from scorefield.cli import main
 from scorefield.nets import UNet
 from scorefield.noise import PoissonTransmission
 from scorefield.priors import Homogeneous, Network
 from scorefield.scans import FanBeam, LowResolution, NoisyImage, ParallelBeam
 from scorefield.scans.scan import Scan
 from scorefield.store import checkpoint
-
-
-@pytest.fixture
-def call(monkeypatch, capfd):
-    """Run the command line in this process: (status, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["scorefield", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capfd.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from scorefield.errors import refuse_arguments
 from scorefield.kernel import State
 from scorefield.kernels.drift import Drift
-from scorefield.kernels.steps import Relative, StepSize, replace_arguments
+from scorefield.kernels.steps import Relative, StepSize
 from scorefield.prior import Prior
 
 
-@replace_arguments(step_size="Absolute(...)")
+@refuse_arguments(step_size="write Ascent(Absolute(...))")
 @dataclass(frozen=True)
 class Ascent(Drift[None]):
     r"""``x + a s(x, sigma)``: a Langevin step without its noise, at level ``sigma``; ``target`` is not used.

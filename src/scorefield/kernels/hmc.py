@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scorefield.errors import InputError
+from scorefield.errors import InputError, refuse_arguments
 from scorefield.kernel import Kernel, State
 from scorefield.kernels.acceptance import Acceptance, ByDensityOrPath
 from scorefield.kernels.hamiltonian import Chain, Hamiltonian
-from scorefield.kernels.steps import Relative, StepSize, as_step, replace_arguments
+from scorefield.kernels.steps import Relative, StepSize, as_step
 from scorefield.prior import Prior
 
 
-@replace_arguments(step_size="Absolute(...)", exponent="Relative(..., exponent=...)")
+@refuse_arguments(step_size="write HMC(Absolute(...))", exponent="write HMC(Relative(..., exponent=...))")
 @dataclass(frozen=True)
 class HMC(Kernel[Chain | None]):
     r"""A proposal of ``leapfrogs`` leapfrog steps with a fresh momentum, accepted or rejected: exact for every stride.

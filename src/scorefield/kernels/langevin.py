@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scorefield.errors import refuse_arguments
 from scorefield.kernel import State
 from scorefield.kernels.drift import Drift
-from scorefield.kernels.steps import replace_arguments
 from scorefield.prior import Prior
 from scorefield.randomness import normal_like
 
 
-@replace_arguments(step_size="Absolute(...)")
+@refuse_arguments(step_size="write Langevin(Absolute(...))")
 @dataclass(frozen=True)
 class Langevin(Drift[None]):
     r"""Unadjusted Langevin step: :math:`x + a\,s(x,\sigma) + \sqrt{2a}\,z` at level ``sigma``.

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scorefield.errors import InputError
+from scorefield.errors import InputError, refuse_arguments
 from scorefield.kernel import Kernel, State
 from scorefield.kernels.ancestral import Ancestral
 from scorefield.kernels.literal_dps import Known
-from scorefield.kernels.steps import replace_arguments
 from scorefield.linalg.covariance import Isotropic
 from scorefield.measurement import Measurement
 from scorefield.prior import Prior, level
 
 
-@replace_arguments(data_std="amplitude=...")
+@refuse_arguments(data_std="write LiteralPiGDM(amplitude=...)")
 @dataclass(frozen=True)
 class LiteralPiGDM(Kernel[None]):
     r""":math:`x_t = \mathrm{DDIM}_\eta(x_s) + r^2 J^T A^H(r^2 A A^H + R)^{-1}(y - A D)`; walk it with the prior itself.

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from scorefield.errors import refuse_arguments
 from scorefield.kernel import State
 from scorefield.kernels.acceptance import Acceptance, ByDensityOrPath
 from scorefield.kernels.drift import Drift
 from scorefield.kernels.hamiltonian import Chain, Hamiltonian
-from scorefield.kernels.steps import replace_arguments
 from scorefield.prior import Prior
 
 
-@replace_arguments(step_size="Absolute(...)")
+@refuse_arguments(step_size="write MALA(Absolute(...))")
 @dataclass(frozen=True)
 class MALA(Drift[Chain | None]):
     r"""Langevin proposals :math:`x' = x + a\,s(x,\sigma) + \sqrt{2a}\,z`, accepted or rejected: exact for every a.

@@ -8,18 +8,13 @@ step is a fraction of that unit (:class:`Relative`), a length known at one level
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-
-C = TypeVar("C", bound=type)
 
 
 class StepSize(ABC):
@@ -109,25 +104,3 @@ class Anchored(StepSize):
 def as_step(rate: StepSize | float) -> StepSize:
     """The step size; a number is a relative step."""
     return rate if isinstance(rate, StepSize) else Relative(rate)
-
-
-def replace_arguments(**words: str) -> Callable[[C], C]:
-    """Make a class decorator: an argument of version 0.1 raises a sentence that shows how to write it now.
-
-    Args:
-        words: what to write, by the name of the old argument.
-    """
-
-    def decorate(cls: C) -> C:
-        constructor: Any = cls.__init__
-
-        @functools.wraps(constructor)
-        def __init__(self: Any, *args: Any, **fields: Any) -> None:
-            for name in words.keys() & fields.keys():
-                raise InputError(f"{cls.__name__} has no {name} any more; write {cls.__name__}({words[name]}).")
-            constructor(self, *args, **fields)
-
-        cls.__init__ = __init__
-        return cls
-
-    return decorate
