@@ -9,6 +9,7 @@ from . import objectives as objectives
 from . import operators as operators
 from . import posteriors as posteriors
 from . import priors as priors
+from . import raw as raw
 from . import scans as scans
 from . import schedules as schedules
 from . import shipped as shipped

@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": "Reconstruct a real CT and a real MR slice and write a report of each.",
     "train": "Learn a prior from images.",
     "simulate": "Measure an image: a noisy scan on disk.",
+    "inspect": "Say what is in a raw file, and what can be done with it.",
     "reconstruct": "Draw posterior samples of the image behind a scan.",
     "evaluate": "Compare samples with the truth.",
     "report": "Write one self-contained HTML page about a reconstruction.",

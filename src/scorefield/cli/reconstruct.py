@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from scorefield.cli.options import DEVICE, JSON, Options, device_of, make_command
+from scorefield.cli.raw_options import AXES, ECHO, REPETITION, SLICE, VARIABLE, read_scan
 from scorefield.cli.say import say, to_json
 from scorefield.errors import InputError
 
 if TYPE_CHECKING:
-    from scorefield.samples import OnDisk
+    from scorefield.samples import OnDisk, Samples
+    from scorefield.trust import Trust
 
 
 class ReconstructOptions(Options):
-    scan: Path = Field(description="The .scan file to reconstruct.", json_schema_extra={"argument": True})
+    scan: Path = Field(
+        description="The .scan file to reconstruct, or a raw file: 'scorefield inspect' says what is in it.",
+        json_schema_extra={"argument": True},
+    )
     prior: str = Field(description="A shipped prior's name or a prior folder.")
     out: Path = Field(Path("reconstruction"), description="Folder of the results.")
     draws: int = Field(19, ge=2, le=100_000, description="Posterior draws; the ends of 19 are the 90 % bounds.")
@@ -41,6 +46,11 @@ class ReconstructOptions(Options):
         0.0, ge=0, lt=1, description="Share of the data to predict from draws made without it, as 0.05; as long again."
     )
     overwrite: bool = Field(False, description="Replace the run in OUT, if there is one.")
+    slice: int | None = SLICE
+    echo: int = ECHO
+    repetition: int = REPETITION
+    axes: str = AXES
+    variable: str = VARIABLE
 
 
 def run(options: ReconstructOptions) -> None:
@@ -52,7 +62,6 @@ def run(options: ReconstructOptions) -> None:
     from scorefield.runs.progress import Bar
     from scorefield.runs.provenance import without_folders
     from scorefield.samples import OnDisk
-    from scorefield.scans.scan import Scan
     from scorefield.store import checkpoint
     from scorefield.trust import assess, prediction_check
 
@@ -60,7 +69,9 @@ def run(options: ReconstructOptions) -> None:
         return
     device = device_of(options.device)
     prior = checkpoint.load(shipped.find(options.prior)).to(device)
-    scan = Scan.load(options.scan)
+    scan, notes = read_scan(options.scan, options)
+    if notes and not options.as_json:
+        say("\n".join(notes))
     measurement = scan.measurement().to(device)
     steps = {} if options.steps is None else {"steps": options.steps}
     method = method_of(options.method or "", options.kernel, measurement, **steps)
@@ -75,8 +86,13 @@ def run(options: ReconstructOptions) -> None:
     samples = replace(samples, draws=samples.draws.cpu())
     numbers = OnDisk(disk.path).origin["numbers"]  # what it takes to go on to more draws
     record = without_folders({"scan": options.scan, "prior": options.prior}) | {"numbers": numbers}
+    record |= {"preparation": notes} if notes else {}
     save_run(trust.attach(samples), options.out, scan=scan, level=options.level, record=record)
     disk.path.unlink(missing_ok=True)
+    _say_result(options, samples, trust)
+
+
+def _say_result(options: ReconstructOptions, samples: Samples, trust: Trust) -> None:
     cost = samples.cost
     if options.as_json:
         say(to_json({"out": str(options.out), "draws": len(samples), "cost": asdict(cost), "trust": trust.record()}))

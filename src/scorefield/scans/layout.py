@@ -74,6 +74,11 @@ def read(path: str | os.PathLike[str], kinds: Mapping[str, type[S]]) -> S:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no scan {path}; check the name.")
+    if not matches(path):
+        raise InputError(
+            f"{path} is no .scan file of scorefield; sf.raw.read(path) and 'scorefield reconstruct' read raw files of"
+            " scanners, and the page 'Your own raw data' says how arrays become a scan."
+        )
     with FILE.reading(path) as (tensors, record):
         _check_version(record.get("version"), path)
         kind, fields = (upgrade if record["version"] == 1 else _fields)(record, tensors)
