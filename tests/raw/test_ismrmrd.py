@@ -174,7 +174,7 @@ def test_what_is_refused_is_refused_by_name_by_inspect_and_by_read(tmp_path, cha
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda file: file.readouts.clear(), "no readouts"),
+        (lambda file: file.readouts.clear(), "its table is empty"),
         (lambda file: file.readouts[3].fields.update(active_channels=5), "readout 3 holds"),
         (lambda file: file.readouts[0].fields.update(center_sample=15), "does not fit"),
         (lambda file: file.readouts[2].counters.update(kspace_encode_step_1=99), "line 99"),

@@ -32,9 +32,3 @@ def opened(path: Path) -> Iterator[Any]:
 
     with reading(path, MEND), h5py.File(path, "r") as file:
         yield file
-
-
-def text_of(dataset: Any) -> bytes:
-    """The text of a scalar or of the first entry of a dataset, as bytes."""
-    value = dataset[()] if dataset.shape == () else dataset[0]
-    return value.encode() if isinstance(value, str) else bytes(value)

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from scorefield.errors import InputError
 from scorefield.raw.choice import Choice, pick
 from scorefield.raw.ismrmrd_header import Header
+from scorefield.raw.ismrmrd_table import Readouts
 
 NOISE, CALIBRATION, CALIBRATION_AND_IMAGE, REVERSE = 19, 20, 21, 22
 OTHERS = (23, 24, 26, 27, 28, 29, 30, 31)  # navigators, phase corrections, dummies, feedback, surface coils
 FIRST = {"phase": "cardiac phases", "set": "sets"}  # counters of which the first value is taken
-BLOCK = 4096  # headers that are read at once
 TOGETHER = ("embedded", "interleaved")  # calibration lines of the same contrast as the image
 
 
@@ -80,13 +79,10 @@ class Lines:
         return len(self.numbers)
 
 
-def read_lines(dataset: Any, most: int | None = None) -> Lines:
+def read_lines(data: Readouts, most: int | None = None) -> Lines:
     """The headers of the first ``most`` readouts, or of all; their samples are not read."""
-    heads, count = dataset.fields("head"), len(dataset) if most is None else min(most, len(dataset))
-    if not count:
-        raise ValueError("it holds no readouts")
-    parts = [heads[first : min(count, first + BLOCK)] for first in range(0, count, BLOCK)]
-    return Lines(np.concatenate(parts), np.arange(count))
+    heads = data.heads(most)
+    return Lines(heads, np.arange(len(heads)))
 
 
 def lines_of_choice(lines: Lines, header: Header, choice: Choice, path: Path) -> tuple[Lines, Lines]:

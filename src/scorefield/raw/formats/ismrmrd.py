@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +22,10 @@ from scorefield.raw.acquisition import Acquisition
 from scorefield.raw.choice import Choice
 from scorefield.raw.contents import Contents
 from scorefield.raw.geometry import Geometry
-from scorefield.raw.hdf5 import is_hdf5, opened, text_of
-from scorefield.raw.ismrmrd_header import Header, parse
+from scorefield.raw.hdf5 import is_hdf5, opened
+from scorefield.raw.ismrmrd_header import Header
 from scorefield.raw.ismrmrd_lines import FIRST, REVERSE, Lines, lines_of_choice, read_lines
+from scorefield.raw.ismrmrd_table import Readouts, group_of
 from scorefield.raw.rooms import check_grid
 
 name = "ISMRMRD HDF5"
@@ -39,7 +39,7 @@ def recognizes(path: Path) -> bool:
         return False
     try:
         with opened(path) as file:
-            return _group(file) is not None
+            return group_of(file) is not None
     except InputError:
         return False
 
@@ -48,9 +48,8 @@ def contents(path: Path, choice: Choice) -> Contents:
     """What the header and the first readouts say; at most ``LOOK`` readout headers are read, and no samples."""
     del choice
     with opened(path) as file:
-        group = _group(file)
-        header, data = parse(text_of(group["xml"])), group["data"]
-        lines = read_lines(data, LOOK)
+        data = Readouts(file)
+        header, lines = data.header, read_lines(data, LOOK)
         remarks = [] if len(data) <= LOOK else [f"The first {LOOK} of {len(data)} readouts were looked at."]
         return _contents(path, header, lines, remarks)
 
@@ -62,9 +61,8 @@ def read(path: Path, choice: Choice) -> Acquisition:
         InputError: damaged, refused, or without what was chosen.
     """
     with opened(path) as file:
-        group = _group(file)
-        header, data = parse(text_of(group["xml"])), group["data"]
-        lines = read_lines(data)
+        data = Readouts(file)
+        header, lines = data.header, read_lines(data)
         _contents(path, header, lines, []).check()
         images, calibration = lines_of_choice(lines, header, choice, path)
         coils = int(images.heads["active_channels"][0])
@@ -82,15 +80,6 @@ def read(path: Path, choice: Choice) -> Acquisition:
             _source(path, choice, lines, header),
             tuple(_remarks(header, lines)),
         )
-
-
-def _group(file: Any) -> Any:
-    """The group with ``xml`` and ``data``, which may have any name; None if there is none."""
-    for key in file:
-        group = file[key]
-        if hasattr(group, "keys") and "xml" in group and "data" in group:
-            return group
-    return None
 
 
 def _contents(path: Path, header: Header, lines: Lines, remarks: list[str]) -> Contents:
@@ -161,7 +150,7 @@ def _source(path: Path, choice: Choice, lines: Lines, header: Header) -> str:
     return f"{path} [slice {choice.slice_of(count)}, echo {choice.echo}, repetition {choice.repetition}]"
 
 
-def _noise(data: Any, noise: Lines, images: Lines, header: Header, coils: int) -> Tensor | None:
+def _noise(data: Readouts, noise: Lines, images: Lines, header: Header, coils: int) -> Tensor | None:
     """Samples without signal, of the variance in the bandwidth of the image's readouts, or None."""
     same = noise.where(noise.heads["active_channels"] == coils)
     if not len(same):
@@ -169,20 +158,8 @@ def _noise(data: Any, noise: Lines, images: Lines, header: Header, coils: int) -
     times = [float(lines.heads["sample_time_us"][0]) for lines in (same, images)]
     known = all(np.isfinite(t) and t > 0 for t in times) and header.bandwidth > 0
     scale = times[0] / (times[1] * header.bandwidth) if known else 1.0
-    pieces = [_samples(data, number, head) for number, head in zip(same.numbers, same.heads, strict=True)]
+    pieces = [data.samples(number, head) for number, head in zip(same.numbers, same.heads, strict=True)]
     return torch.from_numpy(np.concatenate(pieces, axis=1) * np.float32(scale**0.5))
-
-
-def _samples(data: Any, number: int, head: np.void) -> np.ndarray:
-    """(coils, samples) of a readout."""
-    coils, count = int(head["active_channels"]), int(head["number_of_samples"])
-    values = np.asarray(data[int(number)]["data"], np.float32)
-    if values.size != 2 * coils * count or not coils:
-        raise ValueError(f"readout {number} holds {values.size} numbers where {2 * coils * count} are stated")
-    samples = values.view(np.complex64).reshape(coils, count)
-    if not np.isfinite(samples).all():
-        raise ValueError(f"readout {number} holds numbers that are NaN or infinite")
-    return samples
 
 
 @dataclass(frozen=True)
@@ -217,12 +194,12 @@ class _Grid:
         offset = (self.column - self.header.width // 2) * plain.steps[2]
         return Geometry(plain.steps, plain.position + offset * plain.directions[2], plain.directions)
 
-    def fill(self, data: Any, lines: Lines) -> tuple[Tensor, Tensor]:
+    def fill(self, data: Readouts, lines: Lines) -> tuple[Tensor, Tensor]:
         """K-space (coils, *shape), the mean of what was measured several times, and how often it was."""
         kspace, counts = np.zeros((self.coils, *self.shape), np.complex64), np.zeros(self.shape, np.float32)
         reverse = lines.has(REVERSE)
         for number, head, flip in zip(lines.numbers, lines.heads, reverse, strict=True):
-            samples = _samples(data, number, head)
+            samples = data.samples(number, head)
             if len(samples) != self.coils:
                 raise ValueError(f"readout {number} has {len(samples)} coils and the first one {self.coils}")
             place, values = self._placed(head, samples, bool(flip))
