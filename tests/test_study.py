@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from benchmarks.study import __main__ as study
 from benchmarks.study import cells, images, plan, priors, tables
 from benchmarks.study.budget import step_cost, steps_for
+from benchmarks.study.grid import Grid, at_edge
 from benchmarks.study.methods import BASELINES, Learned, Method
 from benchmarks.study.priors import RECIPES, Learner
 from benchmarks.study.results import Results
@@ -84,23 +86,53 @@ def test_all_priors_do_the_same_work_a_pixel():
 class Shrinking(Method):
     """The noisy image times a number."""
 
+    grid = Grid()
     asked = 0
-
-    def strengths(self, given):
-        return (0.2, 0.9, 1.0)
 
     def draws(self, given, strength, n):
         self.asked += 1
         return strength * given.measurement.y.expand(n, -1, -1, -1)
 
 
+@pytest.mark.parametrize("right", [0.06, 0.6, 0.9, 1.0, 2.0, 15.0])
+def test_the_grid_extends_itself_until_the_best_value_is_interior(right):
+    grid, tries = Grid(), []
+
+    def score(value):
+        tries.append(value)
+        return -abs(math.log(value / right))
+
+    scores = grid.search(score)
+    values, best = list(scores), grid.best(scores)
+    assert abs(math.log(best / right)) <= math.log(1.3) / 2 + 0.05  # values have two digits
+    assert not at_edge(best, values)
+    assert sorted(tries) == values  # each once
+    assert all(b / a == pytest.approx(1.3, rel=0.06) for a, b in itertools.pairwise(values))
+    assert grid.search(lambda value: 0.0).keys() == dict.fromkeys([0.59, 0.77, 1, 1.3, 1.7]).keys()
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_grid_that_never_turns_ends_and_says_so(sign):
+    grid = Grid(0.4, most=5)
+    scores = grid.search(lambda value: sign * value)
+    assert len(scores) == 5 + 2 + 1
+    assert at_edge(grid.best(scores), scores)
+    assert grid.best(dict.fromkeys(scores, 1.0)) == 0.4
+
+
+def test_every_method_has_a_grid_of_the_same_kind():
+    grids = [m.grid for m in (*BASELINES.values(), Learned(Network(Blind(), Unitless()))) if m.grid]
+    assert len(grids) == 3
+    assert {(g.most, round(g.value(1) / g.center, 1)) for g in grids} == {(12, 1.3)}
+
+
 def test_tuning_takes_the_best_and_the_truth_on_a_tie():
     image = torch.rand(1, 8, 8)
     found = cells.tuned(Shrinking(), Denoise(0.3), image)
     y = Denoise(0.3).given(image, -1).measurement.y[0]
-    errors = {s: float((s * y - image).square().mean()) for s in (0.2, 0.9, 1.0)}
+    errors = {s: float((s * y - image).square().mean()) for s in map(float, found["tried"])}
     assert found["strength"] == min(errors, key=errors.__getitem__)
-    assert found["tried"]["0.9"] == pytest.approx(-10 * math.log10(errors[0.9] / float(image.max()) ** 2), abs=1e-4)
+    assert found["tried"]["0.77"] == pytest.approx(-10 * math.log10(errors[0.77] / float(image.max()) ** 2), abs=1e-4)
     assert cells.tuned(Learned(Network(Blind(), Unitless())), Denoise(0.3), image)["strength"] == 1.0
 
 
@@ -138,15 +170,30 @@ def test_a_stopped_study_measures_only_what_is_missing(tmp_path, monkeypatch):
     first, second = plan.Cell("tv", "noise-0.1", plan.BRAIN), plan.Cell("tv", "noise-0.1", plan.AMPLITUDES[0])
     one = study.Study(tmp_path, tmp_path)
     one.run(first)
-    assert method.asked == 3 + 2
+    asked = method.asked
+    assert asked >= 5 + 2
     study.Study(tmp_path, tmp_path).run(first)
-    assert method.asked == 5
+    assert method.asked == asked
     one.run(second)  # the tuning is that of the usual images
-    assert method.asked == 7
+    assert method.asked == asked + 2
     study.gather(tmp_path, tmp_path / "results.json")
     found = Results(json.loads((tmp_path / "results.json").read_text()))
     assert len(found.slices("tv", "noise-0.1", "none")) == 2
     assert found.mean("tv", "noise-0.1") != found.mean("tv", "noise-0.1", "amplitude / 4")
+
+
+def test_a_cell_that_is_measured_again_takes_the_place_of_the_old_one(tmp_path):
+    path, rows = tmp_path / "results.json", [{"psnr": 1.0}]
+    cell = {"method": "a", "task": "t", "shift": "none", "strength": 1.0, "tried": {}, "draws": 1, "slices": rows}
+    path.write_text(json.dumps({"work": 1, "steps": {"p": 3, "q": 1}, "cells": [cell, {**cell, "method": "b"}]}))
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "priors" / "q").mkdir(parents=True)
+    (tmp_path / "cells" / "b.json").write_text(json.dumps({**cell, "method": "b", "slices": [{"psnr": 2.0}]}))
+    (tmp_path / "priors" / "q" / "prior.json").write_text(json.dumps({"card": {"training": {"steps": 2}}}))
+    study.gather(tmp_path, path)
+    found = Results(json.loads(path.read_text()))
+    assert (found.mean("a", "t"), found.mean("b", "t")) == (1.0, 2.0)
+    assert found.steps == {"p": 3, "q": 2}
 
 
 def test_a_prior_is_trained_once_and_read_afterwards(tmp_path, monkeypatch):
@@ -224,6 +271,16 @@ def test_the_page_has_every_number_and_answers_every_question(tmp_path):
     found = Results(results_of(plan.plan()))
     assert str(found.difference("p3-100", "tv", "noise-0.1")) in page
     assert "70% (74%)" in page
+
+
+def test_the_page_names_the_strengths_at_the_end_of_a_grid(tmp_path):
+    results = results_of(plan.plan())
+    results["cells"][3] |= {"strength": 0.5, "tried": {"0.5": 3.0, "0.65": 2.0}}
+    results["cells"][4] |= {"strength": 0.65, "tried": {"0.5": 2.0, "0.65": 3.0, "0.85": 2.5}}
+    cell = results["cells"][3]
+    assert Results(results).at_edge() == [(cell["method"], cell["task"], cell["shift"])]
+    study.write_page(tmp_path / "study.md", results)
+    assert f"({cell['task']}, {cell['shift']})" in (tmp_path / "study.md").read_text()
 
 
 def test_a_page_of_a_study_that_was_stopped(tmp_path):

@@ -69,15 +69,26 @@ class Study:
 
 
 def gather(folder: Path, path: Path) -> None:
-    """All cells and what the trainings were, as one file."""
+    """Cells, and how long priors were trained, as one file; a cell takes the place of an older one in the file."""
     cells = [json.loads(file.read_text()) for file in sorted((folder / "cells").glob("*.json"))]
     trained = {
         file.parent.name: json.loads(file.read_text())["card"]["training"]["steps"]
         for file in sorted((folder / "priors").glob("*/prior.json"))
     }
-    found = {"work": WORK, "steps": trained, "cells": [cell for cell in cells if "method" in cell]}
+    old = json.loads(path.read_text()) if path.exists() else {"steps": {}, "cells": []}
+    merged = {_key(cell): cell for cell in (*old["cells"], *cells) if "method" in cell}
+    content = {
+        "work": WORK,
+        "steps": dict(sorted((old["steps"] | trained).items())),
+        "cells": [merged[key] for key in sorted(merged)],
+    }
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(found, indent=None, separators=(",", ":")).replace('{"method"', '\n{"method"'))
+        text = json.dumps(content, indent=None, separators=(",", ":"))
+        temporary.write_text(text.replace('{"method"', '\n{"method"') + "\n")
+
+
+def _key(cell: dict) -> tuple[str, str, str]:
+    return cell["method"], cell["task"], cell["shift"]
 
 
 def _progress(cell: Cell, begun: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,13 +32,11 @@ def kept(path: Path, make: Callable[[], Record]) -> Record:
 
 def tuned(method: Method, task: Task, image: Tensor) -> Record:
     """The strength of highest PSNR on the tuning slice, and what the others have; one draw each."""
+    if method.grid is None:
+        return {"strength": 1.0, "tried": {}}
     given = task.given(image, -1)
-    strengths = method.strengths(given)
-    if len(strengths) == 1:
-        return {"strength": strengths[0], "tried": {}}
-    tried = {strength: _judged(method.draws(given, strength, 1), given)["psnr"] for strength in strengths}
-    best = max(tried, key=lambda strength: (round(tried[strength], 4), -abs(math.log(strength))))  # ties: the truth
-    return {"strength": best, "tried": {f"{strength:.3g}": value for strength, value in tried.items()}}
+    tried = method.grid.search(lambda strength: _judged(method.draws(given, strength, 1), given)["psnr"])
+    return {"strength": method.grid.best(tried), "tried": {f"{strength:g}": value for strength, value in tried.items()}}
 
 
 def measured(method: Method, task: Task, images: Sequence[Tensor], strength: float, n: int) -> Record:

@@ -2,13 +2,14 @@
 
 For learned priors and BM3D it is the noise level that they get, relative to the true one (for BM3D with scans: the last
 level of plug and play, relative to the noise that reaches a pixel); for total variation it is the weight, relative to
-the noise in the back-projected data.  Six values each.
+the noise in the back-projected data.  All have the same kind of grid (:mod:`.grid`), about a center of their own.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,25 +17,23 @@ from torch import Tensor
 from scorefield.baselines import BM3D, filtered_back_projection, plug_and_play, zero_filled
 from scorefield.baselines.fidelity import Fidelity
 from scorefield.baselines.tv import solve
+from scorefield.metrics import peak_of, psnr
 from scorefield.operators import Identity, Projector
 from scorefield.prior import Prior
 from scorefield.reconstruction.pipeline import reconstruct
 
+from .grid import Grid
 from .tasks import Given
 
-NOISES = (0.6, 0.77, 1.0, 1.3, 1.7, 2.2)
-WEIGHTS = (0.1, 0.2, 0.4, 0.6, 0.9, 1.3)
+LEVELS = Grid()  # of noise, relative to the true one
+WEIGHTS = Grid(0.4)
 ITERATIONS = 150  # of total variation: later ones move the PSNR by hundredths
-LEVELS = tuple(10 ** (k / 2) for k in range(-1, 5))
 
 
 class Method(ABC):
     """A way to an image."""
 
-    def strengths(self, given: Given) -> tuple[float, ...]:
-        """What its number may be for such scans; one value for methods without a number."""
-        del given
-        return (1.0,)
+    grid: ClassVar[Grid | None] = None  # of its number; None for methods without one
 
     @abstractmethod
     def draws(self, given: Given, strength: float, n: int) -> Tensor:
@@ -55,11 +54,10 @@ class Learned(Method):
         tilings: evaluations averaged for one denoised image, of a prior with a coin.
     """
 
+    grid: ClassVar[Grid | None] = LEVELS
+
     prior: Prior
     tilings: int = 1
-
-    def strengths(self, given: Given) -> tuple[float, ...]:
-        return NOISES
 
     @torch.no_grad()
     def draws(self, given: Given, strength: float, n: int) -> Tensor:
@@ -67,15 +65,15 @@ class Learned(Method):
         if not is_denoising(given):
             return reconstruct(self.prior, scan, n=n, seed=0).draws
         generator = torch.Generator().manual_seed(0)
-        level = scan.noise.variance.sqrt().float()
+        level = torch.tensor(given.noise * strength)
         found = [self.prior.draw(generator).denoise(scan.y, level) for _ in range(self.tilings)]
         return torch.stack(found).mean(0)
 
 
-def variation(given: Given, strengths: tuple[float, ...]) -> Tensor:
-    """Total-variation images (B, 1, H, W) for each strength, all solved at once."""
+def variation(given: Given, strength: float) -> Tensor:
+    """The total-variation image (1, 1, H, W)."""
     fidelity = Fidelity(given.measurement)
-    weights = fidelity.noise_in_image() * torch.tensor(strengths)
+    weights = fidelity.noise_in_image() * torch.tensor([strength])
     return solve(fidelity, weights, iterations=ITERATIONS).x.real
 
 
@@ -83,38 +81,36 @@ def variation(given: Given, strengths: tuple[float, ...]) -> Tensor:
 class Variation(Method):
     """Total variation."""
 
-    def strengths(self, given: Given) -> tuple[float, ...]:
-        return WEIGHTS
+    grid: ClassVar[Grid | None] = WEIGHTS
 
     def draws(self, given: Given, strength: float, n: int) -> Tensor:
         del n
-        return variation(given, (strength,))
+        return variation(given, strength)
 
 
 @dataclass
 class BestVariation(Method):
-    """Total variation with the best of the six weights for each slice, chosen by the truth: a bound, not a method."""
+    """Total variation with the best weight for each slice, chosen by the truth: a bound, not a method."""
 
     def draws(self, given: Given, strength: float, n: int) -> Tensor:
         del strength, n
-        images = variation(given, WEIGHTS)
-        return images[(images - given.truth).square().flatten(1).mean(1).argmin()][None]
+        peak = peak_of(given.truth)
+        scores = WEIGHTS.search(lambda weight: psnr(variation(given, weight)[0], given.truth, peak=peak))
+        return variation(given, WEIGHTS.best(scores))
 
 
 @dataclass
 class BlockMatching(Method):
     """BM3D for denoising, plug and play with BM3D for scans."""
 
-    filter: BM3D = field(default_factory=BM3D)
+    grid: ClassVar[Grid | None] = LEVELS
 
-    def strengths(self, given: Given) -> tuple[float, ...]:
-        return NOISES if is_denoising(given) else LEVELS
+    filter: BM3D = field(default_factory=BM3D)
 
     def draws(self, given: Given, strength: float, n: int) -> Tensor:
         del n
         if is_denoising(given):
-            std = float(given.measurement.noise.variance.sqrt())
-            return self.filter(given.measurement.y, strength * std)
+            return self.filter(given.measurement.y, strength * given.noise)
         fidelity = Fidelity(given.measurement)
         scale = fidelity.variance / fidelity.noise_in_image()  # what the noise of a pixel is if all others are known
         return plug_and_play(given.measurement, self.filter, strength * scale)[None]

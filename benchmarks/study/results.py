@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .grid import at_edge
 from .statistics import Interval, paired
 
 
@@ -45,9 +46,10 @@ class Results:
         """The noise level that the method gets, after tuning."""
         return self._cells[method, task, shift]["strength"]
 
-    def tried(self, method: str, task: str, shift: str = "none") -> Mapping[str, float]:
-        """PSNR on the tuning slice by strength."""
-        return self._cells[method, task, shift]["tried"]
+    def at_edge(self) -> list[tuple[str, str, str]]:
+        """Method, task and shift of the cells whose strength is the smallest or the largest that was tried."""
+        tried = {key: [float(value) for value in cell["tried"]] for key, cell in self._cells.items()}
+        return [key for key, cell in self._cells.items() if at_edge(cell["strength"], tried[key])]
 
     def honesty(self, method: str, task: str, shift: str = "none") -> Interval:
         """Coverage of the 90 % intervals over that of exact draws, in per cent."""

@@ -25,11 +25,16 @@ class Given(NamedTuple):
     truth: Tensor
     unit: float = 1.0
 
-    def with_strength(self, strength: float) -> Measurement:
-        """The scan with the noise level that a method gets: ``strength`` times the true one."""
+    @property
+    def noise(self) -> float:
+        """The standard deviation of the noise of the data."""
         noise = self.measurement.noise
         assert isinstance(noise, White)
-        return Measurement(self.measurement.y, self.measurement.operator, White(noise.std * strength))
+        return noise.std
+
+    def with_strength(self, strength: float) -> Measurement:
+        """The scan with the noise level that a method gets: ``strength`` times the true one."""
+        return Measurement(self.measurement.y, self.measurement.operator, White(self.noise * strength))
 
 
 class Task(ABC):
