@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ismrmrd_files import File, complex_noise, noise_readouts
 from mutations import budget, mutate
 
 from scorefield import raw
+from scorefield.data.formats import cfl_layout
 from scorefield.errors import InputError
 from scorefield.machine import peak_memory_mb
 
@@ -44,12 +46,34 @@ def ismrmrd(folder: Path) -> Path:
     return file.write(folder / "a.h5")
 
 
-KINDS = {"ISMRMRD": Kind(ismrmrd)}
+def kspace() -> np.ndarray:
+    array = complex_noise(2, 16, 12)
+    array[:, 8, 6] = 100
+    return array.astype(np.complex64)
+
+
+def npy(folder: Path) -> Path:
+    np.save(folder / "a.npy", kspace())
+    return folder / "a.npy"
+
+
+def cfl(folder: Path) -> Path:
+    cfl_layout.write(np.moveaxis(kspace(), 0, -1)[:, :, None], folder / "a.cfl")
+    return folder / "a.cfl"
+
+
+NAMED = raw.Choice(axes=("coil", "readout", "line"))
+KINDS = {
+    "ISMRMRD": Kind(ismrmrd),
+    "NumPy": Kind(npy, choice=NAMED),
+    "BART": Kind(cfl),
+    "BART's header": Kind(cfl, lambda path: path.with_suffix(".hdr")),
+}
 
 
 def check_sentence(error: InputError, path: Path) -> None:
     message = str(error)
-    assert path.name in message
+    assert path.stem in message
     assert len(message) - len(str(path)) < LONGEST
     assert "\n" not in message
 
@@ -99,7 +123,7 @@ def test_damaged_raw_files_are_refused_or_read(name, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"hello", bytes(4096)])
-@pytest.mark.parametrize("suffix", [".h5", ".mrd"])
+@pytest.mark.parametrize("suffix", [".h5", ".mrd", ".cfl", ".npy", ".hdr"])
 def test_an_empty_or_foreign_file_is_one_sentence(content, suffix, tmp_path):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)

@@ -88,7 +88,7 @@ class ProtocolOptions(Options):
 
 class SimulateOptions(ProtocolOptions):
     image: Path = Field(
-        description="Image to measure: DICOM, NIfTI, npy, PNG or TIFF.", json_schema_extra={"argument": True}
+        description="Image to measure: DICOM, NIfTI, npy, cfl, PNG or TIFF.", json_schema_extra={"argument": True}
     )
     modality: Modality | None = Field(None, description=f"{KINDS} Default what the file says.")
     out: Path = Field(Path("scan.scan"), description="The scan to write.")

@@ -52,7 +52,7 @@ class Contents:
         return {
             "format": self.format,
             "coils": str(self.coils),
-            "encoded": " x ".join(map(str, self.grid)),
+            "encoded": " x ".join(str(n) for axis, n in enumerate(self.grid) if n > 1 or axis < 2),
             **{name: str(count) for name, count in several.items()},
             **self.facts,
         }

@@ -11,7 +11,7 @@ import difflib
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from scorefield.data.formats import dicom, nifti, npy, raster
+from scorefield.data.formats import cfl, dicom, nifti, npy, raster
 from scorefield.data.image import Image
 from scorefield.data.reading import Header, Slices, Window
 from scorefield.errors import InputError
@@ -42,7 +42,7 @@ class VolumeFormat(Format, Protocol):
     def slices(self, path: Path) -> Slices: ...
 
 
-FORMATS: tuple[Format, ...] = (nifti, npy, raster, dicom)
+FORMATS: tuple[Format, ...] = (nifti, npy, cfl, raster, dicom)
 VOLUMES: tuple[VolumeFormat, ...] = (nifti, npy)
 
 M = TypeVar("M", bound=Matcher)

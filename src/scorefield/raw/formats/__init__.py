@@ -13,7 +13,7 @@ from scorefield.errors import InputError
 from scorefield.raw.acquisition import Acquisition
 from scorefield.raw.choice import Choice
 from scorefield.raw.contents import Contents
-from scorefield.raw.formats import ismrmrd
+from scorefield.raw.formats import bart, ismrmrd, npy
 
 
 class Format(Protocol):
@@ -32,7 +32,7 @@ class Format(Protocol):
     def read(self, path: Path, choice: Choice) -> Acquisition: ...
 
 
-FORMATS: tuple[Format, ...] = (ismrmrd,)
+FORMATS: tuple[Format, ...] = (ismrmrd, bart, npy)
 
 
 def format_of(path: Path) -> Format:
