@@ -40,7 +40,7 @@ SIZES = ((8, 1), (8, 4), (80, 1), (80, 4))
 FIRST = 1000  # seed of the first problem
 LEVELS = 200
 DIRECTIONS = 200
-REPEATS, PAIRS = 16, 128  # exact samples beside each sample of draws, and pairs behind the floor
+REPEATS, PAIRS = 16, 64  # exact samples beside each sample of draws, and pairs behind the floor
 DOUBLE = torch.empty(0, dtype=torch.float64)
 
 

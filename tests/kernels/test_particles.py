@@ -127,6 +127,52 @@ def test_the_twist_ends_in_the_likelihood():
     assert gaps[0] / gaps[1] == pytest.approx(100, rel=0.05)  # of order sigma^2
 
 
+def missing(bench: PosteriorBench, sigma: float, caution: float) -> Tensor:
+    """Log of p(y | x) over the twist, at noisy draws x of the posterior, over its mean: components (M,)."""
+    prior, scan, eye = bench.prior, bench.measurement, torch.eye(8, dtype=torch.float64)
+    x = bench.posterior.rsample(4000, g()) + sigma * normal(4000, 8)
+    gain = sigma**2 / (1 + sigma**2)  # the components of the mixture have variance 1
+    matrix = scan.operator(eye).T
+    means = (x.unsqueeze(1) + gain * (prior.means - x.unsqueeze(1))) @ matrix.T
+    within = gain * matrix @ matrix.T + scan.noise.std**2 * torch.eye(len(matrix)).double()
+    law = torch.distributions.MultivariateNormal(means, within)
+    likelihood = (prior.responsibilities(x, sigma).log() + law.log_prob(scan.y)).logsumexp(1)
+    twist = Twisted(prior, scan, rank=4, caution=caution).at(x, number(sigma)).log
+    return likelihood - twist
+
+
+@pytest.mark.parametrize("seed", [106, 119])
+def test_caution_keeps_the_twist_from_missing_modes(seed):
+    """Without it the likelihood is e^10 times the twist at some particle; they would carry a mode alone.
+
+    With a share of 0.2 the effective sample size of the twisted law, 1 / (E w E 1/w), is above a third.
+    """
+    bench = mcg_mixture(8, 1, seed)
+    for sigma in (5.0, 8.0, 13.0):
+        plain, careful = (missing(bench, sigma, caution) for caution in (0.0, 0.2))
+        assert (plain - plain.mean()).max() > 10
+        assert (careful - careful.mean()).max() < 3
+        assert 1 / (careful.exp().mean() * (-careful).exp().mean()) > 1 / 3
+
+
+def test_a_cautious_twist_is_a_mixture_of_two_gaussians():
+    """On a Gaussian prior both have a closed form; e is the prior's extent."""
+    x, sigma, share = 2 * normal(6, 8), 0.7, 0.3
+    eye, y = torch.eye(8, dtype=torch.float64), G.measurement.y
+    spread = torch.linalg.inv(torch.linalg.inv(G.prior.covariance) + eye / sigma**2)
+    noise, mean = 0.01 * torch.eye(4).double(), G.prior.denoise(x, sigma)
+    more = eye / (sigma**-2 + G.prior.extent**-2)
+    both = [G.matrix @ v @ G.matrix.T + noise for v in (spread, spread + more)]
+    logs = torch.stack([torch.distributions.MultivariateNormal(mean @ G.matrix.T, s).log_prob(y) for s in both])
+    logs = logs + torch.tensor([[1 - share], [share]], dtype=torch.float64).log()
+    twist = Twisted(G.prior, G.measurement, rank=4, caution=share).at(x, number(sigma))
+    torch.testing.assert_close(twist.log, logs.logsumexp(0), rtol=1e-9, atol=1e-9)
+    shifts = [torch.linalg.solve(s, (y - mean @ G.matrix.T).T).T @ G.matrix @ spread for s in both]
+    shares = logs.softmax(0).unsqueeze(-1)
+    guided = mean + (shares * torch.stack(shifts)).sum(0)
+    torch.testing.assert_close(twist.guided, guided, rtol=1e-8, atol=1e-8)
+
+
 def complex_data() -> Measurement:
     operator = Matrix(complex_normal(3, 2, seed=4)) @ RealToComplex((2,))
     return Measurement(complex_normal(3, seed=5), operator, White(0.3))
@@ -264,10 +310,11 @@ def test_the_evidence_of_the_model_converges_at_second_order():
     assert math.log2(errors[-2] / errors[-1]) > 1.7
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.9])
-def test_the_evidence_is_unbiased(threshold):
-    """The mean of exp(log_evidence) over populations is p(y), whenever they are resampled."""
-    kernel, sigmas = Particles(G.measurement, oversampling=1, threshold=threshold), Karras(0.05, 20.0).grid(20)
+@pytest.mark.parametrize(("threshold", "caution"), [(0.0, 0.0), (0.9, 0.0), (0.9, 0.3)])
+def test_the_evidence_is_unbiased(threshold, caution):
+    """The mean of exp(log_evidence) over populations is p(y), whenever they are resampled, for every twist."""
+    kernel = Particles(G.measurement, oversampling=1, threshold=threshold, caution=caution)
+    sigmas = Karras(0.05, 20.0).grid(20)
     exact, found = model_log_evidence(sigmas), []
     for seed in range(50):
         *_, last = walk(G.prior, kernel, start(100, sigmas[0], seed), sigmas, g(seed))
@@ -332,10 +379,18 @@ def test_a_metropolis_move_needs_a_density():
     assert isinstance(moved.memory, Population)
 
 
-@pytest.mark.parametrize("fields", [{"oversampling": 0}, {"threshold": 1.1}, {"threshold": -0.1}, {"rank": 0}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"oversampling": 0}, {"threshold": 1.1}, {"threshold": -0.1}, {"rank": 0}, {"caution": 1.0}, {"caution": -0.1}],
+)
 def test_bad_numbers_are_refused(fields):
     with pytest.raises(InputError):
         Particles(M.measurement, **fields)
+
+
+def test_caution_needs_the_determinant():
+    with pytest.raises(InputError, match="caution=0"):
+        Particles(G.measurement, rank=3, caution=0.1)
 
 
 # --- MCG-diff's mixture of 25 modes

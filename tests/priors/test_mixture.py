@@ -59,6 +59,18 @@ def test_a_shared_covariance_is_one_for_each():
     same_law(GaussianMixture(means, one, WEIGHTS), GaussianMixture(means, one.expand(3), WEIGHTS), x)
 
 
+@pytest.mark.parametrize("far", [0.0, 1e6])
+def test_products_of_matrices_are_the_sums_over_components(far):
+    """One variance for all takes another way to D and J than one for each, also far from the origin."""
+    means, x, v = far + randn(3, 4), far + randn(5, 4, seed=1), randn(5, 4, seed=2)
+    one = torch.tensor([0.4], dtype=torch.float64)
+    laws = GaussianMixture(means, one, WEIGHTS), GaussianMixture(means, one.expand(3), WEIGHTS)
+    for sigma in (0.05, torch.tensor([0.1, 0.3, 1.0, 3.0, 30.0]).double()):
+        (denoised, pull), (expected, sums) = (law.linearize(x, sigma) for law in laws)
+        torch.testing.assert_close(denoised, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(pull(v), sums(v), rtol=1e-7 if far else 1e-12, atol=1e-9 if far else 1e-12)
+
+
 @pytest.mark.parametrize(
     "levels", [torch.tensor(0.3).double(), torch.rand(7, generator=torch.Generator().manual_seed(0))]
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from benches import mcg_mixture, tb_m
 from torch import nn
 
-from scorefield.calibration import floor, mode_weights, sliced_wasserstein
+from scorefield.calibration import Yardstick, mode_weights, sliced_wasserstein
 from scorefield.errors import InputError
 from scorefield.kernels import Particles
 from scorefield.measurement import Measurement
@@ -162,19 +164,26 @@ def test_the_default_gets_mode_weights_right():
     assert bool(((found - M.weights).abs() < 4 * errors + 1e-3).all())
 
 
-@pytest.mark.parametrize("size", [(8, 1), (8, 4)])
-def test_the_default_is_within_twice_the_floor_on_the_mixture_of_25(size):
-    """Sliced Wasserstein of 500 draws over that between exact samples of 500, one problem a size: the release gate."""
-    bench = mcg_mixture(*size, seed=3)
-    drawn = reconstruct(bench.prior, bench.measurement, n=500, seed=0).draws
+@pytest.mark.parametrize(("size", "seed"), [((8, 1), 106), ((8, 1), 119), ((8, 4), 3)])
+def test_the_default_is_as_near_as_exact_draws_on_the_mixture_of_25(size, seed):
+    """At most 1.6 times the distance of exact samples, the gate for the worst problem, by the interval of 8 seeds.
+
+    The first two are problems on which the twist without caution leaves modes out.
+    """
+    bench = mcg_mixture(*size, seed)
+    method = replace(chosen(bench.prior, bench.measurement, 200), batch=200)
 
     def distance(a, b):
-        return sliced_wasserstein(a, b, directions=100, generator=torch.Generator().manual_seed(0))
+        return sliced_wasserstein(a, b, directions=50, generator=torch.Generator().manual_seed(0))
 
     generator = torch.Generator().manual_seed(0)
-    least = floor(distance, bench.posterior.rsample, 500, repeats=10, generator=generator)
-    found = sum(distance(drawn, bench.posterior.rsample(500, generator)).item() for _ in range(10)) / 10
-    assert found < 2 * least.mean
+    stick = Yardstick(distance, bench.posterior.rsample, 200, repeats=8, pairs=64, generator=generator)
+    kernel = replace(method.kernel, oversampling=10)  # a quarter of the default: a test of seconds
+    runs = [
+        reconstruct(bench.prior, bench.measurement, n=200, seed=s, method=replace(method, kernel=kernel))
+        for s in range(8)
+    ]
+    assert stick(*(run.draws for run in runs)).high < 1.6
 
 
 def test_how_many_particles_the_network_takes_at_a_time_changes_nothing():

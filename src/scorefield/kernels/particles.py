@@ -26,7 +26,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.kernel import Kernel
 from scorefield.kernels.population import ParticleFilter, Population
-from scorefield.kernels.twist import Twist, Twisted
+from scorefield.kernels.twist import Twist, Twisted, count
 from scorefield.linalg.solve import inner
 from scorefield.prior import Prior
 from scorefield.randomness import normal_like
@@ -58,6 +58,8 @@ class Particles(ParticleFilter):
             1/2.
         move: a kernel that leaves ``Twisted`` invariant, applied at every level: ``MALA(rate=0.5)``.  The paper has
             none.
+        caution: share of a wider twist, which keeps the particles of modes that the moments do not reach yet
+            (:mod:`scorefield.kernels.twist`).  For Gaussian priors 0 is best, for distant modes 0.2.
         rank: data of up to this many real numbers are treated densely; more take this many Krylov iterations.
 
     Raises:
@@ -70,14 +72,22 @@ class Particles(ParticleFilter):
 
     move: Kernel[Any] | None = None
     rank: int = 16
+    caution: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rank < 1:
-            raise InputError(f"Particles need rank >= 1, got {self.rank}.")
+        if self.rank < 1 or not 0 <= self.caution < 1:
+            raise InputError(
+                f"Particles need rank >= 1 and a caution from 0 to below 1, got {self.rank} and {self.caution:g}."
+            )
+        if self.caution > 0 and count(self.measurement.y) > self.rank:
+            raise InputError(
+                f"Caution needs the determinant of the data's covariance, but {count(self.measurement.y)} real numbers"
+                f" are more than rank={self.rank}; give caution=0, or a rank of at least their number."
+            )
 
     def _twisted(self, prior: Prior) -> Twisted:
-        return Twisted(prior, self.measurement, rank=self.rank)
+        return Twisted(prior, self.measurement, rank=self.rank, caution=self.caution)
 
     def _enter(self, prior: Prior, x: Tensor, sigma: Tensor, batch: int) -> Population:
         log, goals = _ask(self._twisted(prior), x, sigma, batch)

@@ -108,6 +108,8 @@ class GaussianMixture(ClosedForm):
         return torch.cat(scores).reshape(x.shape)
 
     def linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        if self.basis is None and len(self.eigenvalues) == 1:
+            return self._of_one_variance(x, sigma)
         parts = [self._linearize(*part) for part in self._parts(x, sigma)]
         sizes = [len(denoised) for denoised, _ in parts]
 
@@ -115,6 +117,29 @@ class GaussianMixture(ClosedForm):
             return torch.cat([pull(part) for part, (_, pull) in zip(v.split(sizes), parts, strict=True)])
 
         return torch.cat([denoised for denoised, _ in parts]), vjp
+
+    def _of_one_variance(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
+        r"""The same with products of matrices, for components of one variance c.
+
+        .. math::
+            m = \sum_k r_k \mu_k, \qquad g = \frac{\sigma^2}{c + \sigma^2}, \qquad D = x + g (m - x), \qquad
+            J = (1 - g) I + \frac{g}{c + \sigma^2} \sum_k r_k (\mu_k - m)(\mu_k - m)^T .
+        """
+        center = (self.weights @ self.means.flatten(1)).detach()
+        rows, means = self._checked(x.detach()) - center, self.means.flatten(1) - center
+        variance = level(sigma, rows).square()  # (B or 1, 1)
+        total = self.eigenvalues + variance
+        apart = torch.cdist(rows, means, compute_mode="donot_use_mm_for_euclid_dist").square()
+        shares = (self._log_weights() - 0.5 * apart / total).softmax(1)  # (B, K)
+        mean, gain = shares @ means, variance / total
+
+        def vjp(v: Tensor) -> Tensor:
+            given = v.flatten(1)
+            aligned = shares * (given @ means.T - (given * mean).sum(1, keepdim=True))
+            between = aligned @ means - aligned.sum(1, keepdim=True) * mean
+            return ((1 - gain) * given + gain / total * between).reshape(v.shape)
+
+        return (rows + gain * (mean - rows) + center).reshape(x.shape), vjp
 
     def _linearize(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Vjp]:
         log_joint, scores = self._components(x.detach(), sigma)
@@ -161,22 +186,29 @@ class GaussianMixture(ClosedForm):
 
     def _components(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
         """``log w_k N(x; mu_k, C_k + sigma^2 I)`` (K, B) and the component scores (K, B, d)."""
+        rows = self._checked(x)
+        modes = self._analyze(rows.unsqueeze(0) - self.means.flatten(1).unsqueeze(1))
+        total = self.eigenvalues.unsqueeze(1) + level(sigma, rows).square()  # (K or 1, B or 1, d or 1)
+        if not bool((total > 0).all()):
+            raise InputError("A mixture with a singular component has no density at sigma = 0; ask at sigma > 0.")
+        scaled = modes / total
+        log_det = torch.log(2 * math.pi * total).expand(-1, -1, modes.shape[-1]).sum(-1)
+        log_joint = self._log_weights().unsqueeze(1) - 0.5 * ((modes * scaled).sum(-1) + log_det)
+        return log_joint, -self._synthesize(scaled)
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """Events as rows (B, d)."""
         if tuple(x.shape[1:]) != self.event_shape or x.is_complex():
             raise InputError(
                 f"This prior is over real events (B, *{self.event_shape}),"
                 f" got {x.dtype} of shape {tuple(x.shape)}; reshape or convert the input."
             )
-        modes = self._analyze(x.flatten(1).unsqueeze(0) - self.means.flatten(1).unsqueeze(1))
-        total = self.eigenvalues.unsqueeze(1) + level(sigma, x.flatten(1)).square()  # (K or 1, B or 1, d or 1)
-        if not bool((total > 0).all()):
-            raise InputError("A mixture with a singular component has no density at sigma = 0; ask at sigma > 0.")
-        scaled = modes / total
-        log_det = torch.log(2 * math.pi * total).expand(-1, -1, modes.shape[-1]).sum(-1)
-        # log 0 is right, but its gradient is NaN: that happens in a fit where a softmax underflows
+        return x.flatten(1)
+
+    def _log_weights(self) -> Tensor:
+        """Log 0 is right, but its gradient is NaN: that happens in a fit where a softmax underflows."""
         absent = self.weights == 0
-        log_weights = torch.where(absent, 1.0, self.weights).log().masked_fill(absent, -torch.inf)
-        log_joint = log_weights.unsqueeze(1) - 0.5 * ((modes * scaled).sum(-1) + log_det)
-        return log_joint, -self._synthesize(scaled)
+        return torch.where(absent, 1.0, self.weights).log().masked_fill(absent, -torch.inf)
 
     def _analyze(self, v: Tensor) -> Tensor:
         """Coefficients of v (K or 1, B, d) in the components' eigenbases."""

@@ -44,8 +44,9 @@ from scorefield.reconstruction.memory import draws_that_fit
 
 FEW = 16  # real numbers of data that particles treat densely
 SMALL = 1024  # numbers of an image, above which a population costs too much
-POPULATION = 4000  # particles, or four a draw
-DECADE = 50  # levels of particles for each factor of ten
+POPULATION = 8000  # particles, or four a draw
+CAUTION = 0.2  # share of the wider twist, which keeps distant modes
+DECADE = 25  # levels of particles for each factor of ten
 ABOVE = 5.0  # first level over the prior's width
 BELOW, RESOLVED = 5e-4, 0.03  # last level of particles, over the prior's width and over what the data resolve
 PROBES = 64
@@ -112,7 +113,8 @@ def default_method(prior: Prior, measurement: Measurement, image: Tensor, n: int
         return Method(sigma_max=max(Method.sigma_max, ABOVE * width / math.sqrt(numbers) / intensity))
     first, last = ABOVE * width, min(BELOW * width, RESOLVED * resolution(measurement))
     at_once = draws_that_fit(prior, image, torch.tensor(first, dtype=torch.float64))
-    kernel = Particles(measurement, oversampling=max(4, math.ceil(POPULATION / n)), at_once=min(at_once, POPULATION))
+    oversampling, at_once = max(4, math.ceil(POPULATION / n)), min(at_once, POPULATION)
+    kernel = Particles(measurement, oversampling=oversampling, at_once=at_once, caution=CAUTION)
     steps = math.ceil(DECADE * math.log10(first / last))
     return Method(unconditional, kernel, steps, first / intensity, last / intensity, batch=n)
 
