@@ -1,11 +1,14 @@
-"""Do the tests notice a wrong line?  Random small changes of the source, each against the tests of its room.
+"""Do the tests notice a wrong line?  Random small changes of the source, each against the tests that run its line.
 
-    python scripts/mutants.py [--count 60] [--seed 0] [--under src/scorefield] [--work out/mutants] [--timeout 900]
+    python scripts/mutants.py [--count 60] [--seed 0] [--under src/scorefield] [--work out/mutants] [--all]
 
 A mutant is a copy of the package with one change: a sign, a comparison, a number, a condition, a statement left out.
-It is killed by the first test that fails among the tests of its room, the laws, and then all tests.  The result of each
-mutant is kept in a file of its own, so that a run that was interrupted continues.  Survivors are printed as the line
-before and after: each is a missing test, or a change that changes nothing (say so).
+It is killed by the first test that fails.  One run of all tests, traced, first writes which lines each test runs
+(`lines.json` in the work folder; 10 minutes); a mutant then meets the tests that run its line, those of its room first
+and the quickest first.  Where no test runs the line in its own process, the tests of the room decide, which may start
+others.  `--all` gives all tests to those that survived this.  The result of each mutant is kept in a file of its own,
+so that a run that was interrupted continues; the source must not change between (use a copy of the repository).
+Survivors are printed as the line before and after: each is a missing test, or a change that changes nothing (say so).
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ class Mutant:
 
     Args:
         path: of the file, relative to the package.
-        line: where it is changed.
+        line: the first one that is changed.
+        end: the last one.
         before: the source of what is changed.
         after: the source that takes its place.
         source: the whole changed file.
@@ -52,6 +56,7 @@ class Mutant:
 
     path: Path
     line: int
+    end: int
     before: str
     after: str
     source: str
@@ -103,40 +108,91 @@ def mutants(path: Path) -> Iterator[Mutant]:
     def place(line: int, column: int) -> int:
         return starts[line - 1] + len(text[starts[line - 1] :].encode()[:column].decode())
 
-    nodes: list[Any] = sorted(_code(ast.parse(text)), key=lambda node: getattr(node, "lineno", 0))
+    def order(node: Any) -> tuple[int, int, int, int, str]:  # the nodes come from a set: no two may tie
+        return (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset, type(node).__name__)
+
+    nodes: list[Any] = sorted((node for node in _code(ast.parse(text)) if hasattr(node, "lineno")), key=order)
     for node in nodes:
         for change in _changes(node):
             begin, end = place(node.lineno, node.col_offset), place(node.end_lineno, node.end_col_offset)
             after = ast.unparse(change)
             after = f"({after})" if isinstance(change, ast.BinOp | ast.BoolOp | ast.Compare | ast.UnaryOp) else after
             source = text[:begin] + after + text[end:]
-            yield Mutant(path.relative_to(PACKAGE), node.lineno, text[begin:end], after, source)
+            yield Mutant(path.relative_to(PACKAGE), node.lineno, node.end_lineno, text[begin:end], after, source)
 
 
-def tests_of(path: Path) -> list[list[str]]:
-    """Groups of tests for a file of the package, the nearest first; the last group is all of them."""
-    room = path.parts[0] if len(path.parts) > 1 else f"test_{path.stem}.py"
-    near = [str(ROOT / "tests" / room)] if (ROOT / "tests" / room).exists() else []
-    return [*([near] if near else []), [str(ROOT / "tests" / "laws")], [str(ROOT / "tests")]]
+class Tests:
+    """What each test runs, and how long it takes, as `mutants_plugin` writes it.
+
+    Args:
+        work: folder of `lines.json`; all tests run once if it is absent.
+    """
+
+    def __init__(self, work: Path) -> None:
+        path = work.resolve() / "lines.json"
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                _pytest(PACKAGE.parent, ["tests"], None, MUTANTS_MAP=str(temporary))
+        tests = json.loads(path.read_text(encoding="utf-8"))["tests"]
+        self.tests = {name: test for name, test in tests.items() if test["passed"]}
+
+    def of(self, mutant: Mutant) -> list[list[str]]:
+        """Groups of tests, the nearest first, in each the quickest first; empty if no test runs the lines."""
+        lines, room = set(range(mutant.line, mutant.end + 1)), f"tests/{mutant.path.parts[0]}/"
+        names = [name for name, test in self.tests.items() if lines & set(test["lines"].get(str(mutant.path), []))]
+        names.sort(key=lambda name: self.tests[name]["seconds"])
+        groups = [[name for name in names if name.startswith(room) is near] for near in (True, False)]
+        return [group for group in groups if group]
+
+    def seconds(self, names: list[str]) -> float:
+        return sum(self.tests[name]["seconds"] for name in names)
 
 
-def verdict(mutant: Mutant, timeout: float) -> str:
-    """Whether a test notices the change: killed, survived, or too slow (a loop that does not end)."""
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(PACKAGE, Path(folder) / "scorefield", ignore=shutil.ignore_patterns("__pycache__"))
-        (Path(folder) / "scorefield" / mutant.path).write_text(mutant.source, encoding="utf-8")
-        environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-        for group in tests_of(mutant.path):
+def _pytest(package: Path, arguments: list[str], timeout: float | None, **variables: str) -> int:
+    """Run pytest with a package of another folder until the first failure."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(package), str(ROOT / "scripts")]), **variables}
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "mutants_plugin", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=timeout).returncode
+
+
+def verdict(mutant: Mutant, groups: list[list[str]], timeout: float) -> str:
+    """Whether a test notices the change: killed, survived, or too slow (a loop that does not end).
+
+    Args:
+        mutant: what is changed.
+        groups: names of tests, or of folders of tests.
+        timeout: in seconds for each group.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(PACKAGE, folder / "scorefield", ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "scorefield" / mutant.path).write_text(mutant.source, encoding="utf-8")
+        for group in groups:
+            (folder / "tests.json").write_text(json.dumps(group), encoding="utf-8")
+            chosen = {"MUTANTS_TESTS": str(folder / "tests.json")} if "::" in group[0] else {}
+            files = list(dict.fromkeys(each.split("::")[0] for each in group))
             try:
-                run = subprocess.run(
-                    [*command, *group], cwd=ROOT, env=environment, capture_output=True, timeout=timeout
-                )
+                code = _pytest(folder, ["-x", *files], timeout, **chosen)
             except subprocess.TimeoutExpired:
                 return HUNG
-            if run.returncode not in (0, 5):  # 5: the folder has no tests
+            if code not in (0, 5):  # 5: no tests there
                 return KILLED
     return SURVIVED
+
+
+def _room(mutant: Mutant) -> list[list[str]]:
+    """The tests of the mutant's room, if it has some."""
+    room = ROOT / "tests" / mutant.path.parts[0]
+    return [[str(room)]] if room.is_dir() else []
+
+
+def _first(mutant: Mutant, tests: Tests) -> dict[str, Any]:
+    """The record of a mutant that met the tests which run its lines."""
+    groups = tests.of(mutant)
+    names = [name for group in groups for name in group]
+    result = verdict(mutant, groups or _room(mutant), 120.0 + 5 * tests.seconds(names))
+    place = {"path": str(mutant.path), "line": mutant.line, "before": mutant.before, "after": mutant.after}
+    return {"result": result, **place, "tests": len(names), "all": False}
 
 
 def main() -> None:
@@ -145,21 +201,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--under", type=Path, default=PACKAGE, help="folder or file whose lines are changed")
     parser.add_argument("--work", type=Path, default=Path("out/mutants"))
-    parser.add_argument("--timeout", type=float, default=900.0, help="seconds of one group of tests")
+    parser.add_argument("--all", action="store_true", help="give all tests to the survivors")
     args = parser.parse_args()
     under = args.under.resolve()
     paths = sorted(under.rglob("*.py")) if under.is_dir() else [under]
     every = [mutant for path in paths for mutant in mutants(path)]
     chosen = random.Random(args.seed).sample(every, min(args.count, len(every)))
+    tests = Tests(args.work)
     found: dict[str, int] = {}
     for number, mutant in enumerate(chosen):
         path = args.work / f"{args.seed}-{number}.json"
-        if not path.exists():
-            record = {"result": verdict(mutant, args.timeout), "path": str(mutant.path), "line": mutant.line,
-                      "before": mutant.before, "after": mutant.after}  # fmt: skip
-            with atomic_path(path) as temporary:
-                temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else _first(mutant, tests)
+        if args.all and record["result"] == SURVIVED and not record["all"]:
+            record |= {"result": verdict(mutant, [["tests"]], 3600.0), "all": True}
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
         found[record["result"]] = found.get(record["result"], 0) + 1
         if record["result"] != KILLED:
             print(
