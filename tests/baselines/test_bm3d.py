@@ -78,11 +78,11 @@ def test_matches_are_the_nearest_blocks_in_the_window_by_brute_force(shape):
     assert len(indices) == len(references)
 
 
-def test_gains_of_one_give_the_image_back():
+@pytest.mark.parametrize("settings", [BM3D(window=9, groups=(4, 4)), BM3D(2, 1, 1, (1, 1)), BM3D(8, 8, 3, (1, 2))])
+def test_gains_of_one_give_the_image_back(settings):
     """Of all gains 1, nothing is left to average: any grouping, any window, the same image."""
     image = normal(21, 26)
-    table = BlockTable(image, 8)
-    settings = BM3D(window=9, groups=(4, 4))
+    table = BlockTable(image, settings.block)
     torch.testing.assert_close(settings.one_pass(table, table, 0, torch.ones_like, 1.0), image)
 
 

@@ -14,6 +14,7 @@ import scorefield as sf
 from scorefield.calibration import (
     LEVELS,
     Calibration,
+    Cropped,
     Experiment,
     FromDensity,
     FromImages,
@@ -230,6 +231,14 @@ def test_truths_of_a_walk_have_the_priors_moments():
     empty = DiagonalGaussian(torch.zeros(1, 2, 2), torch.tensor(1e-8))
     with pytest.raises(InputError, match="given images"):
         FromWalk(empty, (1, 2, 2)).draw(0, 0)
+
+
+@pytest.mark.parametrize(("sizes", "rows", "columns"), [((9, 6), (2, 6), (1, 5)), ((3, 5), (0, 3), (0, 4))])
+def test_cropped_truths_are_the_middle_of_the_images(sizes, rows, columns):
+    whole = Image(normal(2, *sizes).float(), (2.0, 3.0))
+    part = Cropped(FromImages([whole]), 4).draw(0, 0)
+    assert torch.equal(part.pixels, whole.pixels[:, slice(*rows), slice(*columns)])
+    assert part.spacing == whole.spacing
 
 
 def test_a_scanner_measures_images_in_their_own_geometry():

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from scorefield.errors import InputError
+from scorefield.lessons import Windows
+from scorefield.lessons.augmentations import Amplitude, Dihedral
+from scorefield.lessons.crops import Balance
 from scorefield.nets import UNet
 from scorefield.noise import PoissonTransmission
 from scorefield.priors import Homogeneous, Network
 from scorefield.scans import FanBeam, LowResolution, NoisyImage, ParallelBeam
 from scorefield.scans.scan import Scan
+from scorefield.schedules import Geometric
 from scorefield.store import checkpoint
+from scorefield.training.trainer import Epochs, Settings, Steps
 
 
 @pytest.fixture
@@ -118,6 +125,38 @@ def test_each_kind_of_prior_is_trained(call, tmp_path, picture, kind):
     assert "after 1 steps" in out
     made = {"patch": "FieldOfExperts", "energy": "Energy", "tiling": "Tiling"}.get(kind, "Network")
     assert type(checkpoint.load(tmp_path / "p")).__name__ == made
+
+
+def test_each_option_of_a_training_arrives(call, tmp_path, picture, monkeypatch):
+    given = {}
+
+    def stop(lesson, images, **rest):
+        given.update(rest, lesson=lesson, images=images)
+        raise InputError("Stop here.")
+
+    monkeypatch.setattr("scorefield.training.trainer.train", stop)
+    start = ("train", "--images", picture, "--out", tmp_path / "p", "--kind")
+    options = {"crop": 8, "memory": 0.5, "amplitude": 2, "balance": 0.3, "sigma-min": 0.01, "sigma-max": 0.7,
+               "batch": 6, "parts": 2, "rate": 0.02, "warmup": 0.1, "clip": 3, "average": 0.9, "steps": 7, "seed": 5,
+               "validate-on": picture, "validate-every": 11, "patience": 4, "snapshot": 2,
+               }  # fmt: skip
+    flags = ("--half", "--reference", "--resume")
+    words = (word for name, value in options.items() for word in (f"--{name}", value))
+    assert "Stop here." in call(*start, "network", *flags, *words)[2]
+    lesson, check, record = given["lesson"], given["validation"], given["record"]
+    augment = (Dihedral(), Amplitude(0.5, 2.0))
+    assert lesson.cut == Windows(8, augment=augment, balance=Balance(0.3), memory=2**29)
+    assert lesson.objective.noise == Geometric(0.01, 0.7)
+    assert given["settings"] == Settings(6, 0.02, warmup=0.1, clip=3, average=0.9, parts=2, half=True)
+    assert (given["budget"], given["seed"]) == (Steps(7), 5)
+    assert (check.every, check.patience, len(check.images)) == (11, 4, 1)
+    assert (record.path, record.minutes, record.tensorboard) == (tmp_path / "p", 2, None)
+    assert record.resume is record.reference is True
+    call(*start, "patch", "--epochs", 3)
+    assert given["settings"] == Settings(batch=1024, rate=0.015 / 3)
+    assert given["budget"] == Epochs(3)
+    assert given["lesson"].cut == replace(lesson.cut, side=3, augment=(Dihedral(),), balance=None, memory=2**31)
+    assert (given["validation"], given["seed"]) == (None, 0)
 
 
 @pytest.mark.parametrize(("kind", "words"), [("multiscale", "part by part"), ("vp", "elsewhere")])

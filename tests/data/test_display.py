@@ -70,4 +70,5 @@ def test_numbers_and_cards_are_spelled_for_people():
     ]
     assert rows({"a": {"b": 1, "c": True}, "d": None}) == [("a · b", "1"), ("a · c", "yes"), ("d", "none")]
     assert spell([1.0, 0.5]) == "1, 0.5"
+    assert [spell(v) for v in (-1234, 9_999_999, 10_000_000)] == ["-1,234", "9,999,999", "10000000"]  # a seed, a count
     assert spell([float(10 - i) for i in range(10)] + [0.0]) == "11 values, 10 … 1, 0"

@@ -251,7 +251,7 @@ def test_gradients_of_every_order():
 
 
 def test_the_matrix_and_its_transpose_are_what_is_applied():
-    projector = ops.parallel_beam((1, 4, 5), VIEWS, 6)
+    projector = ops.parallel_beam((1, 4, 5), np.append(VIEWS, 0.0), 5)
     assert projector.matrix.dtype == torch.float32
     torch.testing.assert_close(projector.transpose.to_dense(), projector.matrix.to_dense().mT)
     x = torch.rand(1, 1, 4, 5, generator=torch.Generator().manual_seed(0))
@@ -263,6 +263,7 @@ def test_the_matrix_and_its_transpose_are_what_is_applied():
         starts, columns = matrix.crow_indices(), matrix.col_indices()
         for first, last in itertools.pairwise(starts.tolist()):
             assert (columns[first:last].diff() > 0).all()
+        assert bool((matrix.values() > 0).all())  # a ray through the centers of pixels touches no other column
     assert projector(x.bfloat16()).dtype == torch.bfloat16
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from scorefield.calibration import Calibration, Cropped, FromImages, SimulatedScan, observe
+from scorefield.calibration import LEVELS, Calibration, Cropped, FromImages, SimulatedScan, observe
 from scorefield.data import Images, write
 from scorefield.errors import InputError
+from scorefield.reports import calibration_figures as figures
 from scorefield.reports.calibration import calibration_report, findings
 from support import normal
 
@@ -115,3 +119,65 @@ def test_the_record_of_a_calibration_names_files_and_no_folders(tmp_path):
     images = FromImages(Images([str(write(torch.rand(1, 16, 16), tmp_path / "one.npy"))]))
     assert str(tmp_path) not in repr(images)
     assert "one.npy" in repr(images)
+
+
+def of_errorbar(drawn: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n,), and the ends of their bars (2, n)."""
+    line, _, (bars,) = drawn
+    return np.asarray(line.get_ydata() if line else [], float), np.array(bars.get_segments())[:, :, 1].T
+
+
+def shown(axes: Any, heights: Any) -> bool:
+    """Whether the axis shows all of what is drawn at these heights."""
+    low, high = axes.get_ylim()
+    return low < high and bool((heights >= low).all() and (heights <= high).all())
+
+
+@pytest.mark.parametrize("factor", [0.1, 1.0])
+def test_the_chart_of_coverage_shows_all_of_it_with_two_standard_errors(factor):
+    found = calibration(20, factor)
+    axes = figures.coverage(found).axes[0]
+    expected = np.asarray(axes.lines[0].get_ydata())
+    for kind, drawn in zip((found.pixels, found.regions), axes.containers, strict=True):
+        values, ends = of_errorbar(drawn)
+        wanted = [kind.coverage(level) for level in LEVELS]
+        np.testing.assert_allclose(values, [c.observed for c in wanted])
+        np.testing.assert_allclose(ends, [[c.observed + k * c.error for c in wanted] for k in (-2, 2)])
+        np.testing.assert_allclose(expected, [c.expected for c in wanted])
+        assert shown(axes, values)
+    assert axes.get_xticks().tolist() == list(LEVELS)
+    assert shown(axes, np.array([0.3, 1.0]))  # right intervals look alike on all pages
+    assert shown(axes, expected)
+
+
+@pytest.mark.parametrize("n", [7, 19, 50])
+def test_the_chart_of_ranks_is_their_frequency_over_a_perfect_samplers(n):
+    found = calibration(6, 0.5, n=n).pixels
+    axes = figures.ranks(found).axes[0]
+    heights = np.array([bar.get_height() for bar in axes.containers[0]])  # pyright: ignore
+    edges = np.ceil(np.arange(len(heights) + 1) * (n + 1) / len(heights)).astype(int)  # of equal shares of 0 .. n
+    sizes = np.diff(edges) / (n + 1)
+    shares = [[((row >= low) & (row < high)).mean() for low, high in pairwise(edges)] for row in found.ranks.numpy()]
+    np.testing.assert_allclose(heights, np.mean(shares, 0) / sizes)
+    errors = 2 * np.std(shares, 0, ddof=1) / sizes / math.sqrt(6)
+    np.testing.assert_allclose(of_errorbar(axes.containers[1])[1], [heights - errors, heights + errors])
+    assert shown(axes, np.array([0.0, 1.0, (heights + errors).max()]))
+    assert axes.get_ylim()[0] == 0
+    names = [int(label.get_text()) for label in axes.get_xticklabels()]
+    assert (names[0], names[-1]) == (0, n)
+    ranks = np.array(names)  # each name is a rank of the bar under which it stands
+    assert (np.searchsorted(edges, ranks, side="right") - 1 == axes.get_xticks()).all()
+    assert len(heights) == min(n + 1, 20)
+
+
+def test_the_chart_of_tarp_is_the_excess_below_each_rank():
+    found = calibration(30, 0.7)
+    axes = figures.tarp(found).axes[0]
+    expected, drawn = (np.asarray(values) for values in axes.lines[0].get_data())
+    ranks = found.tarp_ranks.numpy()
+    np.testing.assert_allclose(expected, np.arange(1, 20) / 20)
+    np.testing.assert_allclose(drawn, [(ranks <= k).mean() - (k + 1) / 20 for k in range(19)], atol=1e-12)
+    band = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1]
+    assert band.min() < 0 < band.max()
+    assert shown(axes, np.concatenate([drawn, band]))
+    assert sum(axes.get_ylim()) == 0

@@ -154,6 +154,23 @@ def test_lines_run_along_the_axes_on_which_the_mask_is_constant():
     assert len(masked(lines).readouts) == int(points.sum())
 
 
+@pytest.mark.parametrize("shape", [(6, 8), (9, 7), (5, 6, 7)])
+@pytest.mark.parametrize("kind", ["lines", "points", "all"])
+def test_the_line_of_the_zero_frequency_is_needed_and_no_other(shape: tuple[int, ...], kind: str):
+    mask = {
+        "lines": (torch.arange(shape[-1]) != 1).expand(1, *shape),
+        "points": (torch.arange(math.prod(shape)) % 5 != 1).reshape(1, *shape),
+        "all": torch.ones(1, *shape, dtype=torch.bool),
+    }[kind].clone()
+    center = (0, *(n // 2 for n in shape))
+    mask[center] = True
+    needed = masked(mask).readouts.needed
+    line = masked(mask).part(needed)
+    assert int(needed.sum()) == 1
+    assert isinstance(line, Cartesian)
+    assert bool(line.mask[center])
+
+
 def test_the_zero_frequency_is_never_left_out():
     scan = Cartesian.example()
     center = tuple(n // 2 for n in scan.mask.shape[1:])

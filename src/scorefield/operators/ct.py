@@ -49,9 +49,9 @@ def _joseph(geometry: Geometry, points: np.ndarray, directions: np.ndarray) -> A
     weight = np.stack([lower + 1 - crossing, crossing - lower], -1) * length[..., None]
     pixel = (strides[axis][:, None] * line)[..., None] + strides[1 - axis][:, None, None] * index
     inside = (line < sizes[axis][:, None])[..., None] & (index >= 0) & (index < sizes[1 - axis][:, None, None])
-    kept = inside & (weight > 0)
-    starts = np.concatenate([[0], np.cumsum(kept.sum((1, 2)))])
-    return sparse.csr_array((weight[kept], pixel[kept], starts), shape=(len(points), int(sizes.prod())))
+    starts = np.concatenate([[0], np.cumsum(inside.sum((1, 2)))])
+    # weights of 0, of a ray through the centers of pixels, are dropped by the product with the average over a bin
+    return sparse.csr_array((weight[inside], pixel[inside], starts), shape=(len(points), int(sizes.prod())))
 
 
 def _system(geometry: Geometry) -> tuple[Any, Any]:

@@ -52,7 +52,7 @@ def error(samples: Samples, truth: Tensor, *, unit: str = UNIT) -> Figure:
 
 def coverage_curve(samples: Samples, truth: Tensor, *, mask: Tensor | None = None) -> Figure:
     """Observed against nominal coverage of the central intervals, with what n perfect draws would cover."""
-    figure, axes = _chart()
+    figure, axes = chart()
     nominal = np.array(LEVELS)
     perfect = [expected_coverage(len(samples.draws), level) for level in LEVELS]
     observed = [coverage(samples, truth, level, mask=mask) for level in LEVELS]
@@ -78,7 +78,7 @@ def ranks(samples: Samples, truth: Tensor, *, mask: Tensor | None = None) -> Fig
     """Histogram of the rank of the truth among the draws; flat for a perfect sampler."""
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _chart()
+    figure, axes = chart()
     fractions = rank_histogram(samples, truth, mask=mask).cpu().numpy()
     axes.bar(np.arange(len(fractions)), fractions, width=0.86, color=BLUE)
     axes.axhline(1 / len(fractions), color=INK, linewidth=1.2, linestyle=(0, (4, 3)), label="perfect sampler")
@@ -94,7 +94,7 @@ def residuals(check: ResidualCheck) -> Figure:
     """Misfit of each draw over the number of measurements, and the range that chance allows."""
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _chart()
+    figure, axes = chart()
     values = np.array(check.statistics) / check.count
     low, high = check.low / check.count, check.high / check.count
     axes.axhspan(low, high, color=BAND, label="95% range of chance")
@@ -124,7 +124,8 @@ def _map(picture: Plane, title: str, unit: str, colormap: str, window: Window) -
     return figure
 
 
-def _chart() -> tuple[Figure, Axes]:
+def chart() -> tuple[Figure, Axes]:
+    """An empty figure in the style of the page, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.4, 3.4), layout="constrained", facecolor="none")
