@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 from ismrmrd_files import File, complex_noise, noise_readouts
 from mutations import budget, mutate
 
@@ -62,10 +64,40 @@ def cfl(folder: Path) -> Path:
     return folder / "a.cfl"
 
 
+def fastmri(folder: Path) -> Path:
+    header = File(((16, 12, 1), (320.0, 240.0, 5.0)), ((8, 12, 1), (160.0, 240.0, 5.0)))
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["kspace"] = kspace()[None]
+        file.create_dataset("ismrmrd_header", data=header.xml.encode(), dtype=h5py.string_dtype())
+    return folder / "a.h5"
+
+
+def matlab(folder: Path) -> Path:
+    scipy.io.savemat(folder / "a.mat", {"te": np.arange(3.0), "k": kspace()})
+    return folder / "a.mat"
+
+
+def matlab_compressed(folder: Path) -> Path:
+    scipy.io.savemat(folder / "a.mat", {"te": np.arange(3.0), "k": kspace()}, do_compression=True)
+    return folder / "a.mat"
+
+
+def matlab_7(folder: Path) -> Path:
+    with h5py.File(folder / "a.mat", "w", userblock_size=512) as file:
+        file.create_dataset("k", data=kspace().T, compression="gzip", chunks=(6, 16, 2))
+    with open(folder / "a.mat", "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file")
+    return folder / "a.mat"
+
+
 NAMED = raw.Choice(axes=("coil", "readout", "line"))
 KINDS = {
     "ISMRMRD": Kind(ismrmrd),
     "NumPy": Kind(npy, choice=NAMED),
+    "fastMRI": Kind(fastmri),
+    "MATLAB 5": Kind(matlab, choice=NAMED),
+    "MATLAB 7": Kind(matlab_compressed, choice=NAMED),
+    "MATLAB 7.3": Kind(matlab_7, choice=NAMED),
     "BART": Kind(cfl),
     "BART's header": Kind(cfl, lambda path: path.with_suffix(".hdr")),
 }
@@ -123,7 +155,7 @@ def test_damaged_raw_files_are_refused_or_read(name, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"hello", bytes(4096)])
-@pytest.mark.parametrize("suffix", [".h5", ".mrd", ".cfl", ".npy", ".hdr"])
+@pytest.mark.parametrize("suffix", [".h5", ".mrd", ".cfl", ".npy", ".hdr", ".mat"])
 def test_an_empty_or_foreign_file_is_one_sentence(content, suffix, tmp_path):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)

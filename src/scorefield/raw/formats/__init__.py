@@ -13,7 +13,7 @@ from scorefield.errors import InputError
 from scorefield.raw.acquisition import Acquisition
 from scorefield.raw.choice import Choice
 from scorefield.raw.contents import Contents
-from scorefield.raw.formats import bart, ismrmrd, npy
+from scorefield.raw.formats import bart, fastmri, ismrmrd, matlab, npy
 
 
 class Format(Protocol):
@@ -32,7 +32,7 @@ class Format(Protocol):
     def read(self, path: Path, choice: Choice) -> Acquisition: ...
 
 
-FORMATS: tuple[Format, ...] = (ismrmrd, bart, npy)
+FORMATS: tuple[Format, ...] = (ismrmrd, fastmri, bart, matlab, npy)
 
 
 def format_of(path: Path) -> Format:
