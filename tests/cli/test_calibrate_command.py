@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from scorefield.calibration import FromWalk, Scanner
+from scorefield.errors import InputError
 from scorefield.nets import UNet
 from scorefield.priors import Homogeneous, Network
+from scorefield.reconstruction.method import Method
+from scorefield.scans import protocols
+from scorefield.schedules import Karras
 from scorefield.store import checkpoint
+from scorefield.units import WATER
 
 
 @pytest.fixture
@@ -73,6 +79,49 @@ def test_the_same_command_continues(call, tmp_path, prior, picture):
 def test_without_images_the_truths_are_draws_of_the_prior(call, tmp_path, prior):
     assert call("calibrate", prior, "--operator", "ct", "--out", tmp_path / "out", *SMALL, *OWN["ct"])[0] == 0
     assert "the truths are draws of the prior" in (tmp_path / "out" / "calibration.html").read_text()
+
+
+@pytest.fixture
+def arrived(call, monkeypatch, prior, tmp_path):
+    """What a command line gives to the calibration, which does not begin."""
+
+    def run(*options):
+        given = {}
+
+        def stop(prior, experiment, **rest):
+            given.update(rest, truths=experiment.truths, scanner=experiment.simulate)
+            raise InputError("Stop here.")
+
+        monkeypatch.setattr("scorefield.calibration.calibrate", stop)
+        assert "Stop here." in call("calibrate", prior, "--out", tmp_path / "out", *options)[2]
+        return given
+
+    return run
+
+
+SCANNERS = {
+    "ct": (("--views", 7, "--photons", 300), protocols.ParallelCT(7, 300.0), WATER),
+    "fan": (("--counts",), protocols.Counting(protocols.FanCT(30, 2e4)), WATER),
+    "mri": (("--acceleration", 3, "--coils", 5, "--center", 0.2), protocols.CartesianMRI(3.0, 5, 0.01, 0.2), 1.0),
+    "denoising": ((), protocols.Denoising(0.1), 1.0),
+    "superresolution": (("--factor", 4, "--noise", 0.3), protocols.SuperResolution(0.3, 4), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SCANNERS)
+def test_each_option_of_a_calibration_arrives(arrived, picture, tmp_path, name):
+    options, protocol, intensity = SCANNERS[name]
+    common = ("--scans", 4, "--draws", 5, "--steps", 6, "--batch", 2, "--seed", 8, "--spacing", 1.5)
+    given = arrived("--operator", name, *options, *common)
+    assert (given["n_scans"], given["draws"], given["seed"]) == (4, 5, 8)
+    assert (given["method"], given["folder"]) == (Method(steps=6, batch=2), tmp_path / "out" / "scans")
+    assert given["scanner"] == Scanner(protocol, 1.5)
+    assert given["truths"] == FromWalk(given["truths"].prior, (1, 64, 64), Karras(0.005, 3.0), intensity=intensity)
+    walk = arrived("--operator", name, "--size", 20, "--intensity", 0.7)["truths"]
+    assert (walk.shape, walk.intensity) == ((1, 20, 20), 0.7)
+    whole = arrived("--operator", name, "--images", picture, "--axis", 1, "--unit", "1/mm")["truths"]
+    assert (whole.source.images.axis, whole.source.images.unit) == (1, "1/mm")
+    assert arrived("--operator", name, "--images", picture, "--size", 20)["truths"].source.size == 20
 
 
 @pytest.mark.parametrize(

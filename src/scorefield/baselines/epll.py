@@ -63,8 +63,7 @@ def epll(measurement: Measurement, net: nn.Module, *, betas: Sequence[float] = B
     for beta in betas:
         variance = 1 / (beta * precision)
         mean = _mean_of_patches(net, x, variance**0.5, stride)
-        spread = Isotropic(torch.full((1,), variance, dtype=x.dtype, device=x.device))
-        x = mean + variance * measurement.innovation(mean, spread)
+        x = mean + variance * measurement.innovation(mean, Isotropic(x.new_tensor(variance)))
     return x[0]
 
 
