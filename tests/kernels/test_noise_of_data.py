@@ -23,7 +23,7 @@ NOISES = {
     "weighted": Weighted(torch.tensor([0.05, 0.1, 0.2, 0.4]).double()),
     "colored": Colored(ROOT @ ROOT.T / 100 + 0.01 * torch.eye(4)),
 }
-UNAWARE = {kernels.Project, kernels.RedDiff, kernels.RePaint, kernels.LiteralDPS}  # as their docstrings say
+UNAWARE = {kernels.Project, kernels.RedDiff, kernels.RePaint, kernels.LiteralDPS, kernels.LiteralPaDIS}  # they say so
 HOLDING = {cls for cls in exported(kernels, Kernel) if "measurement" in inspect.signature(cls).parameters}
 AWARE = sorted(HOLDING - UNAWARE, key=lambda cls: cls.__name__)
 

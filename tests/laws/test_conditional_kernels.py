@@ -16,6 +16,7 @@ from scorefield.kernels import (
     Kernel,
     LiteralDDRM,
     LiteralDPS,
+    LiteralPaDIS,
     LiteralPiGDM,
     MCGDiff,
     Particles,
@@ -31,7 +32,7 @@ from scorefield.schedules import Karras
 from support import normal
 
 BENCH = tb_g()
-LITERAL = {LiteralDDRM, LiteralDPS, LiteralPiGDM}  # published loops, compared with their code elsewhere
+LITERAL = {LiteralDDRM, LiteralDPS, LiteralPaDIS, LiteralPiGDM}  # published loops, compared with their code elsewhere
 HOLDING = [cls for cls in exported(kernels, Kernel) - LITERAL if "measurement" in inspect.signature(cls).parameters]
 KERNELS = sorted(HOLDING, key=lambda cls: cls.__name__)
 POPULATIONS = [MCGDiff, Particles, ResampledGibbs]

@@ -18,6 +18,7 @@ from scorefield.kernels import (
     Ancestral,
     LiteralDDRM,
     LiteralDPS,
+    LiteralPaDIS,
     LiteralPiGDM,
     PriorNoise,
     Project,
@@ -219,6 +220,38 @@ def test_dps(zeta, amplitude, gain):
     close(ours(PRIOR, LiteralDPS(GIVEN, zeta=zeta, amplitude=amplitude, gain=gain)), amplitude * x)
 
 
+@pytest.mark.parametrize(("amplitude", "gain", "epsilon"), [(1.0, 1.0, 0.5), (2.5, 0.7, 1.0)])
+def test_padis(amplitude, gain, epsilon):
+    """The public code's function ``dps`` in its own units: the gradient of the norm first, both with one denoised x."""
+    stream, x = g(), START / amplitude
+    for s, t in pairwise((SIGMAS / amplitude).tolist()):
+        alpha = epsilon * s**2
+        for _ in range(10):
+            leaf = x.clone().requires_grad_()
+            denoised = PRIOR.denoise(amplitude * leaf, amplitude * s) / amplitude
+            (gradient,) = torch.autograd.grad((Y / amplitude - denoised @ A.T).norm(dim=1).sum() / gain, leaf)
+            score = (denoised.detach() - x) / s**2
+            z = torch.empty_like(x).normal_(generator=stream)
+            x = x - 0.01 * gradient
+            x = x + alpha / 2 * score + (alpha**0.5 * z if t else 0)
+    kernel = LiteralPaDIS(GIVEN, zeta=0.01, epsilon=epsilon, amplitude=amplitude, gain=gain)
+    close(ours(PRIOR, kernel), amplitude * x)
+
+
+def test_each_inner_step_of_padis_has_a_tiling_of_its_own():
+    coins = []
+
+    class Coin(DiagonalGaussian):
+        def draw(self, generator=None):
+            coins.append(int(torch.randint(1000, (), generator=generator)))
+            return self
+
+    prior = Coin(torch.zeros(8).double(), torch.ones(8).double())
+    kernel = LiteralPaDIS(GIVEN, steps=4)
+    kernel.step(prior, kernel.start(START), SIGMAS[0], SIGMAS[1], g())
+    assert len(set(coins)) == 4
+
+
 @pytest.mark.parametrize(("s", "t"), [(2.0, 1.5), (0.3, 0.1)])
 def test_dps_as_a_denoiser_is_one_step_of_dps(s, t):
     """Under an ancestral step from s to t the denoiser's weight is zeta sqrt((1 + s^2)(1 + t^2)) / (1 - t^2/s^2)."""
@@ -282,6 +315,10 @@ def test_kernels_refuse_bad_numbers():
         lambda: LiteralDPS(GIVEN, amplitude=0),
         lambda: LiteralDPS(GIVEN, gain=0),
         lambda: LiteralDPS(GIVEN, eta=2),
+        lambda: LiteralPaDIS(GIVEN, zeta=0),
+        lambda: LiteralPaDIS(GIVEN, epsilon=-1),
+        lambda: LiteralPaDIS(GIVEN, steps=0),
+        lambda: LiteralPaDIS(GIVEN, gain=0),
         lambda: LiteralPiGDM(GIVEN, amplitude=0),
         lambda: LiteralPiGDM(GIVEN, data_std=1.0),  # pyright: ignore
         lambda: LiteralPiGDM(GIVEN, eta=-1),
@@ -297,7 +334,7 @@ def test_kernels_refuse_bad_numbers():
             make()
 
 
-HOLDING = [LiteralDPS, LiteralPiGDM, LiteralDDRM, Project]
+HOLDING = [LiteralDPS, LiteralPaDIS, LiteralPiGDM, LiteralDDRM, Project]
 
 
 @pytest.mark.parametrize("kernel", HOLDING)

@@ -24,6 +24,7 @@ from scorefield.kernels.langevin import Langevin
 from scorefield.kernels.likelihood import LikelihoodStep, MarkovChain, PerturbAndMap
 from scorefield.kernels.literal_ddrm import LiteralDDRM
 from scorefield.kernels.literal_dps import LiteralDPS
+from scorefield.kernels.literal_padis import LiteralPaDIS
 from scorefield.kernels.literal_pigdm import LiteralPiGDM
 from scorefield.kernels.mala import MALA
 from scorefield.kernels.mcg_diff import MCGDiff
@@ -72,6 +73,7 @@ __all__ = [
     "DAPS",
     "LiteralDDRM",
     "LiteralDPS",
+    "LiteralPaDIS",
     "LiteralPiGDM",
     "MCGDiff",
     "Particles",
