@@ -131,6 +131,13 @@ def test_wrong_input_is_one_sentence(call, tmp_path, monkeypatch, arguments, wor
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("arguments", [["simulate", "--modality", "pet"], ["train", "--kind", "pet"]])
+def test_a_word_that_is_no_choice_is_refused_in_plain_words(call, arguments):
+    status, _, err = call(*arguments)
+    assert status == 2
+    assert f"'{arguments[1]}': 'pet' is not one of" in " ".join(err.split())
+
+
 @pytest.mark.parametrize("arguments", [["train", "--foo"], ["trian"], ["train", "--batch", "many"]])
 def test_unknown_options_and_commands(call, arguments):
     status, _, err = call(*arguments)

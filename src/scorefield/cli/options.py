@@ -23,6 +23,17 @@ SHORT = reprlib.Repr()  # of a value in a sentence
 SHORT.maxstring = SHORT.maxother = 80
 
 
+class Command(TyperCommand):
+    """A command that refuses a value without the words that pydantic puts before its sentences."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 class Options(BaseModel):
     """Options of one command; unknown keys are refused by name."""
 
@@ -69,7 +80,7 @@ def make_command(options: type[O], run: Callable[[O], None]) -> TyperCommand:
     _invoke.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     _invoke.__doc__ = run.__doc__
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(_invoke)
+    app.command(cls=Command)(_invoke)
     return typer.main.get_command(app)  # pyright: ignore[reportReturnType]
 
 
