@@ -525,6 +525,19 @@ def test_a_place_that_takes_no_files_is_refused_before_the_work(call, tmp_path, 
     assert list(shut.iterdir()) == []
 
 
+@pytest.mark.parametrize("left", ["s.scan", "s.truth.npy"])
+def test_a_scan_is_replaced_only_when_asked(call, tmp_path, picture, left):
+    arguments = ("simulate", picture, "--out", tmp_path / "s.scan", "--coils", 2)
+    (tmp_path / left).write_bytes(b"mine")
+    status, _, err = call(*arguments)
+    assert status == 2
+    assert f"{left} exists; add --overwrite" in sentence(err)
+    assert sorted(os.listdir(tmp_path)) == sorted(["image.npy", left])
+    assert (tmp_path / left).read_bytes() == b"mine"
+    assert call(*arguments, "--overwrite")[0] == 0
+    assert (tmp_path / left).read_bytes() != b"mine"
+
+
 def test_a_scan_and_its_truth_are_written_both_or_neither(call, tmp_path, picture, monkeypatch):
     replace, moves = os.replace, []
 

@@ -102,10 +102,11 @@ def test_the_modality_is_that_of_the_file(call, tmp_path, hounsfield):
     assert status == 2
     assert "CT in HU" in err
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((16, 16)))
-    said = call("simulate", tmp_path / "a.npy", "--coils", 2, "--out", out)[1]
+    arguments = ("simulate", tmp_path / "a.npy", "--coils", 2, "--out", out, "--overwrite")
+    said = call(*arguments)[1]
     assert "Simulating mri" in said
     assert "names no modality" in said
-    assert "Simulating" not in call("simulate", tmp_path / "a.npy", "--modality", "mri", "--coils", 2, "--out", out)[1]
+    assert "Simulating" not in call(*arguments, "--modality", "mri")[1]
 
 
 def test_the_slice_of_a_volume_is_said_and_odd_ones_are_asked_about(call, tmp_path):
@@ -118,7 +119,8 @@ def test_the_slice_of_a_volume_is_said_and_odd_ones_are_asked_about(call, tmp_pa
     status, said, _ = call("simulate", tmp_path / "a.npy", "--coils", 2, "--axis", 0, "--out", out)
     assert status == 0
     assert "Took slice 2 of 5 across axis 0 of a volume (5, 24, 32)" in said
-    status, said, _ = call("simulate", tmp_path / "a.npy", "--coils", 2, "--axis", 2, "--slice", 7, "--out", out)
+    arguments = ("--coils", 2, "--axis", 2, "--slice", 7, "--out", out, "--overwrite")
+    status, said, _ = call("simulate", tmp_path / "a.npy", *arguments)
     assert status == 0  # whoever names the axis is believed
     status, _, err = call("train", "--images", tmp_path / "a.npy", "--steps", 1, "--out", tmp_path / "p")
     assert status == 2

@@ -96,6 +96,7 @@ class SimulateOptions(ProtocolOptions):
     slice: int | None = Field(None, description="Slice of a volume; default the middle one.")
     unit: str | None = Field(None, description="Unit of values in files that do not say: HU, or 1/mm (default).")
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes mask and noise.")
+    overwrite: bool = Field(False, description="Replace the scan OUT, and the truth beside it.")
 
 
 def run(options: SimulateOptions) -> None:
@@ -105,16 +106,29 @@ def run(options: SimulateOptions) -> None:
     from scorefield.scans.protocols import measure
     from scorefield.store.atomic import atomic_files
 
+    _check_free(options)
     image = read_image(options.image).with_unit(options.unit)
     protocol = options.protocol(options.modality or _modality(image))
     image = protocol.prepare(_plane(image, options.axis, options.slice))
     scan = measure(image, protocol, seed=options.seed)
     place = Path(os.path.realpath(options.out.expanduser()))
-    truth = options.out.with_suffix(".truth.npy")
+    truth = _truth_of(options.out)
     with atomic_files(place.parent) as folder:  # both or neither
         scan.save(folder / place.name)
-        write(image.pixels, folder / place.with_suffix(".truth.npy").name)
+        write(image.pixels, folder / _truth_of(place).name)
     say(f"Wrote {options.out} (noise {in_words(scan.noise)} per real component) and the truth {truth}.")
+
+
+def _truth_of(scan: Path) -> Path:
+    """The file of the clean image beside a scan."""
+    return scan.with_suffix(".truth.npy")
+
+
+def _check_free(options: SimulateOptions) -> None:
+    """Refuse to replace a scan or its truth unless that is asked for."""
+    for path in (options.out, _truth_of(options.out)):
+        if path.expanduser().exists() and not options.overwrite:
+            raise InputError(f"{path} exists; add --overwrite to replace it, or choose another --out.")
 
 
 def _modality(image: Image) -> Modality:
