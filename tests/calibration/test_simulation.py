@@ -134,6 +134,16 @@ def test_finished_scans_are_not_made_again(tmp_path):
     assert longer.scans[0].numbers == short.scans[0].numbers
 
 
+def test_the_draws_do_not_depend_on_how_many_are_walked_together():
+    def pixels(batch: int | None) -> list[Tensor]:
+        method = Method(steps=4, batch=batch)
+        found = calibrate(BENCH.prior, GAUSSIAN, n_scans=2, draws=4, method=method, seed=1)
+        return [scan.observation.pixels for scan in found.scans]
+
+    torch.testing.assert_close(pixels(1), pixels(None))
+    torch.testing.assert_close(pixels(3), pixels(None))
+
+
 def test_an_interruption_keeps_what_was_done(tmp_path):
     class Stopped(sf.Silent):
         def track(self, steps, *, total: int, label: str) -> Iterator:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from scorefield.reconstruction.pipeline import reconstruct
 from scorefield.runs.fingerprint import fingerprint, fingerprint_of_scan
 from scorefield.runs.progress import Silent
 from scorefield.runs.provenance import name_of, outline
-from scorefield.samples import Samples
+from scorefield.samples import All, Samples
 from scorefield.start import begin
 from scorefield.store.tensors import TensorFile
 from scorefield.trust import residual_check
@@ -141,7 +141,8 @@ def calibrate(
         n_scans: number of independent scans; errors fall with its square root.
         draws: number of posterior draws of each scan.  With 19 the intervals of 50, 80 and 90 % end at draws, and
             those of an exact sampler cover exactly.
-        method: see :func:`scorefield.reconstruct`, whose default is taken.
+        method: see :func:`scorefield.reconstruct`, whose default is taken.  Its batch only says how many draws are
+            walked together: each has a stream of random numbers of its own.
         seed: fixes truths, noise and draws.
         folder: where one file a scan is written; scans that are there already are read and not simulated again.
         progress: reports each finished scan; silent by default.
@@ -158,9 +159,12 @@ def calibrate(
     experiment = Experiment.of(experiment, prior)
     origin = _origin(prior, experiment, experiment.scan(0, seed)[1], method) | {"draws": draws, "seed": seed}
 
+    keep = All(batch=method.batch) if method else All()
+    method = method and replace(method, batch=None)  # with one its draws would share a stream
+
     def simulate(number: int) -> SimulatedScan:
         truth, given = experiment.scan(number, seed)
-        samples = reconstruct(prior, given, n=draws, method=method, seed=stream(seed, "draws", number))
+        samples = reconstruct(prior, given, n=draws, method=method, seed=stream(seed, "draws", number), keep=keep)
         return _compare(samples, pixels_of(truth), given, stream(seed, "choice", number))
 
     scans = []
