@@ -14,9 +14,11 @@ import torch
 from ismrmrd_files import PATIENT, File, centered_fft, complex_noise, noise_readouts
 
 from scorefield import operators, raw
+from scorefield.errors import InputError
 from scorefield.nets import UNet
 from scorefield.priors import Homogeneous, Network
 from scorefield.reconstruction.results import load_record
+from scorefield.scans.files import read
 from scorefield.scans.scan import Scan
 from scorefield.store import checkpoint
 
@@ -87,10 +89,12 @@ def test_from_the_raw_file_to_the_report(call, tmp_path, measured, prior):
         (("absent.h5",), "There is no file"),
         (("foreign.h5",), "ISMRMRD HDF5"),
         (("a.scan", "--slice", 0), "'slice' is for raw files"),
+        (("meas.dat",), "siemens_to_ismrmrd"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(call, tmp_path, measured, prior, arguments, words):
     (tmp_path / "foreign.h5").write_bytes(b"no raw file")
+    (tmp_path / "meas.dat").write_bytes(bytes(20_000))
     (tmp_path / "a.scan").write_bytes(b"")
     status, _, err = call("reconstruct", tmp_path / arguments[0], *arguments[1:], "--prior", prior, "--out",
                           tmp_path / "run")  # fmt: skip
@@ -100,10 +104,9 @@ def test_what_is_not_there_is_one_sentence(call, tmp_path, measured, prior, argu
 
 
 def test_a_scan_of_another_program_names_the_reader(measured):
-    from scorefield.errors import InputError
-
-    with pytest.raises(InputError, match=r"sf\.raw\.read"):
-        Scan.load(measured)
+    for function in (Scan.load, read):
+        with pytest.raises(InputError, match=r"sf\.raw\.read"):
+            function(measured)
 
 
 def bytes_read(action):

@@ -8,8 +8,11 @@ from pathlib import Path
 from scorefield import data
 from scorefield.data import Image, Images, formats
 from scorefield.data.sources import PathLike
+from scorefield.errors import InputError
 from scorefield.scans import scan
 from scorefield.scans.scan import Scan
+
+RAW = (".h5", ".hdf5", ".mrd", ".mat", ".dat")  # raw data of scanners, which lie above this module
 
 
 def read(path: PathLike | Sequence[PathLike]) -> Image | Images | Scan:
@@ -24,4 +27,8 @@ def read(path: PathLike | Sequence[PathLike]) -> Image | Images | Scan:
     if not isinstance(path, (str, Path)) or not Path(path).expanduser().is_file():
         return data.read(path)
     place = Path(path).expanduser()
+    if place.suffix.lower() in RAW:
+        raise InputError(
+            f"{path} is a raw file; sf.raw.read(path) makes a scan of it, and sf.raw.inspect says what it is."
+        )
     return formats.format_of(place, (*formats.FORMATS, scan)).read(place)

@@ -32,6 +32,14 @@ class Format(Protocol):
     def read(self, path: Path, choice: Choice) -> Acquisition: ...
 
 
+FOREIGN = {
+    ".dat": "Siemens' raw data (twix) are not read here; convert them with siemens_to_ismrmrd",
+    ".7": "GE's P-files are not read here; convert them with ge_to_ismrmrd",
+    ".raw": "Philips' raw data are not read here; convert them with philips_to_ismrmrd",
+    ".lab": "Philips' raw data are not read here; convert them with philips_to_ismrmrd",
+    ".sin": "Philips' raw data are not read here; convert them with philips_to_ismrmrd",
+}  # raw data of scanners, by their suffix
+
 FORMATS: tuple[Format, ...] = (ismrmrd, fastmri, bart, matlab, npy)
 
 
@@ -46,6 +54,8 @@ def format_of(path: Path) -> Format:
     for candidate in FORMATS:
         if candidate.recognizes(path):
             return candidate
+    if path.suffix.lower() in FOREIGN:
+        raise InputError(f"{path}: {FOREIGN[path.suffix.lower()]}, and read the .h5 that it writes.")
     known = ", ".join(f"{candidate.name} ({' '.join(candidate.suffixes)})" for candidate in FORMATS)
     raise InputError(
         f"{path} is no raw file of a format that is read here, which are {known}; convert it, or build a scan from"
