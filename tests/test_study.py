@@ -12,7 +12,7 @@ import torch
 from benchmarks.study import __main__ as study
 from benchmarks.study import cells, images, plan, priors, tables
 from benchmarks.study.budget import step_cost, steps_for
-from benchmarks.study.grid import Grid, at_edge
+from benchmarks.study.grid import Grid, at_edge, is_coarse
 from benchmarks.study.methods import BASELINES, Learned, Method
 from benchmarks.study.priors import RECIPES, Learner
 from benchmarks.study.results import Results
@@ -277,10 +277,15 @@ def test_the_page_names_the_strengths_at_the_end_of_a_grid(tmp_path):
     results = results_of(plan.plan())
     results["cells"][3] |= {"strength": 0.5, "tried": {"0.5": 3.0, "0.65": 2.0}}
     results["cells"][4] |= {"strength": 0.65, "tried": {"0.5": 2.0, "0.65": 3.0, "0.85": 2.5}}
-    cell = results["cells"][3]
+    results["cells"][5] |= {"strength": 1.0, "tried": {"0.316": 2.0, "1": 3.0, "3.16": 2.5}}
+    cell, coarse = results["cells"][3], results["cells"][5]
     assert Results(results).at_edge() == [(cell["method"], cell["task"], cell["shift"])]
+    assert Results(results).coarse() == [(coarse["method"], coarse["task"], coarse["shift"])]
+    assert not is_coarse(Grid().search(lambda value: value))
     study.write_page(tmp_path / "study.md", results)
-    assert f"({cell['task']}, {cell['shift']})" in (tmp_path / "study.md").read_text()
+    page = (tmp_path / "study.md").read_text()
+    assert f"({cell['task']}, {cell['shift']}: 0.5)" in page
+    assert f"({coarse['task']}, {coarse['shift']}: 1)" in page
 
 
 def test_a_page_of_a_study_that_was_stopped(tmp_path):

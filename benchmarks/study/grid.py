@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 RATIO = 1.3
 FIRST = 2  # steps on each side of the center before any extension
@@ -49,6 +50,11 @@ class Grid:
     def best(self, scores: Mapping[float, float]) -> float:
         """The value of the highest score; of equal ones that nearest to the center."""
         return max(scores, key=lambda v: (round(scores[v], DIGITS), -abs(math.log(v / self.center))))
+
+
+def is_coarse(values: Collection[float]) -> bool:
+    """Whether two neighbors are further apart than on a :class:`Grid`, as they were before it."""
+    return any(b > 1.15 * RATIO * a for a, b in pairwise(sorted(values)))  # values have two digits
 
 
 def at_edge(best: float, values: Collection[float]) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .grid import at_edge
+from .grid import at_edge, is_coarse
 from .statistics import Interval, paired
 
 
@@ -48,8 +48,11 @@ class Results:
 
     def at_edge(self) -> list[tuple[str, str, str]]:
         """Method, task and shift of the cells whose strength is the smallest or the largest that was tried."""
-        tried = {key: [float(value) for value in cell["tried"]] for key, cell in self._cells.items()}
-        return [key for key, cell in self._cells.items() if at_edge(cell["strength"], tried[key])]
+        return [key for key, cell in self._cells.items() if at_edge(cell["strength"], _values(cell))]
+
+    def coarse(self) -> list[tuple[str, str, str]]:
+        """Method, task and shift of the cells that were tuned on a coarser grid than today's."""
+        return [key for key, cell in self._cells.items() if is_coarse(_values(cell))]
 
     def honesty(self, method: str, task: str, shift: str = "none") -> Interval:
         """Coverage of the 90 % intervals over that of exact draws, in per cent."""
@@ -59,6 +62,11 @@ class Results:
     def difference(self, a: str, b: str, task: str, shift: str = "none", key: str = "psnr") -> Interval:
         """a - b, paired over the slices."""
         return paired(self.slices(a, task, shift, key), self.slices(b, task, shift, key))
+
+
+def _values(cell: Mapping[str, Any]) -> list[float]:
+    """The strengths that were tried."""
+    return [float(value) for value in cell["tried"]]
 
 
 def _limit(row: Mapping[str, float], draws: int) -> float:
