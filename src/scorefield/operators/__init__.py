@@ -7,10 +7,12 @@ from scorefield.linalg.covariance import Isotropic, Spread
 from scorefield.linalg.solve import conjugate_gradients, gmres
 from scorefield.operators.basic import Identity, Mask, Matrix, RealToComplex, Sample
 from scorefield.operators.checks import adjoint_error, operator_norm
+from scorefield.operators.compression import Compression, compress_coils
 from scorefield.operators.ct import Projector, fan_beam, parallel_beam
 from scorefield.operators.ct_fbp import fbp, hann, ramlak, shepp_logan
 from scorefield.operators.ct_geometry import FanBeam, Geometry, ParallelBeam
 from scorefield.operators.differences import Differences
+from scorefield.operators.espirit import EigenMaps, espirit
 from scorefield.operators.exponential import Exponential
 from scorefield.operators.fourier import Fourier
 from scorefield.operators.linear import Adjoint, Multiple, Operator, Product, Sum
@@ -61,6 +63,10 @@ __all__ = [
     "birdcage",
     "cartesian_mask",
     "coil_maps",
+    "espirit",
+    "EigenMaps",
+    "compress_coils",
+    "Compression",
     # computed tomography
     "Projector",
     "Geometry",

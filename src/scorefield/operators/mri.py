@@ -134,8 +134,7 @@ def coil_maps(kspace: Tensor, *, width: int = 24) -> Tensor:
     .. math:: S_c = l_c / \sqrt{\textstyle\sum_k |l_k|^2},
 
     so that :math:`\sum_c |S_c|^2 = 1`, and the maps take up the part of the image's phase that varies slowly: the
-    image keeps only the phase that varies fast.  ESPIRiT (``sigpy.mri.app.EspiritCalib``) gives sharper maps, whose
-    phase is that of one coil.
+    image keeps only the phase that varies fast.  :func:`~scorefield.operators.espirit` follows the coils further out.
 
     Args:
         kspace: (coils, \*spatial), complex, zero frequency at ``n // 2``; only its center counts.
@@ -150,26 +149,51 @@ def coil_maps(kspace: Tensor, *, width: int = 24) -> Tensor:
         Med. 2002; Uecker et al., "ESPIRiT", Magn. Reson. Med. 2014.
     """
     kspace = finite(torch.as_tensor(kspace), "k-space")
+    images = center_images(measured_center(kspace, width), tuple(kspace.shape[1:]))
+    root = images.abs().square().sum(0, keepdim=True).sqrt()
+    return images / root.clamp_min(torch.finfo(root.dtype).tiny)
+
+
+def measured_center(kspace: Tensor, width: int) -> Tensor:
+    r"""The central ``width`` samples along each axis of k-space (coils, \*spatial).
+
+    Raises:
+        InputError: k-space that is not complex, without a spatial axis or narrower than the center, or a center with
+            entries that are zero in all coils, as those not measured are.
+    """
     shape = image_shape(tuple(kspace.shape), spatial=1)
     if not kspace.is_complex() or width < 1 or min(shape[1:]) < width:
         raise InputError(
             f"Coil maps need complex k-space (coils, *spatial) of at least {max(width, 1)} samples along each axis, got"
             f" {kspace.dtype} of shape {tuple(shape)}."
         )
-    center = (slice(None), *(slice(n // 2 - width // 2, n // 2 - width // 2 + width) for n in shape[1:]))
-    if bool((kspace[center] == 0).all(0).any()):
+    center = kspace[_middle(shape[1:], width)]
+    if bool((center == 0).all(0).any()):
         raise InputError(
             f"The central {width} samples of k-space are not all measured; give a smaller width, or roll the zero"
             " frequency to n // 2."
         )
-    taper = torch.hann_window(width + 2, periodic=False, dtype=kspace.real.dtype, device=kspace.device)[1:-1]
-    low = torch.zeros_like(kspace)
-    low[center] = kspace[center]
-    for axis in range(1, len(shape)):
-        low[center] *= taper.reshape(-1, *[1] * (len(shape) - 1 - axis))
-    images = Fourier(shape).H(low.unsqueeze(0)).squeeze(0)
-    root = images.abs().square().sum(0, keepdim=True).sqrt()
-    return images / root.clamp_min(torch.finfo(root.dtype).tiny)
+    return center
+
+
+def center_images(center: Tensor, shape: Shape) -> Tensor:
+    r"""What the center of k-space (coils, width, ..., width) alone shows of each coil, tapered by a Hann window.
+
+    Args:
+        center: as :func:`measured_center` gives it.
+        shape: of the images, (\*spatial).
+    """
+    width = center.shape[-1]
+    taper = torch.hann_window(width + 2, periodic=False, dtype=center.real.dtype, device=center.device)[1:-1]
+    for axis in range(len(shape)):
+        center = center * taper.reshape(-1, *[1] * (len(shape) - 1 - axis))
+    low = torch.zeros(len(center), *shape, dtype=center.dtype, device=center.device)
+    low[_middle(shape, width)] = center
+    return Fourier(tuple(low.shape)).H(low.unsqueeze(0)).squeeze(0)
+
+
+def _middle(sizes: Shape, width: int) -> tuple[slice, ...]:
+    return (slice(None), *(slice(n // 2 - width // 2, n // 2 - width // 2 + width) for n in sizes))
 
 
 def cartesian_mask(
