@@ -26,6 +26,7 @@ COMMANDS = {
     "simulate": "Measure an image: a noisy scan on disk.",
     "inspect": "Say what is in a raw file, and what can be done with it.",
     "reconstruct": "Draw posterior samples of the image behind a scan.",
+    "export": "Write a run as DICOM, NIfTI or BART's cfl.",
     "evaluate": "Compare samples with the truth.",
     "report": "Write one self-contained HTML page about a reconstruction.",
     "calibrate": "Check on simulated scans whether a prior's intervals hold.",

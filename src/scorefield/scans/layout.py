@@ -59,7 +59,7 @@ def write(path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any]) ->
         "fields": numbers,
         "noise": {"class": type(fields["noise"]).__name__,
                   "fields": {n: v for n, v in noise.items() if not isinstance(v, Tensor)}},
-        "frame": {"spacing": frame.spacing, "unit": frame.unit,
+        "frame": {"spacing": frame.spacing, "unit": frame.unit, "modality": frame.modality,
                   "affine": None if frame.affine is None else frame.affine.tolist()},
     }  # fmt: skip
     return FILE.write(path, tensors, record)
