@@ -65,6 +65,12 @@ CASES = {
     "coils": (lambda: ops.Coils(randn(3, 4, 5, dtype=COMPLEX)), COMPLEX, True),
     "mri, single coil": (lambda: ops.mri(lines(1, 6, 7)), COMPLEX, True),
     "mri, coils": (lambda: ops.mri(lines(1, 5, 8), ops.birdcage(3, (1, 5, 8))), COMPLEX, False),
+    "mri, coils, points": (
+        lambda: ops.mri(randn(1, 5, 6) > 0, ops.birdcage(2, (1, 5, 6))),
+        COMPLEX,
+        False,
+    ),
+    "mri, coils, rows": (lambda: ops.Sense(lines(1, 8, 5).mT, ops.birdcage(3, (1, 5, 8))), COMPLEX, False),
     "mri, coils, 3-D": (lambda: ops.mri(lines(1, 2, 4, 5), ops.birdcage(2, (1, 2, 4, 5))), COMPLEX, False),
     "mri, real image": (
         lambda: ops.mri(lines(1, 5, 6), ops.birdcage(2, (1, 5, 6))) @ ops.RealToComplex((1, 5, 6)),

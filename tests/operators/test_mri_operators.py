@@ -8,8 +8,15 @@ import torch
 from scorefield import operators as ops
 from scorefield.errors import InputError
 from scorefield.linalg.solve import inner
-from scorefield.noise import White
+from scorefield.noise import Weighted, White
+from scorefield.operators import sense as sense_module
 from scorefield.randomness import normal_like
+
+ONE = White(1.0)
+
+
+def randn(*shape, seed=1):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.complex128)
 
 
 def seeded(seed=0):
@@ -177,3 +184,44 @@ def test_bad_input_is_answered_with_a_sentence(name):
     with pytest.raises(InputError, match=words) as caught:
         make()
     assert str(caught.value).endswith(".")
+
+
+# --- the normal operator of k-space in whole lines
+
+
+def sense(shape: tuple[int, ...] = (1, 6, 9), coils: int = 4) -> tuple[ops.Sense, ops.Operator]:
+    """The operator, and the product of transforms that it stands for."""
+    mask, maps = scattered_lines(shape), randn(coils, *shape[1:])
+    return ops.Sense(mask, maps), ops.Sample(mask, maps.shape) @ ops.Fourier(tuple(maps.shape)) @ ops.Coils(maps)
+
+
+def scattered_lines(shape: tuple[int, ...]) -> torch.Tensor:
+    """Columns 0, 3, 4 and 7 of k-space."""
+    chosen = torch.zeros(shape[-1], dtype=torch.bool)
+    chosen[[0, 3, 4, 7]] = True
+    return chosen.expand(shape)
+
+
+@pytest.mark.parametrize("noise", [White(0.3), Weighted(torch.tensor([0.2, 0.5, 0.7, 1.1]).double()[:, None])])
+@pytest.mark.parametrize("shape", [(1, 6, 9), (1, 3, 4, 8)])
+def test_the_matrices_of_lines_are_the_transforms(noise, shape):
+    """Also after another noise and another precision asked for theirs."""
+    known, product = sense(shape)
+    x = randn(2, *shape)
+    known.weighted_gram(White(2.0), x.to(torch.complex64))
+    for _ in range(2):
+        found = known.weighted_gram(noise, x)
+        torch.testing.assert_close(found, product.weighted_gram(noise, x), rtol=1e-12, atol=1e-12)
+
+
+def test_noise_that_differs_within_a_coil_and_large_matrices_take_transforms(monkeypatch):
+    known, product = sense()
+    x = randn(2, 1, 6, 9)
+    uneven = Weighted(0.1 + torch.rand(known.shape_out, generator=seeded()).double())
+    monkeypatch.setattr(sense_module.Sense, "_matrices", None)  # is not asked
+    torch.testing.assert_close(known.weighted_gram(uneven, x), product.weighted_gram(uneven, x), rtol=1e-12, atol=1e-12)
+    monkeypatch.setattr(sense_module, "LARGEST", 6 * 9 * 9 - 1)
+    torch.testing.assert_close(known.weighted_gram(ONE, x), product.gram(x), rtol=1e-12, atol=1e-12)
+    monkeypatch.setattr(sense_module, "LARGEST", 6 * 9 * 9)
+    with pytest.raises(TypeError):
+        known.weighted_gram(ONE, x)

@@ -39,7 +39,7 @@ class Fidelity:
 
     def gram(self, x: Tensor) -> Tensor:
         """``A^H W^2 A x`` for images (B, *shape)."""
-        return self.back(self.measurement.operator(x))
+        return self.variance * self.measurement.operator.weighted_gram(self.noise, x)
 
     def value(self, x: Tensor) -> Tensor:
         """``f(x)`` for images (B, *shape): (B,)."""

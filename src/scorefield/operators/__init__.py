@@ -7,6 +7,7 @@ from scorefield.linalg.covariance import Isotropic, Spread
 from scorefield.linalg.solve import conjugate_gradients, gmres
 from scorefield.operators.basic import Identity, Mask, Matrix, RealToComplex, Sample
 from scorefield.operators.checks import adjoint_error, operator_norm
+from scorefield.operators.coils import Coils
 from scorefield.operators.compression import Compression, compress_coils
 from scorefield.operators.ct import Projector, fan_beam, parallel_beam
 from scorefield.operators.ct_fbp import fbp, hann, ramlak, shepp_logan
@@ -17,10 +18,11 @@ from scorefield.operators.exponential import Exponential
 from scorefield.operators.fourier import Fourier
 from scorefield.operators.linear import Adjoint, Multiple, Operator, Product, Sum
 from scorefield.operators.mix import Mix
-from scorefield.operators.mri import Coils, Isometric, birdcage, cartesian_mask, coil_maps, mri
+from scorefield.operators.mri import Isometric, birdcage, cartesian_mask, coil_maps, mri
 from scorefield.operators.nonlinear import Nonlinear
 from scorefield.operators.offset import Offset
 from scorefield.operators.resample import Blur, Downsample
+from scorefield.operators.sense import Sense
 from scorefield.operators.sides import DataSide, ImageSide, Side
 from scorefield.operators.stack import Stack
 from scorefield.operators.whitening import Whitening
@@ -59,6 +61,7 @@ __all__ = [
     "Fourier",
     "Coils",
     "Isometric",
+    "Sense",
     "mri",
     "birdcage",
     "cartesian_mask",

@@ -27,10 +27,11 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.linalg.parts import power_of_two
 from scorefield.operators.basic import finite
+from scorefield.operators.coils import Coils
 from scorefield.operators.fourier import Fourier
 from scorefield.operators.linear import Operator
 from scorefield.operators.mix import Mix
-from scorefield.operators.mri import Coils, center_images, measured_center
+from scorefield.operators.mri import center_images, measured_center
 
 
 @dataclass(frozen=True, eq=False)
