@@ -85,12 +85,12 @@ class Problem:
 
 
 SOME = ("Ancestral", "Heun", "Langevin")
-FIELD = {"draws": 4, "steps": 40, "sweeps": 20, "pool": 128, "pairs": 200, "kernels": ("DPMpp2M",), "scan": True}
+FIELD = {"draws": 2, "steps": 40, "sweeps": 20, "pool": 128, "pairs": 200, "kernels": ("DPMpp2M",), "scan": True}
 PROBLEMS = (
     Problem("Gaussian, d = 8", benches.tb_g),
-    Problem("Mixture of 3, d = 2", benches.tb_m),
-    Problem("Mixture of 25, d = 8", benches.mcg_mixture, kernels=SOME),
-    Problem("Ising lattice 3 x 3", benches.lattice, draws=120, steps=60, sweeps=60, kernels=SOME[:2]),
+    Problem("Mixture of 3, d = 2", benches.tb_m, draws=100, kernels=SOME),
+    Problem("Mixture of 25, d = 8", benches.mcg_mixture, draws=100, kernels=SOME),
+    Problem("Ising lattice 3 x 3", benches.lattice, draws=60, steps=60, sweeps=60, kernels=SOME[:2]),
     Problem("Gaussian field 64 x 64, CT", benches.field_ct, **FIELD),  # pyright: ignore[reportArgumentType]
     Problem("Gaussian field 64 x 64, MRI", benches.field_mri, **FIELD),  # pyright: ignore[reportArgumentType]
 )

@@ -22,7 +22,7 @@ from torch import Tensor
 from scorefield.calibration import Yardstick, mode_weights, sliced_wasserstein, weight_error
 
 DIRECTIONS = 100
-REPEATS = 16  # exact samples beside each sample of draws
+REPEATS = 8  # exact samples beside each sample of draws
 SEEN = 1.2  # the excess that a measurement must see
 
 

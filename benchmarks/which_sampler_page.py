@@ -17,6 +17,7 @@ EXACT = "exact draws"  # of the posterior
 DASH = "\N{EN DASH}"
 SHORT = ("diverge", "out of time")  # reasons that are no property of the method and the problem
 GOOD = "**exact**"
+EARLIER = Path(__file__).with_name("which_sampler_earlier.md")  # numbers of problems that are not measured anew yet
 
 INTRODUCTION = """# Which sampler is right?
 
@@ -75,6 +76,8 @@ def write_page(
     parts = [INTRODUCTION.format(sure=SURE, seen=SEEN), _summary(tables)]
     for name, rows in tables.items():
         parts.append(_bench(name, rows, settings[name]))
+    if EARLIER.exists():
+        parts.append(EARLIER.read_text(encoding="utf-8"))
     if others:
         listed = "; ".join(f"`{name}` {why}" for name, why in sorted(others.items()))
         parts.append(f"## Not measured\n\n{listed}.\n")
@@ -141,7 +144,8 @@ def _summary(tables: Mapping[str, list[Result]]) -> str:
         "  Numbers are scores with their 95 % intervals; those of samplers that are exact are bold.  A score near 1"
         " can hide a bias that the mean or the spread shows; the table of the problem names it.  Where a method does"
         " not apply, the reason is below that table.  The best of 15 kernels is also the luckiest: its score is a"
-        " little lower than with new seeds.\n"
+        " little lower than with new seeds.  What is not measured waits for `python benchmarks/which_sampler.py"
+        " --published`, which measures all that has no number.\n"
     )
     return f"## In one table\n\n{note}\n{_table(['sampler', *tables], lines)}"
 
