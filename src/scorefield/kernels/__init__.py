@@ -29,6 +29,7 @@ from scorefield.kernels.literal_pigdm import LiteralPiGDM
 from scorefield.kernels.mala import MALA
 from scorefield.kernels.mcg_diff import MCGDiff
 from scorefield.kernels.particles import Particles
+from scorefield.kernels.preconditioned_langevin import PreconditionedLangevin
 from scorefield.kernels.prior_noise import PriorNoise
 from scorefield.kernels.project import Project
 from scorefield.kernels.red_diff import RedDiff
@@ -77,6 +78,7 @@ __all__ = [
     "LiteralPiGDM",
     "MCGDiff",
     "Particles",
+    "PreconditionedLangevin",
     "Project",
     "RePaint",
     "RedDiff",
