@@ -62,6 +62,7 @@ CASES = {
     "fourier, even": (lambda: ops.Fourier((2, 4, 6)), COMPLEX, True),
     "fourier, odd": (lambda: ops.Fourier((1, 5, 7)), COMPLEX, True),
     "fourier, 3-D": (lambda: ops.Fourier((1, 2, 3, 4)), COMPLEX, True),
+    "non-uniform fourier": (ops.NonUniformFourier.example, COMPLEX, False),
     "coils": (lambda: ops.Coils(randn(3, 4, 5, dtype=COMPLEX)), COMPLEX, True),
     "mri, single coil": (lambda: ops.mri(lines(1, 6, 7)), COMPLEX, True),
     "mri, coils": (lambda: ops.mri(lines(1, 5, 8), ops.birdcage(3, (1, 5, 8))), COMPLEX, False),
@@ -126,6 +127,8 @@ closed = pytest.mark.parametrize("name", [name for name in CASES if CASES[name][
 
 
 def build(name: str) -> tuple[ops.Operator, torch.dtype]:
+    if name == "non-uniform fourier":
+        pytest.importorskip("finufft", reason="finufft, of the extra mri, does these sums")
     factory, dtype, _ = CASES[name]
     return factory(), dtype
 

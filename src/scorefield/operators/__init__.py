@@ -19,12 +19,14 @@ from scorefield.operators.fourier import Fourier
 from scorefield.operators.linear import Adjoint, Multiple, Operator, Product, Sum
 from scorefield.operators.mix import Mix
 from scorefield.operators.mri import Isometric, birdcage, cartesian_mask, coil_maps, mri
+from scorefield.operators.non_uniform import NonUniformFourier, non_cartesian_mri
 from scorefield.operators.nonlinear import Nonlinear
 from scorefield.operators.offset import Offset
 from scorefield.operators.resample import Blur, Downsample
 from scorefield.operators.sense import Sense
 from scorefield.operators.sides import DataSide, ImageSide, Side
 from scorefield.operators.stack import Stack
+from scorefield.operators.trajectories import GOLDEN_ANGLE, radial, spiral
 from scorefield.operators.whitening import Whitening
 
 __all__ = [
@@ -63,6 +65,11 @@ __all__ = [
     "Isometric",
     "Sense",
     "mri",
+    "NonUniformFourier",
+    "non_cartesian_mri",
+    "radial",
+    "spiral",
+    "GOLDEN_ANGLE",
     "birdcage",
     "cartesian_mask",
     "coil_maps",
