@@ -103,9 +103,11 @@ def run(options: SimulateOptions) -> None:
     """Simulate a noisy scan of a real image; the clean image is written beside it as NAME.truth.npy."""
     from scorefield.data import read_image, write
     from scorefield.noise.words import in_words
+    from scorefield.scans.layout import check_name
     from scorefield.scans.protocols import measure
     from scorefield.store.atomic import atomic_files
 
+    check_name(options.out)
     _check_free(options)
     image = read_image(options.image).with_unit(options.unit)
     protocol = options.protocol(options.modality or _modality(image))

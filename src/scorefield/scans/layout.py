@@ -24,7 +24,7 @@ from scorefield.noise import Noise
 from scorefield.scans.layout_1 import CLASSES, upgrade
 from scorefield.store.tensors import TensorFile
 
-__all__ = ["CLASSES", "matches", "read", "suffixes", "write"]
+__all__ = ["CLASSES", "check_name", "matches", "read", "suffixes", "write"]
 
 suffixes = (".scan",)
 VERSION = 2
@@ -39,15 +39,24 @@ def matches(path: Path) -> bool:
     return path.name.lower().endswith(suffixes)
 
 
+def check_name(path: Path) -> Path:
+    """The path, if a scan may have it.
+
+    Raises:
+        InputError: another suffix.
+    """
+    if not matches(path):
+        raise InputError(f"A scan is saved under a name ending in .scan, not {path}; rename it.")
+    return path
+
+
 def write(path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any]) -> Path:
     """Write the scan of a ``kind`` and its ``fields``, whole or not at all.
 
     Raises:
         InputError: another suffix, or a noise that is not of :mod:`scorefield.noise`.
     """
-    path = Path(path)
-    if not matches(path):
-        raise InputError(f"A scan is saved under a name ending in .scan, not {path}; rename it.")
+    path = check_name(Path(path))
     others = {name: value for name, value in fields.items() if name not in ("noise", "frame")}
     noise, numbers = _arguments(fields["noise"]), {n: v for n, v in others.items() if not isinstance(v, Tensor)}
     tensors = {name: value for name, value in others.items() if isinstance(value, Tensor)}
