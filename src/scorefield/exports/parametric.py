@@ -38,8 +38,8 @@ def is_possible() -> bool:
 
 def parametric_map(given: Map, series: Sequence[Dataset], maps: Maps, origin: Origin) -> Dataset:
     """The data set of one map, which refers to the ``series`` of the mean."""
-    from highdicom import VOILUTTransformation
-    from highdicom.pm import ParametricMap
+    from highdicom import VOILUTTransformation  # pyright: ignore[reportMissingImports]  # an extra
+    from highdicom.pm import ParametricMap  # pyright: ignore[reportMissingImports]  # an extra
 
     values = np.stack([plane.pixels[0].numpy() for plane in planes(given.image)]).astype(np.float32)
     low, high = float(values.min()), float(values.max())
@@ -71,7 +71,7 @@ def parametric_map(given: Map, series: Sequence[Dataset], maps: Maps, origin: Or
 
 def _meaning(given: Map, low: float, high: float):
     """The stored numbers are the values, in their unit."""
-    from highdicom.pm import RealWorldValueMapping
+    from highdicom.pm import RealWorldValueMapping  # pyright: ignore[reportMissingImports]  # an extra
     from pydicom.sr.codedict import codes
 
     unit = codes.UCUM.HounsfieldUnit if given.image.unit == HOUNSFIELD else codes.UCUM.NoUnits
