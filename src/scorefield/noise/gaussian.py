@@ -30,6 +30,11 @@ class Gaussian(Noise):
     def precision(self) -> Tensor:
         """The mean of the diagonal of ``R^-1``, ()."""
 
+    @property
+    def variance(self) -> Tensor | None:
+        """Variance per real component, broadcastable to the data, of noise that is independent; None of any other."""
+        return None
+
     @abstractmethod
     def whiten(self, residual: Tensor) -> Tensor:
         """``R^-1/2 residual``: residuals in units of their noise, uncorrelated."""

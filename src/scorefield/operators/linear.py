@@ -19,7 +19,7 @@ from torch import Tensor
 from scorefield.errors import InputError
 from scorefield.linalg.covariance import Isotropic, Spread
 from scorefield.linalg.parts import per_image
-from scorefield.noise import Gaussian, Independent
+from scorefield.noise import Gaussian
 from scorefield.operators.sides import DataSide, Side
 from scorefield.portable import Portable
 
@@ -129,7 +129,7 @@ class Operator(Portable, ABC):
         return self.side(DataSide(self, noise)).innovation(spread, residual)
 
     def _solve_closed(self, noise: Gaussian, spread: Spread, v: Tensor) -> Tensor | None:
-        if not (isinstance(spread, Isotropic) and isinstance(noise, Independent)):
+        if not isinstance(spread, Isotropic) or noise.variance is None:
             return None
         variance = per_image(spread.variance, v)
         return self._solve_shifted(noise.variance.to(v.real.dtype).to(v.device), variance, v)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from scorefield.errors import InputError
-from scorefield.noise import Gaussian, Independent
+from scorefield.noise import Gaussian
 from scorefield.operators.basic import finite, image_shape
 from scorefield.operators.coils import Coils
 from scorefield.operators.linear import Operator, Shape
@@ -85,7 +85,7 @@ class NonUniformFourier(Operator):
 
     def weighted_gram(self, noise: Gaussian, x: Tensor) -> Tensor:
         """``A^H R^-1 A x``: a convolution for independent noise."""
-        if not isinstance(noise, Independent):
+        if noise.variance is None:
             return super().weighted_gram(noise, x)
         variance = noise.variance.to(x.device)
         if variance.numel() == 1:

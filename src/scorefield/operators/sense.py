@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scorefield.noise import Gaussian, Independent
+from scorefield.noise import Gaussian
 from scorefield.operators.basic import Sample
 from scorefield.operators.coils import Coils
 from scorefield.operators.fourier import Fourier
@@ -54,7 +54,7 @@ class Sense(Product):
 
     def _weights(self, noise: Gaussian, like: Tensor) -> Tensor | None:
         """``1 / r_c`` (coils,); None where the matrices are too large, or the noise is not one number a coil."""
-        if self.axis == 0 or len(self.lines) * self.maps[0].numel() > LARGEST or not isinstance(noise, Independent):
+        if self.axis == 0 or len(self.lines) * self.maps[0].numel() > LARGEST or noise.variance is None:
             return None
         variance = noise.variance.to(like.device, like.real.dtype)
         if variance.ndim and variance.shape[-1] > 1:
