@@ -1,4 +1,4 @@
-"""Checks that raw files share: what they declare against their size and the memory."""
+"""Checks that raw files share: how they begin, and what they declare against their size and the memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from scorefield.errors import InputError
 
 SPARSE = 64  # a grid may have so many times more entries than were measured: acceleration and zero filling
 COPIES = 6  # of k-space in complex64, while it is prepared
+
+
+def begins(path: Path, *heads: bytes) -> bool:
+    """Whether a file begins with one of these bytes."""
+    with open(path, "rb") as file:
+        first = file.read(max(map(len, heads)))
+    return first.startswith(heads)
 
 
 def check_grid(path: Path, coils: int, grid: tuple[int, ...], held: int) -> None:

@@ -14,6 +14,7 @@ from scorefield.raw.acquisition import Acquisition
 from scorefield.raw.arrays import NAMES, NamedArray
 from scorefield.raw.choice import Choice
 from scorefield.raw.contents import Contents
+from scorefield.raw.rooms import begins
 
 name = "BART k-space"
 suffixes = (".cfl", ".hdr")
@@ -23,8 +24,7 @@ def recognizes(path: Path) -> bool:
     """Whether a name ends in ``.cfl``, or a ``.hdr`` begins as BART's do."""
     if path.suffix.lower() != ".hdr":
         return path.suffix.lower() == ".cfl"
-    with open(path, "rb") as file:
-        return file.read(12) == b"# Dimensions"
+    return begins(path, b"# Dimensions")
 
 
 def contents(path: Path, choice: Choice) -> Contents:

@@ -21,6 +21,7 @@ from scorefield.raw.contents import Contents
 from scorefield.raw.hdf5 import SIGNATURE, opened
 from scorefield.raw.hdf5_heap import Heap, text_of
 from scorefield.raw.ismrmrd_header import CARTESIAN, Header, parse
+from scorefield.raw.rooms import begins
 
 name = "fastMRI HDF5"
 suffixes = (".h5",)
@@ -30,9 +31,8 @@ RECONSTRUCTIONS = ("reconstruction_rss", "reconstruction_esc")
 
 def recognizes(path: Path) -> bool:
     """Whether a file is HDF5 with an array ``kspace`` of three or four axes at its root."""
-    with open(path, "rb") as file:
-        if file.read(len(SIGNATURE)) != SIGNATURE:
-            return False
+    if not begins(path, SIGNATURE):
+        return False
     try:
         with opened(path) as file:
             return hdf5_array.is_array(file.get("kspace")) and file["kspace"].ndim in AXES

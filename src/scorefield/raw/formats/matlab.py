@@ -20,6 +20,7 @@ from scorefield.raw.choice import Choice
 from scorefield.raw.contents import Contents
 from scorefield.raw.hdf5 import opened
 from scorefield.raw.matlab_v5 import Variable, variables
+from scorefield.raw.rooms import begins
 
 name = "MATLAB array"
 suffixes = (".mat",)
@@ -39,8 +40,7 @@ class _Array:
 
 def recognizes(path: Path) -> bool:
     """Whether a file begins as those of MATLAB do."""
-    with open(path, "rb") as file:
-        return file.read(len(OLD)) in (OLD, NEW)
+    return begins(path, OLD, NEW)
 
 
 def contents(path: Path, choice: Choice) -> Contents:
@@ -60,8 +60,7 @@ def read(path: Path, choice: Choice) -> Acquisition:
 
 def _named(path: Path, choice: Choice) -> NamedArray:
     with reading(path, MEND):
-        with open(path, "rb") as file:
-            arrays = _new(path) if file.read(len(NEW)) == NEW else _old(path)
+        arrays = _new(path) if begins(path, NEW) else _old(path)
         complex_ones = [one for one, array in arrays.items() if array.is_complex]
         chosen = choice.variable or (complex_ones[0] if len(complex_ones) == 1 else "")
         if chosen not in arrays:

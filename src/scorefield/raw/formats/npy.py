@@ -12,6 +12,7 @@ from scorefield.raw.acquisition import Acquisition
 from scorefield.raw.arrays import NamedArray
 from scorefield.raw.choice import Choice
 from scorefield.raw.contents import Contents
+from scorefield.raw.rooms import begins
 
 name = "NumPy array"
 suffixes = (".npy",)
@@ -21,8 +22,7 @@ MEND = "it is damaged, cut short or a pickle, so save a plain complex array with
 
 def recognizes(path: Path) -> bool:
     """Whether a file begins as ``.npy`` does."""
-    with open(path, "rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+    return begins(path, MAGIC)
 
 
 def contents(path: Path, choice: Choice) -> Contents:
